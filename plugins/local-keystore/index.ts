@@ -1,0 +1,201 @@
+import { randomBytes } from 'node:crypto';
+import { keccak_256 } from '@noble/hashes/sha3';
+import { z } from 'zod';
+import {
+  type CallOptions,
+  type GeneratedKey,
+  type KeyProvider,
+  type KeyProviderPlugin,
+  type ProviderContext,
+  ProviderError,
+} from '../../src/keys/provider.ts';
+import {
+  assertRoomForKey,
+  findKeystore,
+  readKeystoreText,
+  writeKeystore,
+} from './keystore-folder.ts';
+import { chooseSecp256k1, type Secp256k1 } from './secp256k1.ts';
+import {
+  decryptKeystore,
+  describeKdf,
+  encryptKeystore,
+  type KeystoreFile,
+  parseKeystore,
+} from './web3-secret-storage.ts';
+
+const configSchema = z.strictObject({
+  /** A keystore file, or the folder that holds it. */
+  path: z.string().min(1),
+  /** Picks one file of a folder that holds several; the key must have this address. */
+  address: z
+    .string('expected text; YAML takes 0x… for a number unless it is in quotes')
+    .regex(/^(0x)?[0-9a-fA-F]{40}$/, 'expected an address: 20 bytes in hex')
+    .optional(),
+  /** Where the password is, never the password itself. */
+  password: z
+    .string()
+    .regex(/^(env|file):./, 'expected a reference, env:NAME or file:PATH, not the password itself'),
+});
+
+type Config = z.infer<typeof configSchema>;
+
+/** Signing runs on the event loop, so more at once gains nothing; this many keeps the gate's queue short. */
+const concurrency = 64;
+
+const warning =
+  'for development: the key lies in this process in plain, where whoever can read its memory can copy it';
+
+/**
+ * A key in a Web3 Secret Storage file, as geth and go-livepeer write it, decrypted into this process.
+ * For development; `docs/providers/local-keystore.md` says why.
+ */
+export const plugin: KeyProviderPlugin<Config> = {
+  portVersion: 1,
+  name: 'local-keystore',
+  configSchema,
+  open: openKey,
+  generateKey,
+};
+
+async function openKey(config: Config, context: ProviderContext): Promise<KeyProvider> {
+  const path = await findKeystore(context.resolvePath(config.path), wantedAddress(config));
+  const { text, isExposed } = await readKeystoreText(path);
+  const keystore = parseKeystore(text, path);
+  if (isExposed) {
+    context.log('warn', 'others than its owner may use the keystore file: chmod 600 it', { path });
+  }
+  const secp256k1 = chooseSecp256k1();
+  if (secp256k1.library !== 'libsecp256k1') {
+    context.log('warn', 'no native secp256k1 library for this platform: signing is slower', {
+      library: secp256k1.library,
+    });
+  }
+  const privateKey = await decryptKeystore(keystore, context.readSecret(config.password), path);
+  try {
+    assertExpectedKey(privateKey, keystore, config, path, secp256k1);
+  } catch (error) {
+    privateKey.fill(0);
+    throw error;
+  }
+  return createProvider(privateKey, keystore, path, secp256k1);
+}
+
+function assertExpectedKey(
+  privateKey: Uint8Array,
+  keystore: KeystoreFile,
+  config: Config,
+  path: string,
+  secp256k1: Secp256k1,
+): void {
+  if (!secp256k1.isPrivateKey(privateKey)) {
+    throw new ProviderError('KEY_UNSUITABLE', `${path} holds no secp256k1 private key.`);
+  }
+  const address = addressOf(secp256k1.publicKeyOf(privateKey));
+  const stated = keystore.address && bareAddress(keystore.address);
+  if (stated !== undefined && stated !== address) {
+    throw new ProviderError(
+      'KEY_UNSUITABLE',
+      `${path} states the address 0x${stated}, but its key has 0x${address}: restore the file.`,
+    );
+  }
+  const wanted = wantedAddress(config);
+  if (wanted !== undefined && wanted !== address) {
+    throw new ProviderError(
+      'KEY_UNSUITABLE',
+      `The key of ${path} has the address 0x${address}, but \`address\` is 0x${wanted}: correct one of them.`,
+    );
+  }
+}
+
+function createProvider(
+  privateKey: Uint8Array,
+  keystore: KeystoreFile,
+  path: string,
+  secp256k1: Secp256k1,
+): KeyProvider {
+  const keyRef = keyRefOf(path);
+  const publicKey = secp256k1.publicKeyOf(privateKey);
+  let isClosed = false;
+
+  const whileOpen = <Result>({ signal }: CallOptions, action: () => Result): Promise<Result> =>
+    new Promise((resolve) => {
+      if (isClosed) throw new ProviderError('PROVIDER_CLOSED', `${keyRef} is closed.`);
+      if (signal.aborted) {
+        throw new ProviderError('REQUEST_ABORTED', `The call of ${keyRef} was aborted.`);
+      }
+      resolve(action());
+    });
+
+  return {
+    keyRef,
+    concurrency,
+    getPublicKey: (options) => whileOpen(options, () => publicKey.slice()),
+    signDigest: (digest, options) =>
+      whileOpen(options, () => ({ encoding: 'raw', bytes: secp256k1.sign(digest, privateKey) })),
+    describeKey: (options) =>
+      whileOpen(options, () => ({
+        storage: 'file',
+        path,
+        kdf: describeKdf(keystore),
+        library: secp256k1.library,
+        warning,
+      })),
+    close: () => {
+      isClosed = true;
+      privateKey.fill(0);
+      return Promise.resolve();
+    },
+  };
+}
+
+async function generateKey(config: Config, context: ProviderContext): Promise<GeneratedKey> {
+  const path = context.resolvePath(config.path);
+  await assertRoomForKey(path);
+  if (config.address !== undefined) {
+    throw new ProviderError(
+      'KEY_UNSUITABLE',
+      "A new key's address can't be chosen: leave `address` out to make a key.",
+    );
+  }
+  const password = context.readSecret(config.password);
+  const secp256k1 = chooseSecp256k1();
+  const privateKey = randomPrivateKey(secp256k1);
+  try {
+    const publicKey = secp256k1.publicKeyOf(privateKey);
+    const address = addressOf(publicKey);
+    const file = await writeKeystore(
+      path,
+      address,
+      await encryptKeystore(privateKey, address, password),
+    );
+    return { keyRef: keyRefOf(file), publicKey };
+  } finally {
+    privateKey.fill(0);
+  }
+}
+
+function randomPrivateKey(secp256k1: Secp256k1): Uint8Array {
+  for (;;) {
+    const candidate = randomBytes(32);
+    if (secp256k1.isPrivateKey(candidate)) return candidate;
+  }
+}
+
+function keyRefOf(path: string): string {
+  return `local-keystore:path=${path}`;
+}
+
+function wantedAddress({ address }: Config): string | undefined {
+  return address && bareAddress(address);
+}
+
+/** Lower case, without `0x`. */
+function bareAddress(address: string): string {
+  return address.toLowerCase().replace(/^0x/, '');
+}
+
+/** The last 20 bytes of keccak256(x ‖ y), in hex without `0x`. */
+function addressOf(publicKey: Uint8Array): string {
+  return Buffer.from(keccak_256(publicKey.subarray(1)).slice(-20)).toString('hex');
+}

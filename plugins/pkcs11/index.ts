@@ -1,0 +1,84 @@
+import {
+  type GeneratedKey,
+  type KeyProvider,
+  type KeyProviderPlugin,
+  ProviderError,
+} from '../../src/keys/provider.ts';
+import { configSchema, type Pkcs11Config, type ResolvedConfig, resolveConfig } from './config.ts';
+import { SessionPool } from './session-pool.ts';
+
+/** Keys in a PKCS#11 token: an HSM, or SoftHSM for development. See `docs/providers/pkcs11.md`. */
+export const plugin: KeyProviderPlugin<Pkcs11Config> = {
+  portVersion: 1,
+  name: 'pkcs11',
+  configSchema,
+
+  async open(config, context) {
+    const resolved = resolveConfig(config, context);
+    const log = context.log.bind(context);
+    return createProvider(resolved, await SessionPool.open(resolved, { generate: false, log }));
+  },
+
+  async generateKey(config, context): Promise<GeneratedKey> {
+    const resolved = { ...resolveConfig(config, context), sessions: 1 };
+    const log = context.log.bind(context);
+    const pool = await SessionPool.open(resolved, { generate: true, log });
+    try {
+      return { keyRef: resolved.keyRef, publicKey: pool.publicKey };
+    } finally {
+      await pool.close();
+    }
+  },
+};
+
+function createProvider({ keyRef }: ResolvedConfig, pool: SessionPool): KeyProvider {
+  return {
+    keyRef,
+    concurrency: pool.size,
+
+    // read when the pool was opened; in a promise, so that a closed pool rejects rather than throws
+    getPublicKey: () => new Promise((resolve) => resolve(pool.publicKey)),
+
+    async signDigest(digest, { signal }) {
+      // a copy of its own: posting a view of a pooled Buffer would send the whole pool to the other thread
+      const bytes = await pool.run('sign', Uint8Array.from(digest), signal);
+      if (bytes.length < 2 || bytes.length > 64 || bytes.length % 2 !== 0) {
+        throw new ProviderError(
+          'PROVIDER_REPLY_INVALID',
+          `${keyRef}: the token returned a signature of ${bytes.length} bytes instead of r and s, 32 bytes each`,
+        );
+      }
+      return { encoding: 'raw', bytes };
+    },
+
+    async checkHealth({ signal }) {
+      await pool.run('check', undefined, signal);
+    },
+
+    async describeKey({ signal }) {
+      const { key, token } = await pool.run('describe', undefined, signal);
+      return {
+        curve: 'secp256k1',
+        label: key.label,
+        id: key.id,
+        sensitive: yesOrNo(key.sensitive),
+        alwaysSensitive: yesOrNo(key.alwaysSensitive),
+        extractable: yesOrNo(key.extractable),
+        neverExtractable: yesOrNo(key.neverExtractable),
+        local: yesOrNo(key.local),
+        tokenLabel: token.label,
+        tokenModel: token.model,
+        tokenSerial: token.serial,
+        tokenFirmware: token.firmware,
+        sessions: String(pool.size),
+      };
+    },
+
+    close: () => pool.close(),
+  };
+}
+
+function yesOrNo(value: boolean | undefined): string {
+  if (value === undefined) return 'not stated';
+  return value ? 'yes' : 'no';
+}

@@ -1,0 +1,437 @@
+import { randomBytes } from 'node:crypto';
+import type * as Pkcs11js from 'pkcs11js';
+import { ProviderError } from '../../src/keys/provider.ts';
+import type { KeyTarget } from './config.ts';
+import { type KeyAttributes, secp256k1Params } from './key-attributes.ts';
+import { DeviceError } from './errors.ts';
+
+export type ConnectRequest = {
+  readonly keyRef: string;
+  readonly target: KeyTarget;
+  readonly pin: string | undefined;
+  /** False when the session's handle belongs to an earlier C_Initialize: it may now be somebody else's. */
+  readonly ownsSession: boolean;
+  /** Makes the key pair first; throws `KEY_ALREADY_EXISTS`. */
+  readonly generate: boolean;
+};
+
+export type Connection = Description & {
+  /** ulMaxSessionCount; undefined where the token states no limit. */
+  readonly maxSessions: number | undefined;
+};
+
+export type Description = {
+  readonly key: KeyAttributes;
+  readonly token: {
+    readonly label: string;
+    readonly model: string;
+    readonly serial: string;
+    readonly firmware: string;
+  };
+};
+
+type Binding = typeof Pkcs11js;
+type Handle = Pkcs11js.Handle;
+type Template = Pkcs11js.Template;
+
+const listedLabels = 20;
+/** Room for r ‖ s of any curve; the main thread judges what comes. */
+const maxSignatureBytes = 256;
+
+/** One session on one token, in the thread that owns it. All calls block; all throw {@link DeviceError}s. */
+export class Token {
+  readonly #ck: Binding;
+  readonly #module: Pkcs11js.PKCS11;
+  readonly #mechanism: Pkcs11js.Mechanism;
+  readonly #signature = Buffer.alloc(maxSignatureBytes);
+  #slot: Handle | undefined;
+  #session: Handle | undefined;
+  #privateKey: Handle | undefined;
+
+  /** Loads the shared library, without initialising it. */
+  constructor(binding: Binding, modulePath: string) {
+    this.#ck = binding;
+    this.#mechanism = { mechanism: binding.CKM_ECDSA };
+    this.#module = new binding.PKCS11();
+    this.#module.load(modulePath);
+  }
+
+  /** Initialises the module unless it is; true means that all earlier handles of the process are void. */
+  initialise(): boolean {
+    try {
+      this.#module.C_Initialize({ flags: this.#ck.CKF_OS_LOCKING_OK });
+      return true;
+    } catch (error) {
+      if (ckrOf(error) === 'CKR_CRYPTOKI_ALREADY_INITIALIZED') return false;
+      throw error;
+    }
+  }
+
+  /** Opens a session in place of the one at hand, logs in unless the process is logged in, and finds the key. */
+  connect(request: ConnectRequest): Connection {
+    this.disconnect(request.ownsSession);
+    this.#slot = this.#findSlot(request);
+    const token = this.#module.C_GetTokenInfo(this.#slot);
+    this.#requireEcdsa(this.#slot, request.keyRef);
+    const flags = this.#ck.CKF_SERIAL_SESSION | (request.generate ? this.#ck.CKF_RW_SESSION : 0);
+    const session = this.#module.C_OpenSession(this.#slot, flags);
+    this.#session = session;
+    try {
+      this.#login(session, token.flags, request);
+      if (request.generate) this.#generate(session, request);
+      this.#privateKey = this.#findPrivateKey(session, request);
+      // CK_EFFECTIVELY_INFINITE is 0; CK_UNAVAILABLE_INFORMATION arrives cut to 32 bits
+      const isLimited = token.maxSessionCount > 0 && token.maxSessionCount < 0xffffffff;
+      return {
+        ...this.describe(),
+        maxSessions: isLimited ? token.maxSessionCount : undefined,
+      };
+    } catch (error) {
+      this.disconnect(true);
+      throw error;
+    }
+  }
+
+  /** Signs a digest; the bytes are as the token gave them. */
+  sign(digest: Uint8Array): Uint8Array {
+    const session = this.#openSession();
+    if (this.#privateKey === undefined) throw new DeviceError('CKR_KEY_HANDLE_INVALID', 'sign');
+    this.#module.C_SignInit(session, this.#mechanism, this.#privateKey);
+    return Uint8Array.from(this.#module.C_Sign(session, Buffer.from(digest), this.#signature));
+  }
+
+  /** Throws unless the token is there and the session is alive and logged in. */
+  check(): void {
+    const session = this.#openSession();
+    const { flags } = this.#module.C_GetTokenInfo(this.#slotInUse());
+    if ((flags & this.#ck.CKF_LOGIN_REQUIRED) !== 0 && !this.#isUser(session)) {
+      throw new DeviceError('CKR_USER_NOT_LOGGED_IN', 'C_GetSessionInfo');
+    }
+  }
+
+  describe(): Description {
+    const session = this.#openSession();
+    if (this.#privateKey === undefined) throw new DeviceError('CKR_KEY_HANDLE_INVALID', 'describe');
+    const { label, model, serialNumber, firmwareVersion } = this.#module.C_GetTokenInfo(
+      this.#slotInUse(),
+    );
+    return {
+      key: this.#readKey(session, this.#privateKey),
+      token: {
+        label: label.trimEnd(),
+        model: model.trimEnd(),
+        serial: serialNumber.trimEnd(),
+        firmware: `${firmwareVersion.major}.${firmwareVersion.minor}`,
+      },
+    };
+  }
+
+  /** Starts the module afresh. All sessions of the process are gone; no other thread may be inside the module. */
+  restart(): void {
+    this.finalise();
+    this.initialise();
+  }
+
+  finalise(): void {
+    this.#forgetSession();
+    try {
+      this.#module.C_Finalize();
+    } catch {
+      // a module that lost its device may not be able to say goodbye
+    }
+  }
+
+  disconnect(ownsSession: boolean): void {
+    const session = this.#session;
+    this.#forgetSession();
+    if (session === undefined || !ownsSession) return;
+    try {
+      this.#module.C_CloseSession(session);
+    } catch {
+      // gone already
+    }
+  }
+
+  #forgetSession(): void {
+    this.#session = undefined;
+    this.#privateKey = undefined;
+  }
+
+  #openSession(): Handle {
+    if (this.#session === undefined) throw new DeviceError('CKR_SESSION_CLOSED', 'C_OpenSession');
+    return this.#session;
+  }
+
+  #slotInUse(): Handle {
+    if (this.#slot === undefined) throw new DeviceError('CKR_SLOT_ID_INVALID', 'C_GetSlotList');
+    return this.#slot;
+  }
+
+  #findSlot({ keyRef, target }: ConnectRequest): Handle {
+    const present: string[] = [];
+    const matches: { slot: Handle; serial: string }[] = [];
+    for (const slot of this.#module.C_GetSlotList(true)) {
+      const info = attempt(() => this.#module.C_GetTokenInfo(slot));
+      if (info === undefined || (info.flags & this.#ck.CKF_TOKEN_INITIALIZED) === 0) continue;
+      const label = info.label.trimEnd();
+      const serial = info.serialNumber.trimEnd();
+      const slotId = readUlong(slot);
+      present.push(`${JSON.stringify(label)} (serial ${serial}, slot ${slotId})`);
+      if (
+        (target.token ?? label) === label &&
+        (target.serial ?? serial) === serial &&
+        (target.slot ?? slotId) === slotId
+      ) {
+        matches.push({ slot, serial });
+      }
+    }
+    const [match, another] = matches;
+    if (match === undefined) {
+      throw new ProviderError(
+        'KEY_NOT_FOUND',
+        `${keyRef}: the module shows no such token; tokens present: ${present.join(', ') || 'none'}`,
+      );
+    }
+    if (another !== undefined) {
+      throw new ProviderError(
+        'KEY_AMBIGUOUS',
+        `${keyRef}: several tokens match, with the serial numbers ${matches.map(({ serial }) => serial).join(', ')}; name one with serial`,
+      );
+    }
+    return match.slot;
+  }
+
+  #requireEcdsa(slot: Handle, keyRef: string): void {
+    try {
+      const { flags } = this.#module.C_GetMechanismInfo(slot, this.#ck.CKM_ECDSA);
+      if ((flags & this.#ck.CKF_SIGN) !== 0) return;
+    } catch (error) {
+      if (ckrOf(error) !== 'CKR_MECHANISM_INVALID') throw error;
+    }
+    throw new ProviderError(
+      'KEY_UNSUITABLE',
+      `${keyRef}: the token can’t sign with CKM_ECDSA, which takes a digest as it is; use another token, or allow the mechanism in its policy`,
+    );
+  }
+
+  /** Login holds for the whole process on this token, so it is skipped where another session has done it. */
+  #login(session: Handle, tokenFlags: number, { keyRef, pin }: ConnectRequest): void {
+    if ((tokenFlags & this.#ck.CKF_LOGIN_REQUIRED) === 0 || this.#isUser(session)) return;
+    const refusal = loginRefusal(tokenFlags, pin);
+    if (refusal !== undefined)
+      throw new ProviderError('KEY_ACCESS_DENIED', `${keyRef}: ${refusal}`);
+    try {
+      this.#module.C_Login(session, this.#ck.CKU_USER, pin);
+    } catch (error) {
+      if (ckrOf(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw error;
+    }
+  }
+
+  #isUser(session: Handle): boolean {
+    const { state } = this.#module.C_GetSessionInfo(session);
+    return state === roUserState || state === rwUserState;
+  }
+
+  #findPrivateKey(session: Handle, { keyRef, target }: ConnectRequest): Handle {
+    const privateKeys = { type: this.#ck.CKA_CLASS, value: this.#ck.CKO_PRIVATE_KEY };
+    const matches = this.#find(session, [privateKeys, ...this.#namedBy(target)]);
+    const [match, another] = matches;
+    if (match === undefined) {
+      const labels = this.#find(session, [privateKeys])
+        .slice(0, listedLabels)
+        .map((key) => JSON.stringify(this.#readText(session, key, this.#ck.CKA_LABEL)));
+      throw new ProviderError(
+        'KEY_NOT_FOUND',
+        `${keyRef}: the token has no such private key; labels of those it has: ${labels.join(', ') || 'none'}`,
+      );
+    }
+    if (another !== undefined) {
+      const ids = matches.map((key) => this.#readHex(session, key, this.#ck.CKA_ID) || '(empty)');
+      throw new ProviderError(
+        'KEY_AMBIGUOUS',
+        `${keyRef}: several private keys match, with the ids ${ids.join(', ')}; name one with id`,
+      );
+    }
+    return match;
+  }
+
+  #readKey(session: Handle, key: Handle): KeyAttributes {
+    const ck = this.#ck;
+    const flag = (type: number): boolean | undefined => {
+      const value = this.#read(session, key, type);
+      return value === undefined ? undefined : value[0] !== 0;
+    };
+    const id = this.#readHex(session, key, ck.CKA_ID);
+    const label = this.#readText(session, key, ck.CKA_LABEL);
+    const keyType = this.#read(session, key, ck.CKA_KEY_TYPE);
+    const publicKey = this.#findPublicKey(session, { id, label });
+    const readPoint = (from: Handle): Buffer | undefined =>
+      this.#read(session, from, ck.CKA_EC_POINT);
+    return {
+      label,
+      id,
+      keyType: keyType === undefined ? undefined : readUlong(keyType),
+      ecParams: this.#read(session, key, ck.CKA_EC_PARAMS),
+      ecPoint: (publicKey && readPoint(publicKey)) ?? readPoint(key),
+      sign: flag(ck.CKA_SIGN),
+      sensitive: flag(ck.CKA_SENSITIVE),
+      alwaysSensitive: flag(ck.CKA_ALWAYS_SENSITIVE),
+      extractable: flag(ck.CKA_EXTRACTABLE),
+      neverExtractable: flag(ck.CKA_NEVER_EXTRACTABLE),
+      local: flag(ck.CKA_LOCAL),
+      alwaysAuthenticate: flag(ck.CKA_ALWAYS_AUTHENTICATE),
+    };
+  }
+
+  /** The two halves of a pair share CKA_ID; where it is empty, the label and nothing else connects them. */
+  #findPublicKey(
+    session: Handle,
+    { id, label }: { id: string; label: string },
+  ): Handle | undefined {
+    const publicKeys = { type: this.#ck.CKA_CLASS, value: this.#ck.CKO_PUBLIC_KEY };
+    const matches = this.#find(session, [
+      publicKeys,
+      ...this.#namedBy(id === '' ? { label } : { id }),
+    ]);
+    if (matches.length <= 1) return matches[0];
+    return matches.find((key) => this.#readText(session, key, this.#ck.CKA_LABEL) === label);
+  }
+
+  #generate(session: Handle, { keyRef, target }: ConnectRequest): void {
+    const ck = this.#ck;
+    for (const name of ['label', 'id'] as const) {
+      const value = target[name];
+      if (value === undefined) continue;
+      for (const objectClass of [ck.CKO_PRIVATE_KEY, ck.CKO_PUBLIC_KEY]) {
+        const taken = [
+          { type: ck.CKA_CLASS, value: objectClass },
+          ...this.#namedBy({ [name]: value }),
+        ];
+        if (this.#find(session, taken).length === 0) continue;
+        throw new ProviderError(
+          'KEY_ALREADY_EXISTS',
+          `${keyRef}: the token has a key with this ${name} already; use it, or choose another ${name}`,
+        );
+      }
+    }
+    const names = this.#namedBy({ ...target, id: target.id ?? randomBytes(16).toString('hex') });
+    const common = [
+      ...names,
+      { type: ck.CKA_KEY_TYPE, value: ck.CKK_EC },
+      { type: ck.CKA_TOKEN, value: true },
+    ];
+    this.#module.C_GenerateKeyPair(
+      session,
+      { mechanism: ck.CKM_EC_KEY_PAIR_GEN },
+      [
+        ...common,
+        { type: ck.CKA_CLASS, value: ck.CKO_PUBLIC_KEY },
+        { type: ck.CKA_EC_PARAMS, value: secp256k1Params },
+        { type: ck.CKA_PRIVATE, value: false },
+        { type: ck.CKA_VERIFY, value: true },
+      ],
+      [
+        ...common,
+        { type: ck.CKA_CLASS, value: ck.CKO_PRIVATE_KEY },
+        { type: ck.CKA_PRIVATE, value: true },
+        { type: ck.CKA_SENSITIVE, value: true },
+        { type: ck.CKA_EXTRACTABLE, value: false },
+        { type: ck.CKA_SIGN, value: true },
+        { type: ck.CKA_DERIVE, value: false },
+      ],
+    );
+  }
+
+  #namedBy({ label, id }: KeyTarget): Template {
+    return [
+      ...(label === undefined ? [] : [{ type: this.#ck.CKA_LABEL, value: Buffer.from(label) }]),
+      ...(id === undefined ? [] : [{ type: this.#ck.CKA_ID, value: Buffer.from(id, 'hex') }]),
+    ];
+  }
+
+  #find(session: Handle, template: Template): Handle[] {
+    this.#module.C_FindObjectsInit(session, template);
+    try {
+      const found: Handle[] = [];
+      for (;;) {
+        const batch = this.#module.C_FindObjects(session, 64);
+        if (batch.length === 0) return found;
+        found.push(...batch);
+      }
+    } finally {
+      this.#module.C_FindObjectsFinal(session);
+    }
+  }
+
+  /** One attribute, or undefined where the object has none of this type or an empty one. */
+  #read(session: Handle, object: Handle, type: number): Buffer | undefined {
+    try {
+      const value = this.#module.C_GetAttributeValue(session, object, [{ type }])[0]?.value;
+      return Buffer.isBuffer(value) && value.length > 0 ? value : undefined;
+    } catch (error) {
+      const ckr = ckrOf(error);
+      if (ckr === 'CKR_ATTRIBUTE_TYPE_INVALID' || ckr === 'CKR_ATTRIBUTE_SENSITIVE')
+        return undefined;
+      throw error;
+    }
+  }
+
+  #readText(session: Handle, object: Handle, type: number): string {
+    return this.#read(session, object, type)?.toString('utf8') ?? '';
+  }
+
+  #readHex(session: Handle, object: Handle, type: number): string {
+    return this.#read(session, object, type)?.toString('hex') ?? '';
+  }
+}
+
+// CK_STATE values CKS_RO_USER_FUNCTIONS and CKS_RW_USER_FUNCTIONS, which pkcs11js does not name
+const roUserState = 1;
+const rwUserState = 3;
+
+// CK_TOKEN_INFO flags CKF_USER_PIN_FINAL_TRY and CKF_USER_PIN_LOCKED
+const pinFinalTry = 0x00020000;
+const pinLocked = 0x00040000;
+
+/**
+ * Why a login must not be tried, judged by the token's CKF_USER_PIN_… flags: a service that restarts in a loop
+ * with a wrong PIN must not use up the last attempt.
+ */
+function loginRefusal(tokenFlags: number, pin: string | undefined): string | undefined {
+  if ((tokenFlags & pinLocked) !== 0) {
+    return 'the PIN is locked after too many wrong ones: the security officer must reset it';
+  }
+  if ((tokenFlags & pinFinalTry) !== 0) {
+    return 'one more wrong PIN would lock the token: log in once by hand with the right one, then restart';
+  }
+  return pin === undefined
+    ? 'the token asks for a PIN: set pin to env:NAME or file:PATH'
+    : undefined;
+}
+
+/** The error of a native call as a {@link DeviceError}; anything else as it is. */
+export function toDeviceError(error: unknown): unknown {
+  const ckr = ckrOf(error);
+  if (ckr === undefined || !(error instanceof Error) || error instanceof DeviceError) return error;
+  const call = /\bC_\w+/.exec(
+    `${'method' in error ? String(error.method) : ''} ${error.stack ?? ''}`,
+  );
+  return new DeviceError(ckr, call?.[0] ?? 'PKCS#11');
+}
+
+function ckrOf(error: unknown): string | undefined {
+  return error instanceof Error ? /\bCKR_\w+/.exec(error.message)?.[0] : undefined;
+}
+
+function attempt<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch {
+    return undefined;
+  }
+}
+
+/** A CK_ULONG: 8 bytes, or 4 where `long` is 32 bits wide, in the byte order of the machines Node runs on. */
+function readUlong(value: Buffer): number {
+  return value.length === 8 ? Number(value.readBigUInt64LE()) : value.readUInt32LE();
+}

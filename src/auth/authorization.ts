@@ -1,0 +1,45 @@
+import { type CodeOf, SignerError } from '../errors.ts';
+import type { MaxPrice } from '../pm/price-ceilings.ts';
+import type { SessionState } from '../pm/session-state.ts';
+
+/** Who asks, as far as the transport tells. */
+export type Caller = {
+  /** every request header, in Go's spelling, with all its values */
+  readonly headers: ReadonlyMap<string, readonly string[]>;
+  /** `Signer-Auth-Id` from a trusted proxy; '' from anyone else */
+  readonly authId: string;
+  /** SHA-256 of the caller's credential headers, hex; '' when it sent none */
+  readonly credentialHash: string;
+};
+
+/** What an authoriser said yes to. */
+export type Authorization = {
+  /** Unix seconds up to which the answer may be used again; 0 for this payment only */
+  readonly expiry: bigint;
+  /** who pays, in the authoriser's words; '' when it did not say */
+  readonly authId: string;
+  readonly maxPrice: MaxPrice | undefined;
+};
+
+/**
+ * Asks an outside service whether `caller` may make the payment that leads to the books `projected`. Nothing is signed
+ * yet. Throws {@link AuthError} when it says no or can't be asked.
+ */
+export type PaymentAuthorizer = (
+  caller: Caller,
+  projected: SessionState,
+  signal: AbortSignal,
+) => Promise<Authorization>;
+
+/** The caller is refused, or who it is can't be established. */
+export class AuthError extends SignerError<CodeOf<'caller'>> {}
+
+/** The auth webhook's own refusal, passed on with its status (400 to 599). */
+export class WebhookRejectionError extends AuthError {
+  readonly status: number;
+
+  constructor(status: number, reason: string) {
+    super('AUTH_WEBHOOK_REJECTED', reason);
+    this.status = status;
+  }
+}

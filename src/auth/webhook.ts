@@ -1,0 +1,123 @@
+import type { MaxPrice } from '../pm/price-ceilings.ts';
+import type { SessionState } from '../pm/session-state.ts';
+import {
+  maxInt64,
+  minInt64,
+  readInteger,
+  readMembers,
+  readObject,
+  readString,
+} from '../wire/go-struct.ts';
+import { formatGoJsonString, parseJson } from '../wire/json.ts';
+import { readMaxPrice } from '../wire/max-price.ts';
+import {
+  AuthError,
+  type Authorization,
+  type Caller,
+  type PaymentAuthorizer,
+  WebhookRejectionError,
+} from './authorization.ts';
+
+export type WebhookOptions = {
+  readonly url: string;
+  /** sent with every question; may override Content-Type */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  /** the books as JSON, in go-livepeer's own fields */
+  readonly encodeState: (state: SessionState) => string;
+};
+
+const maxAnswerBytes = 65_536;
+
+/**
+ * go-livepeer's auth webhook: asked with the caller's headers and the books as they would become, before anything
+ * is signed. No answer, or one that is not understood, is `AUTH_WEBHOOK_FAILED`.
+ */
+export function createWebhookAuthorizer(options: WebhookOptions): PaymentAuthorizer {
+  return async (caller, projected, signal) => {
+    let answer: Uint8Array;
+    try {
+      answer = await ask(options, caller, projected, signal);
+    } catch (cause) {
+      throw new AuthError('AUTH_WEBHOOK_FAILED', 'the auth webhook could not be asked', { cause });
+    }
+    return readAnswer(answer);
+  };
+}
+
+async function ask(
+  { url, headers, timeoutMs, encodeState }: WebhookOptions,
+  caller: Caller,
+  projected: SessionState,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...headers },
+    body: `{"headers":${encodeHeaders(caller.headers)},"state":${encodeState(projected)}}`,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+  });
+  if (response.status !== 200) {
+    await response.body?.cancel();
+    throw new Error(`the webhook answered with HTTP status ${response.status}, not 200`);
+  }
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > maxAnswerBytes)
+      throw new Error(`the webhook's answer is over ${maxAnswerBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function encodeHeaders(headers: Caller['headers']): string {
+  const members = [...headers]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(
+      ([name, values]) =>
+        `${formatGoJsonString(name)}:[${values.map(formatGoJsonString).join(',')}]`,
+    );
+  return `{${members.join(',')}}`;
+}
+
+/**
+ * Reads the webhook's JSON. Throws {@link WebhookRejectionError} for its own "no" with status 400 to 599,
+ * `AUTH_WEBHOOK_ANSWER_INVALID` for another status, `AUTH_WEBHOOK_FAILED` for what is no answer.
+ */
+export function readAnswer(body: Uint8Array): Authorization {
+  let status = 0n;
+  let reason = '';
+  let expiry = 0n;
+  let authId = '';
+  let maxPrice: MaxPrice | undefined;
+  try {
+    readMembers(readObject(parseJson(body), 'answer'), {
+      status: (value, field) => (status = readInteger(value, field, minInt64, maxInt64)),
+      reason: (value, field) => (reason = readString(value, field)),
+      expiry: (value, field) => (expiry = readInteger(value, field, minInt64, maxInt64)),
+      auth_id: (value, field) => (authId = readString(value, field)),
+      maxPrice: {
+        read: (value, field) => (maxPrice = readMaxPrice(value, field, maxPrice)),
+        clear: () => (maxPrice = undefined),
+      },
+    });
+  } catch (cause) {
+    throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer is malformed", { cause });
+  }
+  if (status <= 0n) {
+    throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer has no positive status");
+  }
+  if (status === 200n) return { expiry, authId, maxPrice };
+  if (status < 400n || status > 599n) {
+    throw new AuthError(
+      'AUTH_WEBHOOK_ANSWER_INVALID',
+      `the auth webhook answered with status ${status.toString()}, not 200 or 400 to 599`,
+    );
+  }
+  throw new WebhookRejectionError(
+    Number(status),
+    reason === '' ? `signer auth rejected request with status ${status.toString()}` : reason,
+  );
+}

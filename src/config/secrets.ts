@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { ConfigError } from '../errors.ts';
+import { Secret } from '../secret.ts';
+
+export type SecretOptions = {
+  readonly resolvePath: (path: string) => string;
+  /** Write a random secret, for its owner's eyes only, where a file is missing. */
+  readonly createMissingFiles: boolean;
+};
+
+/**
+ * Reads the secret that `env:NAME` or `file:PATH` refers to; a file's trailing line break is cut off.
+ * Throws `SECRET_UNREADABLE`, which names the reference and never the content.
+ */
+export function readSecret(reference: string, options: SecretOptions): Secret {
+  const [, kind, target = ''] = /^(env|file):(.+)$/.exec(reference) ?? [];
+  if (kind === 'env') {
+    const text = process.env[target];
+    if (text !== undefined && text !== '') return new Secret(text);
+    throw new ConfigError('SECRET_UNREADABLE', `environment variable ${target} is not set`);
+  }
+  if (kind === 'file') return readSecretFile(options.resolvePath(target), options);
+  throw new ConfigError(
+    'SECRET_UNREADABLE',
+    'a secret is named by reference, env:NAME or file:PATH, and never written into the configuration',
+  );
+}
+
+function readSecretFile(path: string, { createMissingFiles }: SecretOptions): Secret {
+  if (createMissingFiles) createSecretFile(path);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+  } catch (cause) {
+    throw new ConfigError('SECRET_UNREADABLE', `secret file ${path} can't be read`, { cause });
+  }
+  if (text === '') throw new ConfigError('SECRET_UNREADABLE', `secret file ${path} is empty`);
+  return new Secret(text);
+}
+
+function createSecretFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Every stable error code of the product, with the family it belongs to. Codes are never renamed or reused;
+ * `docs/errors.md` describes each one and a test holds the two together. HTTP statuses are looked up in
+ * `src/http/status.ts`, nowhere else.
+ */
+export const errorFamilies = {
+  // request: what the caller sent can't be served
+  BODY_MALFORMED: 'request',
+  BODY_TOO_LARGE: 'request',
+  ORCHESTRATOR_MISSING: 'request',
+  ORCHESTRATOR_MALFORMED: 'request',
+  PRICE_INFO_INVALID: 'request',
+  TICKET_PARAMS_MISSING: 'request',
+  TICKET_PARAMS_MALFORMED: 'request',
+  STATE_SIGNATURE_INVALID: 'request',
+  STATE_MALFORMED: 'request',
+  STATE_ORCHESTRATOR_MISMATCH: 'request',
+  STATE_APP_MISMATCH: 'request',
+  STATE_TYPE_MISMATCH: 'request',
+  STATE_RECIPIENT_MISMATCH: 'request',
+  STATE_PRICE_INVALID: 'request',
+  MANIFEST_ID_MISSING: 'request',
+  MANIFEST_ID_INVALID: 'request',
+  CAPABILITIES_MALFORMED: 'request',
+  AUTH_TOKEN_MISSING: 'request',
+  JOB_TYPE_UNKNOWN: 'request',
+  NOTHING_TO_BILL: 'request',
+  MAX_PRICE_INVALID: 'request',
+
+  // policy: a guardrail said no
+  AUTH_TOKEN_EXPIRING: 'policy',
+  TICKET_PARAMS_EXPIRED: 'policy',
+  NONCES_USED_UP: 'policy',
+  EXPIRATION_BLOCK_ZERO: 'policy',
+  FACE_VALUE_TOO_LOW: 'policy',
+  TICKET_EV_ABOVE_MAXIMUM: 'policy',
+  SENDER_UNLOCKING: 'policy',
+  RESERVE_EMPTY: 'policy',
+  DEPOSIT_EMPTY: 'policy',
+  FACE_VALUE_ABOVE_MAXIMUM: 'policy',
+  PRICE_ABOVE_CEILING: 'policy',
+  NO_TICKETS_DUE: 'policy',
+  TICKET_COUNT_ABOVE_MAXIMUM: 'policy',
+  TOTAL_EV_ABOVE_MAXIMUM: 'policy',
+
+  // caller: who asks is refused, or can't be established
+  AUTH_WEBHOOK_REJECTED: 'caller',
+  AUTH_WEBHOOK_FAILED: 'caller',
+  AUTH_WEBHOOK_ANSWER_INVALID: 'caller',
+  AUTH_ID_CHANGED: 'caller',
+
+  // chain: what is known of the chain does not allow an answer
+  CHAIN_FACTS_UNAVAILABLE: 'chain',
+
+  // provider: the key, or the device that holds it
+  KEY_NOT_FOUND: 'provider',
+  KEY_AMBIGUOUS: 'provider',
+  KEY_UNSUITABLE: 'provider',
+  KEY_ACCESS_DENIED: 'provider',
+  KEY_ALREADY_EXISTS: 'provider',
+  PROVIDER_MISSING: 'provider',
+  PROVIDER_UNAVAILABLE: 'provider',
+  PROVIDER_THROTTLED: 'provider',
+  PROVIDER_TIMEOUT: 'provider',
+  PROVIDER_CLOSED: 'provider',
+  PROVIDER_REPLY_INVALID: 'provider',
+  REQUEST_ABORTED: 'provider',
+
+  // config: the operator's settings
+  CONFIG_INVALID: 'config',
+  SECRET_UNREADABLE: 'config',
+
+  // internal: a defect of this program
+  GRANT_INVALID: 'internal',
+  INTERNAL: 'internal',
+} as const;
+
+export type ErrorCode = keyof typeof errorFamilies;
+
+export type ErrorFamily = (typeof errorFamilies)[ErrorCode];
+
+/** The codes of one family, so that a subclass can take only its own. */
+export type CodeOf<Family extends ErrorFamily> = {
+  [Code in ErrorCode]: (typeof errorFamilies)[Code] extends Family ? Code : never;
+}[ErrorCode];
+
+export type ErrorOptions = {
+  /** For the operator's log only; never sent to a caller. Must not hold a secret. */
+  readonly details?: string;
+  /** Whether the same request may succeed later without any change. */
+  readonly retryable?: boolean;
+  readonly cause?: unknown;
+};
+
+/** Base of every error this program throws on purpose. `message` is safe to show to the caller. */
+export class SignerError<Code extends ErrorCode = ErrorCode> extends Error {
+  readonly code: Code;
+  readonly details: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(code: Code, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.details = options.details;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** Whether a caught value is one of this program's own errors. */
+export function isSignerError(thrown: unknown): thrown is SignerError {
+  return thrown instanceof SignerError;
+}
+
+/** What the caller sent can't be served. */
+export class RequestError extends SignerError<CodeOf<'request'>> {}
+
+/** A setting is missing, unknown or contradictory; the message names its path and what to do. */
+export class ConfigError extends SignerError<CodeOf<'config'>> {}
+
+/** A state this program must never be in. */
+export class InternalError extends SignerError<CodeOf<'internal'>> {}

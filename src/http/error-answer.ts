@@ -1,0 +1,39 @@
+import { isSignerError } from '../errors.ts';
+import { SessionRefreshError } from '../payments/refusal-error.ts';
+import { formatGoJsonString } from '../wire/json.ts';
+import { statusOfError } from './status.ts';
+
+export type Answer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+};
+
+/** go-livepeer shows no cause behind these two statuses. */
+const masked: Readonly<Record<number, string>> = {
+  500: 'Internal Server Error',
+  503: 'Service Unavailable Error',
+};
+
+const retryAfterSeconds = '1';
+
+/**
+ * The answer for whatever a handler threw: `{"error":{"message":…}}` and a line break, as go-livepeer writes it; the
+ * orchestrator's URL where the session must be refreshed, Retry-After on 503.
+ */
+export function answerError(error: unknown): Answer {
+  const status = statusOfError(error);
+  const message = masked[status] ?? (isSignerError(error) ? error.message : '');
+  const headers: Record<string, string> = { 'Content-Type': 'application/json' };
+  if (error instanceof SessionRefreshError) {
+    headers['Livepeer-Orchestrator-Url'] = toHeaderValue(error.orchestratorUrl);
+  }
+  if (status === 503) headers['Retry-After'] = retryAfterSeconds;
+  return { status, headers, body: `{"error":{"message":${formatGoJsonString(message)}}}\n` };
+}
+
+/** Text from the caller as a header value: without control characters, as UTF-8 bytes, which node writes as Latin-1. */
+function toHeaderValue(text: string): string {
+  const printable = text.replace(/\p{Cc}/gu, '').trim();
+  return Buffer.from(printable, 'utf8').toString('latin1');
+}

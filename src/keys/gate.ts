@@ -1,0 +1,105 @@
+import type { Address } from '../pm/bytes.ts';
+import { CallLimiter } from './call-limiter.ts';
+import type { Grant } from './grant.ts';
+import { type Intent, digestsOf } from './intents.ts';
+import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
+import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
+
+/** The one way to the key. */
+export type KeyGate = {
+  /** The pinned sender address. */
+  readonly address: Address;
+  /**
+   * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
+   * {@link KeyGate.address}. The calls run at once, within what the provider takes; when one fails the others are
+   * cancelled and nothing is returned. Throws `GRANT_INVALID` and {@link ProviderError}.
+   */
+  sign(grant: Grant, options: CallOptions): Promise<Uint8Array[]>;
+};
+
+export type KeyGateOptions = {
+  readonly provider: KeyProvider;
+  /** The policy's `redeem`: without a grant that policy issued, the gate has no Intent to sign. */
+  readonly redeem: (grant: Grant) => Intent;
+  /** Signatures that may wait for the device before further ones are refused. */
+  readonly maxQueued: number;
+  readonly signal: AbortSignal;
+};
+
+/** Reads and pins the provider's public key. Throws {@link ProviderError}. */
+export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
+  const { provider, redeem, maxQueued } = options;
+  const publicKey = await provider.getPublicKey({ signal: options.signal });
+  if (publicKey.length !== 65 || publicKey[0] !== 0x04) {
+    throw new ProviderError(
+      'KEY_UNSUITABLE',
+      `${provider.keyRef} did not give an uncompressed secp256k1 public key of 65 bytes`,
+    );
+  }
+  const limiter = new CallLimiter({
+    requestsPerSecond: Number.MAX_SAFE_INTEGER,
+    concurrency: provider.concurrency,
+    maxQueued,
+  });
+
+  function signDigest(
+    digest: Uint8Array,
+    signal: AbortSignal,
+    failed: AbortController,
+  ): Promise<Uint8Array> {
+    return limiter.run(async () => {
+      try {
+        return toEthereumSignature(
+          await provider.signDigest(digest, { signal }),
+          digest,
+          publicKey,
+        );
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    }, signal);
+  }
+
+  /** Ends with the caller's signal even where a provider does not. */
+  async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(describeAbort(provider.keyRef, signal));
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      return await Promise.race([work, aborted.promise]);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  return {
+    address: publicKeyToAddress(publicKey),
+    async sign(grant, { signal }) {
+      const failed = new AbortController();
+      const either = AbortSignal.any([signal, failed.signal]);
+      const digests = digestsOf(redeem(grant));
+      try {
+        const signatures = Promise.all(digests.map((digest) => signDigest(digest, either, failed)));
+        return await untilAborted(signatures, signal);
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    },
+  };
+}
+
+function describeAbort(keyRef: string, signal: AbortSignal): ProviderError {
+  const reason: unknown = signal.reason;
+  return reason instanceof DOMException && reason.name === 'TimeoutError'
+    ? new ProviderError(
+        'PROVIDER_TIMEOUT',
+        `${keyRef} did not sign before the request's deadline`,
+        {
+          retryable: true,
+        },
+      )
+    : new ProviderError('REQUEST_ABORTED', 'nobody waits for the signature any more');
+}

@@ -1,0 +1,44 @@
+import { keccak_256 } from '@noble/hashes/sha3';
+import { utf8ToBytes } from '@noble/hashes/utils';
+import { checksum } from 'ox/Address';
+import type { Address } from '../pm/bytes.ts';
+import { personalMessageDigest } from '../pm/personal-message.ts';
+import { flattenSegmentCredentials } from '../pm/segment-credentials.ts';
+import { type Ticket, hashTicket } from '../pm/ticket.ts';
+
+/** What the key may be asked to sign, and nothing else. */
+export type Intent =
+  /** one signature a ticket, in the order given */
+  | { readonly kind: 'ticket-batch'; readonly tickets: readonly Ticket[] }
+  | { readonly kind: 'segment-credentials'; readonly manifestId: string }
+  | { readonly kind: 'orchestrator-info'; readonly sender: Address }
+  /** go-livepeer's seal: the state's JSON bytes */
+  | { readonly kind: 'session-state'; readonly state: Uint8Array }
+  /** proves at start, and on `keys check`, that the key signs for its address */
+  | { readonly kind: 'self-test'; readonly sender: Address };
+
+/**
+ * The 32-byte digests of an intent, one for each signature it asks for. Every one is an EIP-191 personal message;
+ * what tells them apart is the message: tickets, credentials and orchestrator info are 32-byte keccak256 hashes of
+ * preimages of different form (protocol rows: ticket 168 or 232 bytes; credentials 64 bytes behind the manifest id,
+ * whose lengths `refuseManifestId` keeps off a ticket's; info 42 ASCII bytes), a state is JSON of more than 32 bytes, a
+ * self-test is text that starts with the product's name.
+ */
+export function digestsOf(intent: Intent): Uint8Array[] {
+  switch (intent.kind) {
+    case 'ticket-batch':
+      return intent.tickets.map((ticket) => personalMessageDigest(hashTicket(ticket)));
+    case 'segment-credentials':
+      return [personalMessageDigest(keccak_256(flattenSegmentCredentials(intent.manifestId)))];
+    case 'orchestrator-info':
+      return [personalMessageDigest(keccak_256(utf8ToBytes(checksum(intent.sender))))];
+    case 'session-state':
+      return [personalMessageDigest(intent.state)];
+    case 'self-test':
+      return [
+        personalMessageDigest(
+          utf8ToBytes(`livepeer-signer self-test of ${checksum(intent.sender)}`),
+        ),
+      ];
+  }
+}

@@ -1,0 +1,75 @@
+import type { z } from 'zod';
+import { type CodeOf, SignerError } from '../errors.ts';
+import { Secret } from '../secret.ts';
+
+export { Secret };
+
+/** The version of this port. A plugin states the one it was written for; another one is refused at start. */
+export const portVersion = 1;
+
+/** A signature as the device returned it, before the gate normalises and verifies it. */
+export type ProviderSignature =
+  /** ASN.1 DER, SEQUENCE { INTEGER r, INTEGER s } */
+  | { readonly encoding: 'der'; readonly bytes: Uint8Array }
+  /** r ‖ s, both big-endian and of the same width */
+  | { readonly encoding: 'raw'; readonly bytes: Uint8Array };
+
+export type CallOptions = {
+  /** Aborted when the request's deadline has passed or nobody waits for the result any more. */
+  readonly signal: AbortSignal;
+};
+
+/**
+ * One secp256k1 key in one device. It knows nothing of tickets or policy: the gate (`gate.ts`) is the only
+ * caller of `signDigest`, and it verifies every reply against the public key read at start.
+ */
+export interface KeyProvider {
+  /** Provider and key in one line without secrets, e.g. `pkcs11:token=livepeer;object=payer`. */
+  readonly keyRef: string;
+  /** How many `signDigest` calls the device takes at once; the gate never has more under way. */
+  readonly concurrency: number;
+  /** The public key as an uncompressed SEC1 point: 0x04 ‖ x ‖ y, 65 bytes. Throws {@link ProviderError}. */
+  getPublicKey(options: CallOptions): Promise<Uint8Array>;
+  /** Signs a 32-byte digest as it is, without hashing again. Throws {@link ProviderError}. */
+  signDigest(digest: Uint8Array, options: CallOptions): Promise<ProviderSignature>;
+  /** Ends sessions and connections; calls under way reject with `PROVIDER_CLOSED`. May be called twice. */
+  close(): Promise<void>;
+  /** Asks the device, without using the key, whether it can serve now. Throws {@link ProviderError}. */
+  checkHealth?(options: CallOptions): Promise<void>;
+  /** Attributes of the key that an operator wants to see (curve, protection, extractable …), no secrets. */
+  describeKey?(options: CallOptions): Promise<Readonly<Record<string, string>>>;
+}
+
+/** What a plugin gets from the program that loads it. */
+export type ProviderContext = {
+  /** Turns a path of the configuration into an absolute one: relative paths start at the config file's folder. */
+  resolvePath(path: string): string;
+  /**
+   * Reads a secret named by reference, `env:NAME` or `file:PATH` (a trailing line break is cut off).
+   * Throws `SECRET_UNREADABLE` with the reference, never with the content.
+   */
+  readSecret(reference: string): Secret;
+  /** One line for the operator's log; `fields` must not hold secrets. */
+  log(level: 'info' | 'warn', message: string, fields?: Readonly<Record<string, unknown>>): void;
+};
+
+export type GeneratedKey = {
+  readonly keyRef: string;
+  /** Uncompressed SEC1 point, 65 bytes. */
+  readonly publicKey: Uint8Array;
+};
+
+/** What a plugin module exports as `plugin`. */
+export interface KeyProviderPlugin<Config = unknown> {
+  readonly portVersion: number;
+  readonly name: string;
+  /** Strict schema of the plugin's own section of the configuration, `provider` itself left out. */
+  readonly configSchema: z.ZodType<Config>;
+  /** Opens the key. Throws {@link ProviderError}: what is wrong, where, and what to do about it. */
+  open(config: Config, context: ProviderContext): Promise<KeyProvider>;
+  /** Makes a new secp256k1 key where the configuration points to; throws `KEY_ALREADY_EXISTS` rather than replace one. */
+  generateKey?(config: Config, context: ProviderContext): Promise<GeneratedKey>;
+}
+
+/** A failure of the key or of the device that holds it, translated from the vendor's own words. */
+export class ProviderError extends SignerError<CodeOf<'provider'>> {}

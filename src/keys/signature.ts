@@ -1,0 +1,136 @@
+import { keccak_256 } from '@noble/hashes/sha3';
+import { Integer, Sequence } from 'asn1js';
+import { type Address, addressFromBytes, bytesToUint, uintToBytes32 } from '../pm/bytes.ts';
+import { personalMessageDigest } from '../pm/personal-message.ts';
+import { readAsn1 } from './asn1.ts';
+import { ProviderError, type ProviderSignature } from './provider.ts';
+import { recoverPublicKey } from './secp256k1.ts';
+
+/** The order n of secp256k1's group. */
+export const curveOrder = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+const halfCurveOrder = curveOrder / 2n;
+
+export type RS = { readonly r: bigint; readonly s: bigint };
+
+function invalid(message: string, cause?: unknown): ProviderError {
+  return new ProviderError('PROVIDER_REPLY_INVALID', message, { cause, retryable: true });
+}
+
+function assertInRange({ r, s }: RS): RS {
+  for (const [name, value] of Object.entries({ r, s })) {
+    if (value < 1n || value >= curveOrder) {
+      throw invalid(`the key provider's signature has ${name} outside [1, n - 1]`);
+    }
+  }
+  return { r, s };
+}
+
+/** DER of a positive INTEGER: minimal bytes, a zero byte before a set top bit. */
+function encodeDerInteger(value: bigint): Uint8Array {
+  const digits = value.toString(16);
+  const hex = digits.length % 2 === 0 ? digits : `0${digits}`;
+  const magnitude = Buffer.from(hex, 'hex');
+  const needsZero = (magnitude[0] ?? 0) >= 0x80;
+  const content = needsZero ? Buffer.concat([Buffer.of(0), magnitude]) : magnitude;
+  return Buffer.concat([Buffer.of(0x02, content.length), content]);
+}
+
+/** The one DER encoding of an ECDSA signature: SEQUENCE { INTEGER r, INTEGER s }, at most 72 bytes. */
+export function encodeDerSignature({ r, s }: RS): Uint8Array {
+  const body = Buffer.concat([encodeDerInteger(r), encodeDerInteger(s)]);
+  return Uint8Array.from(Buffer.concat([Buffer.of(0x30, body.length), body]));
+}
+
+/** A signature's DER is never longer. */
+const maxDerBytes = 72;
+
+/**
+ * Reads a DER signature strictly: only the one encoding that DER allows for a pair r, s in [1, n − 1] is taken.
+ * Throws `PROVIDER_REPLY_INVALID`.
+ */
+export function parseDerSignature(bytes: Uint8Array): RS {
+  const value = bytes.length > maxDerBytes ? undefined : readAsn1(bytes);
+  const [first, second] = value instanceof Sequence ? value.valueBlock.value : [];
+  if (!(first instanceof Integer) || !(second instanceof Integer)) {
+    throw invalid("the key provider's signature is not DER: SEQUENCE of two INTEGERs expected");
+  }
+  const signature = assertInRange({
+    r: bytesToUint(first.valueBlock.valueHexView),
+    s: bytesToUint(second.valueBlock.valueHexView),
+  });
+  if (Buffer.compare(encodeDerSignature(signature), bytes) !== 0) {
+    throw invalid("the key provider's signature is not in its one DER encoding");
+  }
+  return signature;
+}
+
+/**
+ * Reads r ‖ s, two big-endian integers of the same width: an even number of bytes, up to 64.
+ * Throws `PROVIDER_REPLY_INVALID`.
+ */
+export function parseRawSignature(bytes: Uint8Array): RS {
+  if (bytes.length === 0 || bytes.length > 64 || bytes.length % 2 !== 0) {
+    throw invalid(
+      `the key provider's signature has ${bytes.length} bytes; an even number up to 64 expected`,
+    );
+  }
+  const width = bytes.length / 2;
+  return assertInRange({
+    r: bytesToUint(bytes.subarray(0, width)),
+    s: bytesToUint(bytes.subarray(width)),
+  });
+}
+
+/**
+ * Turns a provider's signature into Ethereum's 65 bytes r ‖ s ‖ v: low s (EIP-2), v 27 or 28, the recovery id
+ * being the one that recovers `publicKey` (65-byte SEC1). When neither does, the signature is another key's or
+ * over another digest, and `PROVIDER_REPLY_INVALID` is thrown.
+ */
+export function toEthereumSignature(
+  signature: ProviderSignature,
+  digest: Uint8Array,
+  publicKey: Uint8Array,
+): Uint8Array {
+  const { r, s } =
+    signature.encoding === 'der'
+      ? parseDerSignature(signature.bytes)
+      : parseRawSignature(signature.bytes);
+  const lowS = s > halfCurveOrder ? curveOrder - s : s;
+  const ethereumSignature = new Uint8Array(65);
+  ethereumSignature.set(uintToBytes32(r), 0);
+  ethereumSignature.set(uintToBytes32(lowS), 32);
+  const compact = ethereumSignature.subarray(0, 64);
+  for (const recoveryId of [0, 1] as const) {
+    const recovered = recoverPublicKey(digest, compact, recoveryId);
+    if (recovered && Buffer.compare(recovered, publicKey) === 0) {
+      ethereumSignature[64] = 27 + recoveryId;
+      return ethereumSignature;
+    }
+  }
+  throw invalid("the key provider's signature does not recover the pinned public key");
+}
+
+/** The Ethereum address of a 65-byte uncompressed SEC1 public key. */
+export function publicKeyToAddress(publicKey: Uint8Array): Address {
+  return addressFromBytes(keccak_256(publicKey.subarray(1)));
+}
+
+/**
+ * Whether `signature` is `address`'s over the personal message `message`, as go-livepeer's `VerifySig` has it:
+ * 65 bytes, low s, v 27 or 28, recovered address equal.
+ */
+export function verifyPersonalSignature(
+  address: Address,
+  message: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const v = signature[64];
+  if (signature.length !== 65 || (v !== 27 && v !== 28)) return false;
+  if (bytesToUint(signature.subarray(32, 64)) > halfCurveOrder) return false;
+  const recovered = recoverPublicKey(
+    personalMessageDigest(message),
+    signature.subarray(0, 64),
+    v === 27 ? 0 : 1,
+  );
+  return recovered !== undefined && publicKeyToAddress(recovered) === address;
+}

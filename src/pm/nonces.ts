@@ -1,0 +1,26 @@
+import type { Bytes32 } from './bytes.ts';
+import type { Refusal } from './refusal.ts';
+
+/**
+ * Orchestrators accept 600 nonces for one recipientRand; a payment holds up to 100 tickets, so new parameters
+ * are asked for from this nonce on (go-livepeer after the pinned revision).
+ */
+export const refreshFromNonce = 500;
+
+/**
+ * The last nonce used with these ticket parameters. They are identified by their recipientRandHash, so a
+ * refreshed set starts again from 0; the first ticket's nonce is 1.
+ */
+export function lastNonceUsed(
+  session: { readonly pmSessionId: string; readonly senderNonce: number },
+  recipientRandHash: Bytes32,
+): number {
+  return session.pmSessionId === recipientRandHash ? session.senderNonce : 0;
+}
+
+/** Refuses parameters whose nonces are nearly used up; the caller is to fetch new ones. */
+export function refuseUsedUpNonces(lastNonce: number): Refusal | undefined {
+  return lastNonce >= refreshFromNonce
+    ? { code: 'NONCES_USED_UP', message: 'refresh session for remote signer' }
+    : undefined;
+}

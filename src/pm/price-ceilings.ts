@@ -1,0 +1,64 @@
+import type { PaymentType } from './billing.ts';
+import { type Rational, compare, formatDecimal, parseRational } from './rational.ts';
+import type { Refusal } from './refusal.ts';
+
+/** Where a price ceiling comes from, in go-livepeer's words; the caller reads them in the refusal. */
+export type CeilingSource =
+  | 'configured maximum price'
+  | 'request maxPrice'
+  | 'initial session price'
+  | 'auth webhook maxPrice';
+
+/** wei per billing unit; undefined when this source names no ceiling */
+export type PriceCeiling = {
+  readonly source: CeilingSource;
+  readonly maximum: Rational | undefined;
+};
+
+/** Refuses a price (wei per unit) above the smallest ceiling; on a tie the first one names it. Equal passes. */
+export function refusePriceAboveCeilings(
+  price: Rational,
+  ceilings: readonly PriceCeiling[],
+): Refusal | undefined {
+  let lowest: { source: CeilingSource; maximum: Rational } | undefined;
+  for (const { source, maximum } of ceilings) {
+    if (maximum && (!lowest || compare(maximum, lowest.maximum) < 0)) lowest = { source, maximum };
+  }
+  if (!lowest || compare(price, lowest.maximum) <= 0) return undefined;
+  return {
+    code: 'PRICE_ABOVE_CEILING',
+    message:
+      `orchestrator price ${formatDecimal(price, 3)} exceeds ` +
+      `${lowest.source} ceiling ${formatDecimal(lowest.maximum, 3)}`,
+  };
+}
+
+/** A price ceiling as a client or the auth webhook writes it. */
+export type MaxPrice = {
+  /** decimal text, wei per unit */
+  readonly price: string;
+  readonly currency: string;
+  readonly unit: string;
+};
+
+const unitOfType: Partial<Record<string, string>> = {
+  live: 'seconds',
+  lv2v: '720p-pixel-seconds',
+  fixed: 'fixed',
+} satisfies Partial<Record<PaymentType, string>>;
+
+/** wei per unit, or why the ceiling can't be used with this payment type. */
+export function parseMaxPrice(maxPrice: MaxPrice, type: string): Rational | Refusal {
+  const refuse = (message: string): Refusal => ({ code: 'MAX_PRICE_INVALID', message });
+  const price = parseRational(maxPrice.price);
+  if (!price || price.numerator <= 0n) return refuse('maxPrice.price must be a positive decimal');
+  if (maxPrice.currency.trim().toLowerCase() !== 'wei') {
+    return refuse('maxPrice.currency must be wei');
+  }
+  const unit = unitOfType[type];
+  if (unit === undefined) return refuse('maxPrice requires payment type live, lv2v, or fixed');
+  if (maxPrice.unit.trim().toLowerCase() !== unit) {
+    return refuse(`maxPrice.unit must be ${unit} for payment type ${type}`);
+  }
+  return price;
+}

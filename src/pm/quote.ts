@@ -1,0 +1,71 @@
+import {
+  type BillableUse,
+  type BillingRule,
+  type PaymentType,
+  billableUse,
+  feeFor,
+} from './billing.ts';
+import { lastNonceUsed } from './nonces.ts';
+import { type Rational, add, scale, subtract } from './rational.ts';
+import type { Refusal } from './refusal.ts';
+import type { SessionState } from './session-state.ts';
+import { type TicketParams, expectedValue } from './ticket.ts';
+import { ticketsDue } from './ticket-count.ts';
+
+/** What a payment would cost and how many tickets it takes; nothing is decided yet. */
+export type Quote = {
+  readonly use: BillableUse;
+  /** wei */
+  readonly fee: Rational;
+  /** wei, of one ticket */
+  readonly ev: Rational;
+  readonly ticketCount: bigint;
+  /** wei of credit after the payment */
+  readonly balance: Rational;
+  /** the nonce before the payment's first ticket */
+  readonly lastNonce: number;
+};
+
+/** The billable use of a request: rows 17 and 18 of the protocol's order of checks. */
+export function meterUse(
+  session: SessionState,
+  type: PaymentType | undefined,
+  inPixels: bigint,
+  now: bigint,
+  rule: BillingRule,
+): BillableUse | Refusal {
+  if (type === undefined) return { code: 'JOB_TYPE_UNKNOWN', message: 'invalid job type' };
+  const elapsed = session.lastUpdate === undefined ? undefined : now - session.lastUpdate;
+  return billableUse(type, elapsed, inPixels, rule);
+}
+
+/**
+ * Prices a metered use: fee at the session's first price, tickets due, and the credit that would be left.
+ * `allowance` is how many tickets the limits allow in one payment.
+ */
+export function quotePayment(
+  session: SessionState,
+  params: TicketParams,
+  use: BillableUse,
+  rule: BillingRule,
+  allowance: bigint,
+): Quote {
+  const price = session.initialPrice;
+  const fee = feeFor(use.units, price);
+  const ev = expectedValue(params);
+  const ticketCount = ticketsDue(rule, session.type, {
+    credit: session.balance,
+    fee,
+    ev,
+    price,
+    allowance,
+  });
+  return {
+    use,
+    fee,
+    ev,
+    ticketCount,
+    balance: subtract(add(session.balance, scale(ev, ticketCount)), fee),
+    lastNonce: lastNonceUsed(session, params.recipientRandHash),
+  };
+}

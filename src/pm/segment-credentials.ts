@@ -1,0 +1,30 @@
+import { keccak_256 } from '@noble/hashes/sha3';
+import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
+import type { Refusal } from './refusal.ts';
+
+/** keccak256 of no bytes: the data hash of the empty segment that payment credentials describe. */
+export const emptySegmentHash = keccak_256(new Uint8Array());
+
+const sequenceZero = new Uint8Array(32);
+
+/**
+ * What segment credentials sign: manifest id (UTF-8) ‖ sequence 0 (32 bytes) ‖ hash of the empty segment; no
+ * profiles follow (go-livepeer `SegTranscodingMetadata.Flatten`).
+ */
+export function flattenSegmentCredentials(manifestId: string): Uint8Array {
+  return concatBytes(utf8ToBytes(manifestId), sequenceZero, emptySegmentHash);
+}
+
+/** UTF-8 lengths of a manifest id at which credentials would be as long as a ticket's preimage. */
+const ticketSizedLengths = [168 - 64, 232 - 64];
+
+/**
+ * Refuses a manifest id whose credentials could be passed off as a ticket: both are signed as the hash of a
+ * preimage without a tag, and only the preimage's length keeps them apart.
+ */
+export function refuseManifestId(manifestId: string): Refusal | undefined {
+  const length = utf8ToBytes(manifestId).length;
+  return ticketSizedLengths.includes(length)
+    ? { code: 'MANIFEST_ID_INVALID', message: `manifestID must not have ${length} bytes` }
+    : undefined;
+}

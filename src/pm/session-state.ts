@@ -1,0 +1,48 @@
+import type { PaymentType, Price } from './billing.ts';
+import type { Address } from './bytes.ts';
+import type { Rational } from './rational.ts';
+
+/**
+ * The books of one payment session. The client carries them, sealed, from call to call. Field names follow
+ * go-livepeer's `RemotePaymentState`; `recipient` and `credentialHash` are ours.
+ */
+export type SessionState = {
+  readonly stateId: string;
+  /** the recipientRandHash of the parameters last used, `0x` and 64 hex digits */
+  readonly pmSessionId: string;
+  /** Unix nanoseconds of the last successful payment; undefined before the first */
+  readonly lastUpdate: bigint | undefined;
+  readonly orchestratorAddress: Address;
+  readonly app: string;
+  /** Unix seconds up to which the auth webhook's answer holds; 0 for none */
+  readonly authExpiry: bigint;
+  /** the last nonce used with `pmSessionId` */
+  readonly senderNonce: number;
+  /** wei of credit left after the last payment */
+  readonly balance: Rational;
+  /** the price of the session's first payment: what fees are computed with, and a ceiling */
+  readonly initialPrice: Price;
+  readonly type: PaymentType;
+  readonly sequenceNumber: bigint;
+  readonly authId: string;
+  /** who the session's tickets pay; undefined in states that did not bind it */
+  readonly recipient: Address | undefined;
+  /** SHA-256 of the credential that `authExpiry` was granted to; undefined in states that did not bind it */
+  readonly credentialHash: string | undefined;
+};
+
+/** What a payment changes in the books. */
+export type SessionUpdate = {
+  readonly now: bigint;
+  readonly pmSessionId: string;
+  readonly senderNonce: number;
+  readonly balance: Rational;
+};
+
+/** The books after a payment. Time never runs backwards in them, so no time is billed twice. */
+export function advanceSession(session: SessionState, update: SessionUpdate): SessionState {
+  const { now, ...rest } = update;
+  const lastUpdate =
+    session.lastUpdate !== undefined && session.lastUpdate > now ? session.lastUpdate : now;
+  return { ...session, ...rest, lastUpdate };
+}

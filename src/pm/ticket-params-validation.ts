@@ -1,0 +1,115 @@
+import { maxUint256 } from './bytes.ts';
+import { type Rational, compare, formatDecimal, scale } from './rational.ts';
+import type { Refusal } from './refusal.ts';
+import { type TicketParams, expectedValue } from './ticket.ts';
+
+/** What the sender knows of the chain when it validates tickets. */
+export type SenderFacts = {
+  /** L1 block number last seen */
+  readonly l1Block: bigint;
+  /** the last initialized round */
+  readonly round: bigint;
+  /** wei */
+  readonly deposit: bigint;
+  /** wei left in the reserve */
+  readonly reserve: bigint;
+  /** the round from which the deposit may be withdrawn; 0 when no unlock was asked for */
+  readonly withdrawRound: bigint;
+};
+
+/** The sender's own bounds on tickets; go-livepeer's flags of the same names. */
+export type TicketLimits = {
+  /** wei */
+  readonly maxTicketEv: Rational;
+  /** wei, over all tickets of one payment */
+  readonly maxTotalEv: Rational;
+  /** a ticket's face value may be at most deposit / depositMultiplier */
+  readonly depositMultiplier: bigint;
+};
+
+/** go-livepeer's defaults: 3e12 wei a ticket, 2e13 wei a payment, face value up to the whole deposit. */
+export const defaultTicketLimits = {
+  maxTicketEvWei: 3_000_000_000_000n,
+  maxTotalEvWei: 20_000_000_000_000n,
+  depositMultiplier: 1n,
+} as const;
+
+/** L1 blocks before the parameters' expiration at which they count as expired. */
+const expirationBufferBlocks = 1n;
+
+const maxRound = 2n ** 63n - 1n;
+
+/**
+ * Whether `count` tickets of these parameters may be signed; undefined when they may. The checks and texts are
+ * go-livepeer's `sender.validateTicketParams`, in its order, over big integers; before them, what could not be
+ * hashed as the contract does is refused.
+ */
+export function refuseTicketParams(
+  params: TicketParams,
+  count: bigint,
+  facts: SenderFacts,
+  limits: TicketLimits,
+): Refusal | undefined {
+  if (params.faceValue > maxUint256 || params.winProb > maxUint256) {
+    return {
+      code: 'TICKET_PARAMS_MALFORMED',
+      message: 'ticket faceValue and winProb must fit into 32 bytes',
+    };
+  }
+  const round = params.creationRound?.round ?? 0n;
+  if (round < 0n || round > maxRound) {
+    return {
+      code: 'TICKET_PARAMS_MALFORMED',
+      message: 'ticket creation round must not be negative',
+    };
+  }
+  if (params.expirationBlock === 0n) {
+    return { code: 'EXPIRATION_BLOCK_ZERO', message: 'ticketParams expiration block is 0' };
+  }
+  if (params.expirationBlock - facts.l1Block <= expirationBufferBlocks) {
+    return { code: 'TICKET_PARAMS_EXPIRED', message: 'TicketParams expired' };
+  }
+
+  const ev = expectedValue(params);
+  if (ev.numerator === 0n) return undefined;
+
+  const faceValue = params.faceValue.toString();
+  if (compare(ev, { numerator: params.faceValue, denominator: 1n }) >= 0) {
+    return {
+      code: 'FACE_VALUE_TOO_LOW',
+      message: `ticket faceValue too low faceValue=${faceValue}`,
+    };
+  }
+  if (compare(ev, limits.maxTicketEv) > 0) {
+    return {
+      code: 'TICKET_EV_ABOVE_MAXIMUM',
+      message: `ticket EV ${formatDecimal(ev, 5)} > max ticket EV ${formatDecimal(limits.maxTicketEv, 5)}`,
+    };
+  }
+  if (facts.withdrawRound !== 0n && facts.withdrawRound <= facts.round + 1n) {
+    return {
+      code: 'SENDER_UNLOCKING',
+      message: 'unable to validate sender: deposit and reserve is set to unlock soon',
+    };
+  }
+  if (facts.reserve === 0n) return { code: 'RESERVE_EMPTY', message: 'no sender reserve' };
+  if (facts.deposit === 0n) return { code: 'DEPOSIT_EMPTY', message: 'no sender deposit' };
+
+  const totalEv = scale(ev, count);
+  if (compare(totalEv, limits.maxTotalEv) > 0) {
+    return {
+      code: 'TOTAL_EV_ABOVE_MAXIMUM',
+      message:
+        `total ticket EV ${formatDecimal(totalEv, 5)} for ${count.toString()} tickets > ` +
+        `max total ticket EV ${formatDecimal(limits.maxTotalEv, 5)}`,
+    };
+  }
+  const maxFaceValue = facts.deposit / limits.depositMultiplier;
+  if (params.faceValue > maxFaceValue) {
+    return {
+      code: 'FACE_VALUE_ABOVE_MAXIMUM',
+      message: `ticket faceValue ${faceValue} > max faceValue ${maxFaceValue.toString()}`,
+    };
+  }
+  return undefined;
+}

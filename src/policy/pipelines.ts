@@ -1,0 +1,22 @@
+/** What payments of type `lv2v` are for. */
+export const liveVideoToVideo = 35;
+
+/** Livepeer's capability numbers that have models and prices of their own, by pipeline name. */
+const capabilities: Readonly<Record<string, number>> = {
+  'text-to-image': 27,
+  'image-to-image': 28,
+  'image-to-video': 29,
+  upscale: 30,
+  'audio-to-text': 31,
+  'segment-anything-2': 32,
+  llm: 33,
+  'image-to-text': 34,
+  'live-video-to-video': liveVideoToVideo,
+  'text-to-speech': 36,
+  byoc: 37,
+};
+
+/** The capability number of a pipeline, e.g. 35 for `live-video-to-video`; undefined when there is none. */
+export function capabilityOfPipeline(pipeline: string): number | undefined {
+  return Object.hasOwn(capabilities, pipeline) ? capabilities[pipeline] : undefined;
+}

@@ -1,0 +1,236 @@
+import {
+  AuthError,
+  type Authorization,
+  type Caller,
+  type PaymentAuthorizer,
+} from '../auth/authorization.ts';
+import type { ChainFacts } from '../chain/facts.ts';
+import type { Grant } from '../keys/grant.ts';
+import type { Intent } from '../keys/intents.ts';
+import { refuseExpiringAuthToken } from '../pm/auth-token.ts';
+import type { PaymentType, Price } from '../pm/billing.ts';
+import { priceRatio } from '../pm/billing.ts';
+import type { Address } from '../pm/bytes.ts';
+import { lastNonceUsed, refuseUsedUpNonces } from '../pm/nonces.ts';
+import { parseMaxPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
+import type { Quote } from '../pm/quote.ts';
+import { type Rational, divideRoundingDown } from '../pm/rational.ts';
+import type { Refusal } from '../pm/refusal.ts';
+import { refuseManifestId } from '../pm/segment-credentials.ts';
+import { type SessionState, advanceSession } from '../pm/session-state.ts';
+import { type TicketLimits, refuseTicketParams } from '../pm/ticket-params-validation.ts';
+import { type Ticket, type TicketParams, expectedValue } from '../pm/ticket.ts';
+import { drawUpTickets } from '../pm/tickets.ts';
+import { createGrantAuthority } from './grants.ts';
+import { type CapabilityModel, type PriceList, configuredCeiling } from './price-list.ts';
+
+/** The operator's guardrails. */
+export type Guardrails = {
+  readonly limits: TicketLimits;
+  readonly prices: PriceList;
+  /** tickets in one payment */
+  readonly maxTickets: bigint;
+};
+
+/** A session and the parameters it is to be continued with. */
+export type SessionFacts = {
+  readonly params: TicketParams;
+  readonly books: SessionState;
+  readonly chain: ChainFacts;
+  /** Unix nanoseconds */
+  readonly now: bigint;
+};
+
+/** A payment as it would be made; nothing of it is signed yet. */
+export type PaymentProposal = SessionFacts & {
+  readonly sender: Address;
+  readonly caller: Caller;
+  readonly type: PaymentType;
+  readonly quote: Quote;
+  /** the orchestrator's price now */
+  readonly price: Price;
+  /** wei per billing unit */
+  readonly requestMaxPrice: Rational | undefined;
+  readonly isNewSession: boolean;
+  readonly models: readonly CapabilityModel[];
+  readonly manifestId: string;
+};
+
+export type PaymentVerdict =
+  | { readonly kind: 'deny'; readonly refusal: Refusal }
+  | ({ readonly kind: 'allow' } & AllowedPayment);
+
+export type AllowedPayment = {
+  readonly tickets: readonly Ticket[];
+  /** the books after the payment */
+  readonly books: SessionState;
+  readonly ticketBatch: Grant;
+  readonly segmentCredentials: Grant;
+  /** the grant to seal these books, as encoded */
+  sealBooks(intent: Extract<Intent, { kind: 'session-state' }>): Grant;
+};
+
+/** What the signer signs of its own accord at start. */
+export type OwnIntent = Extract<Intent, { kind: 'orchestrator-info' | 'self-test' }>;
+
+export type Policy = {
+  /** Whether the session must be refreshed first, or its parameters can't be used at all: rows 15 and 16. */
+  refuseParams(session: SessionFacts, authTokenExpiration: bigint): Refusal | undefined;
+  /** How many tickets of these parameters one payment may hold at most. */
+  ticketAllowance(params: TicketParams): bigint;
+  /**
+   * The decision over a payment: rows 21 to 29 of the protocol's order of checks, the auth webhook included, before
+   * any signature. Throws {@link AuthError} when the webhook says no or can't be asked.
+   */
+  decidePayment(proposal: PaymentProposal, signal: AbortSignal): Promise<PaymentVerdict>;
+  grantOwn(intent: OwnIntent): Grant;
+  /** For the key gate: the Intent of a grant made here, once. */
+  redeem(grant: Grant): Intent;
+};
+
+export type PolicyOptions = {
+  readonly guardrails: Guardrails;
+  /** undefined when nobody outside is asked */
+  readonly authorize: PaymentAuthorizer | undefined;
+  /** monotonic milliseconds */
+  readonly nowMs: () => number;
+};
+
+/** The one place where permissions to use the key are made. */
+export function createPolicy({ guardrails, authorize, nowMs }: PolicyOptions): Policy {
+  const { limits, prices, maxTickets } = guardrails;
+  const grants = createGrantAuthority(nowMs);
+
+  function refusePayment(proposal: PaymentProposal): Refusal | undefined {
+    const { quote, params, chain, books, type, models } = proposal;
+    const aboveCeiling = refusePriceAboveCeilings(priceRatio(proposal.price), [
+      {
+        source: 'configured maximum price',
+        maximum: configuredCeiling(prices, type, models),
+      },
+      { source: 'request maxPrice', maximum: proposal.requestMaxPrice },
+      {
+        source: 'initial session price',
+        maximum: proposal.isNewSession ? undefined : priceRatio(books.initialPrice),
+      },
+    ]);
+    if (aboveCeiling) return aboveCeiling;
+    if (quote.ticketCount <= 0n) return { code: 'NO_TICKETS_DUE', message: 'no tickets' };
+    if (quote.ticketCount > maxTickets) {
+      return {
+        code: 'TICKET_COUNT_ABOVE_MAXIMUM',
+        message: `numTickets ${quote.ticketCount.toString()} exceeds maximum of ${maxTickets.toString()}`,
+      };
+    }
+    return (
+      refuseTicketParams(params, quote.ticketCount, chain, limits) ??
+      refuseManifestId(proposal.manifestId)
+    );
+  }
+
+  return {
+    refuseParams({ params, books, chain, now }, authTokenExpiration) {
+      return (
+        refuseExpiringAuthToken(authTokenExpiration, now) ??
+        refuseTicketParams(params, 1n, chain, limits) ??
+        refuseUsedUpNonces(lastNonceUsed(books, params.recipientRandHash))
+      );
+    },
+
+    ticketAllowance(params) {
+      const ev = expectedValue(params);
+      if (ev.numerator === 0n) return maxTickets;
+      const byTotalEv = divideRoundingDown(limits.maxTotalEv, ev);
+      return byTotalEv < maxTickets ? byTotalEv : maxTickets;
+    },
+
+    async decidePayment(proposal, signal) {
+      const refusal = refusePayment(proposal);
+      if (refusal) return { kind: 'deny', refusal };
+
+      const { params, quote, chain, caller, manifestId } = proposal;
+      const ticketCount = Number(quote.ticketCount);
+      const projected = advanceSession(proposal.books, {
+        now: proposal.now,
+        pmSessionId: params.recipientRandHash,
+        senderNonce: quote.lastNonce + ticketCount,
+        balance: quote.balance,
+      });
+      let authorization: Authorization | undefined;
+      if (authorize && !isStillAuthorized(proposal.books, caller, proposal.now)) {
+        authorization = await authorize(caller, projected, signal);
+        const aboveWebhookCeiling = refuseAboveWebhookCeiling(proposal, authorization);
+        if (aboveWebhookCeiling) return { kind: 'deny', refusal: aboveWebhookCeiling };
+      }
+      const books = withAuthorization(projected, caller, authorization);
+
+      const tickets = drawUpTickets(
+        params,
+        proposal.sender,
+        chain.lastInitializedRound,
+        quote.lastNonce,
+        ticketCount,
+      );
+      return {
+        kind: 'allow',
+        tickets,
+        books,
+        ticketBatch: grants.issue({ kind: 'ticket-batch', tickets }),
+        segmentCredentials: grants.issue({ kind: 'segment-credentials', manifestId }),
+        sealBooks: (intent) => grants.issue(intent),
+      };
+    },
+
+    grantOwn: (intent) => grants.issue(intent),
+    redeem: (grant) => grants.redeem(grant),
+  };
+}
+
+/**
+ * Whether the webhook's earlier answer still holds: not expired, and, where the state says whose it was, for the
+ * same credential.
+ */
+function isStillAuthorized(books: SessionState, caller: Caller, now: bigint): boolean {
+  const nowSeconds = now / 1_000_000_000n;
+  const isSameCaller =
+    books.credentialHash === undefined || books.credentialHash === caller.credentialHash;
+  return books.authExpiry !== 0n && nowSeconds <= books.authExpiry && isSameCaller;
+}
+
+function refuseAboveWebhookCeiling(
+  { price, type }: PaymentProposal,
+  { maxPrice }: Authorization,
+): Refusal | undefined {
+  if (!maxPrice) return undefined;
+  const maximum = parseMaxPrice(maxPrice, type);
+  if ('code' in maximum) {
+    throw new AuthError(
+      'AUTH_WEBHOOK_ANSWER_INVALID',
+      `signer auth invalid maxPrice: ${maximum.message}`,
+    );
+  }
+  return refusePriceAboveCeilings(priceRatio(price), [
+    { source: 'auth webhook maxPrice', maximum },
+  ]);
+}
+
+/** The books with who pays and until when that holds; a session never changes its payer. */
+function withAuthorization(
+  books: SessionState,
+  caller: Caller,
+  authorization: Authorization | undefined,
+): SessionState {
+  const given = authorization?.authId ?? '';
+  const authId = given === '' ? caller.authId : given;
+  if (authId !== '' && books.authId !== '' && authId !== books.authId) {
+    throw new AuthError('AUTH_ID_CHANGED', 'remote signer auth ID changed');
+  }
+  return {
+    ...books,
+    authId: authId === '' ? books.authId : authId,
+    ...(authorization && {
+      authExpiry: authorization.expiry,
+      credentialHash: caller.credentialHash,
+    }),
+  };
+}

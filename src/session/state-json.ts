@@ -1,0 +1,129 @@
+import { parsePaymentType } from '../pm/billing.ts';
+import { parseAddress } from '../pm/bytes.ts';
+import { formatRational, parseRational, zero } from '../pm/rational.ts';
+import type { SessionState } from '../pm/session-state.ts';
+import {
+  FieldTypeError,
+  maxInt64,
+  maxUint32,
+  maxUint64,
+  minInt64,
+  readInteger,
+  readMembers,
+  readObject,
+  readString,
+} from '../wire/go-struct.ts';
+import { formatGoTime, parseGoTime } from '../wire/go-time.ts';
+import { type JsonValue, formatGoJsonString, parseJson } from '../wire/json.ts';
+
+type Member = readonly [key: string, json: string];
+
+/**
+ * The members of go-livepeer's `RemotePaymentState` in its order, as it writes them; this is also what the auth
+ * webhook is shown.
+ */
+export function encodeUpstreamState(state: SessionState): string {
+  return encodeMembers(upstreamMembers(state));
+}
+
+/** The same, followed by what we add; go-livepeer ignores unknown members. */
+export function encodeExtendedState(state: SessionState): string {
+  const additions: Member[] = [];
+  if (state.recipient !== undefined) {
+    additions.push(['Recipient', formatGoJsonString(state.recipient)]);
+  }
+  if (state.credentialHash !== undefined) {
+    additions.push(['CredentialHash', formatGoJsonString(state.credentialHash)]);
+  }
+  return encodeMembers([...upstreamMembers(state), ...additions]);
+}
+
+function upstreamMembers(state: SessionState): Member[] {
+  return [
+    ['StateID', formatGoJsonString(state.stateId)],
+    ['PMSessionID', formatGoJsonString(state.pmSessionId)],
+    ['LastUpdate', formatGoJsonString(formatGoTime(state.lastUpdate))],
+    ['OrchestratorAddress', formatGoJsonString(state.orchestratorAddress)],
+    ['App', formatGoJsonString(state.app)],
+    ['AuthExpiry', state.authExpiry.toString()],
+    ['SenderNonce', state.senderNonce.toString()],
+    ['Balance', formatGoJsonString(formatRational(state.balance))],
+    ['InitialPricePerUnit', state.initialPrice.pricePerUnit.toString()],
+    ['InitialPixelsPerUnit', state.initialPrice.pixelsPerUnit.toString()],
+    ['Type', formatGoJsonString(state.type)],
+    ['SequenceNumber', state.sequenceNumber.toString()],
+    ['AuthID', formatGoJsonString(state.authId)],
+  ];
+}
+
+function encodeMembers(members: readonly Member[]): string {
+  return `{${members.map(([key, json]) => `"${key}":${json}`).join(',')}}`;
+}
+
+/**
+ * Reads state bytes whose seal has been verified, ours or go-livepeer's. Key case and unknown members do not
+ * matter; an absent, empty or unreadable balance is 0, as upstream has it. Throws `FieldTypeError` or
+ * `JsonSyntaxError`.
+ */
+export function decodeState(bytes: Uint8Array): SessionState {
+  const value = parseJson(bytes);
+  if (value.kind === 'null') throw new FieldTypeError('state', 'an object');
+  const initialPrice = { pricePerUnit: 0n, pixelsPerUnit: 0n };
+  const state: { -readonly [Key in keyof SessionState]: SessionState[Key] } = {
+    stateId: '',
+    pmSessionId: '',
+    lastUpdate: undefined,
+    orchestratorAddress: readAddress({ kind: 'string', value: zeroAddress }, ''),
+    app: '',
+    authExpiry: 0n,
+    senderNonce: 0,
+    balance: zero,
+    initialPrice,
+    type: '',
+    sequenceNumber: 0n,
+    authId: '',
+    recipient: undefined,
+    credentialHash: undefined,
+  };
+  const int64 = (json: JsonValue, field: string) => readInteger(json, field, minInt64, maxInt64);
+  readMembers(readObject(value, 'state'), {
+    StateID: (json, field) => (state.stateId = readString(json, field)),
+    PMSessionID: (json, field) => (state.pmSessionId = readString(json, field)),
+    LastUpdate: (json, field) => (state.lastUpdate = readTime(json, field)),
+    OrchestratorAddress: (json, field) => (state.orchestratorAddress = readAddress(json, field)),
+    App: (json, field) => (state.app = readString(json, field)),
+    AuthExpiry: (json, field) => (state.authExpiry = int64(json, field)),
+    SenderNonce: (json, field) =>
+      (state.senderNonce = Number(readInteger(json, field, 0n, maxUint32))),
+    Balance: (json, field) => (state.balance = parseRational(readString(json, field)) ?? zero),
+    InitialPricePerUnit: (json, field) => (initialPrice.pricePerUnit = int64(json, field)),
+    InitialPixelsPerUnit: (json, field) => (initialPrice.pixelsPerUnit = int64(json, field)),
+    Type: (json, field) => (state.type = readType(json, field)),
+    SequenceNumber: (json, field) =>
+      (state.sequenceNumber = readInteger(json, field, 0n, maxUint64)),
+    AuthID: (json, field) => (state.authId = readString(json, field)),
+    Recipient: (json, field) => (state.recipient = readAddress(json, field)),
+    CredentialHash: (json, field) => (state.credentialHash = readString(json, field)),
+  });
+  return state;
+}
+
+const zeroAddress = `0x${'0'.repeat(40)}`;
+
+function readAddress(json: JsonValue, field: string) {
+  const address = parseAddress(readString(json, field));
+  if (!address) throw new FieldTypeError(field, '0x and 40 hex digits');
+  return address;
+}
+
+function readTime(json: JsonValue, field: string): bigint | undefined {
+  const time = parseGoTime(readString(json, field));
+  if (time === undefined) throw new FieldTypeError(field, 'an RFC 3339 time');
+  return time === 'zero' ? undefined : time;
+}
+
+function readType(json: JsonValue, field: string) {
+  const type = parsePaymentType(readString(json, field));
+  if (type === undefined) throw new FieldTypeError(field, 'a payment type');
+  return type;
+}

@@ -1,0 +1,102 @@
+import { decodeBase64 } from './base64.ts';
+import type { JsonMember, JsonValue } from './json.ts';
+
+/** A JSON value that Go could not store in the field's type; the message names the field. */
+export class FieldTypeError extends Error {
+  constructor(field: string, expected: string) {
+    super(`field ${field}: expected ${expected}`);
+  }
+}
+
+/** The members of an object; none for null. Throws {@link FieldTypeError} for anything else. */
+export function readObject(value: JsonValue, field: string): readonly JsonMember[] {
+  if (value.kind === 'null') return [];
+  if (value.kind !== 'object') throw new FieldTypeError(field, 'an object');
+  return value.members;
+}
+
+/** Go matches keys under simple case folding, in which K (U+212A) is k and ſ (U+017F) is s. */
+function foldKey(key: string): string {
+  return key.replaceAll('ſ', 's').toLowerCase();
+}
+
+/** How one field of a struct is read. `clear` is for fields that Go can set to nil: null empties them. */
+export type FieldReader = {
+  readonly read: (value: JsonValue, field: string) => void;
+  readonly clear?: () => void;
+};
+
+/**
+ * Stores an object's members as Go's `encoding/json` stores them into a struct: keys match whatever their case,
+ * the last of several wins, null leaves a field as it is unless it can be cleared, unknown keys are ignored.
+ */
+export function readMembers(
+  members: readonly JsonMember[],
+  fields: Readonly<Record<string, FieldReader | FieldReader['read']>>,
+): void {
+  const byFoldedKey = new Map(
+    Object.entries(fields).map(([name, field]) => [
+      foldKey(name),
+      { name, ...(typeof field === 'function' ? { read: field } : field) },
+    ]),
+  );
+  for (const { key, value } of members) {
+    const field: (FieldReader & { name: string }) | undefined = byFoldedKey.get(foldKey(key));
+    if (value.kind === 'null') field?.clear?.();
+    else field?.read(value, field.name);
+  }
+}
+
+export function readString(value: JsonValue, field: string): string {
+  if (value.kind !== 'string') throw new FieldTypeError(field, 'a string');
+  return value.value;
+}
+
+/** `[]byte`: standard base64, or an array of integers from 0 to 255. */
+export function readBytes(value: JsonValue, field: string): Uint8Array {
+  if (value.kind === 'string') {
+    const bytes = decodeBase64(value.value);
+    if (bytes) return bytes;
+  }
+  if (value.kind === 'array') {
+    return Uint8Array.from(value.items, (item) => {
+      if (item.kind === 'null') return 0;
+      return Number(readInteger(item, field, 0n, 255n));
+    });
+  }
+  throw new FieldTypeError(field, 'standard padded base64');
+}
+
+const integerPattern = /^-?(?:0|[1-9][0-9]*)$/;
+const unsignedPattern = /^(?:0|[1-9][0-9]*)$/;
+
+/** An integer written without fraction, exponent or quotes, within bounds; read losslessly. */
+export function readInteger(
+  value: JsonValue,
+  field: string,
+  minimum: bigint,
+  maximum: bigint,
+): bigint {
+  const expected = `an integer from ${minimum.toString()} to ${maximum.toString()}`;
+  const pattern = minimum < 0n ? integerPattern : unsignedPattern;
+  if (value.kind !== 'number' || value.text.length > 20 || !pattern.test(value.text)) {
+    throw new FieldTypeError(field, expected);
+  }
+  const integer = BigInt(value.text);
+  if (integer < minimum || integer > maximum) throw new FieldTypeError(field, expected);
+  return integer;
+}
+
+export const minInt64 = -(2n ** 63n);
+export const maxInt64 = 2n ** 63n - 1n;
+export const maxUint32 = 2n ** 32n - 1n;
+export const maxUint64 = 2n ** 64n - 1n;
+
+const jsonNumberPattern = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
+
+/** Go's `json.Number`: the text of a number, bare or quoted. */
+export function readNumberText(value: JsonValue, field: string): string {
+  if (value.kind === 'number') return value.text;
+  if (value.kind === 'string' && jsonNumberPattern.test(value.value)) return value.value;
+  throw new FieldTypeError(field, 'a number');
+}

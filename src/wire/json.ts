@@ -1,0 +1,168 @@
+/**
+ * A JSON value that keeps what Go's decoder sees and `JSON.parse` drops: numbers as they were written, and every
+ * member of an object in order, duplicates included.
+ */
+export type JsonValue =
+  | { readonly kind: 'null' }
+  | { readonly kind: 'boolean'; readonly value: boolean }
+  | { readonly kind: 'number'; readonly text: string }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'array'; readonly items: readonly JsonValue[] }
+  | { readonly kind: 'object'; readonly members: readonly JsonMember[] };
+
+export type JsonMember = { readonly key: string; readonly value: JsonValue };
+
+/** The text is not JSON; the message says where. */
+export class JsonSyntaxError extends Error {}
+
+const maxDepth = 256;
+const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const literals = { t: 'true', f: 'false', n: 'null' } as const;
+
+class Reader {
+  readonly #text: string;
+  #position = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  value(depth: number): JsonValue {
+    if (depth > maxDepth) throw new JsonSyntaxError('JSON is nested too deeply');
+    const first = this.peek();
+    switch (first) {
+      case '{':
+        return { kind: 'object', members: this.#list('}', () => this.#member(depth)) };
+      case '[':
+        return { kind: 'array', items: this.#list(']', () => this.value(depth + 1)) };
+      case '"':
+        return { kind: 'string', value: this.#string() };
+      case 't':
+      case 'f':
+      case 'n': {
+        const literal = literals[first];
+        if (!this.#text.startsWith(literal, this.#position)) return this.fail();
+        this.#position += literal.length;
+        return first === 'n' ? { kind: 'null' } : { kind: 'boolean', value: first === 't' };
+      }
+      default: {
+        numberPattern.lastIndex = this.#position;
+        const text = numberPattern.exec(this.#text)?.[0];
+        if (text === undefined) return this.fail();
+        this.#position += text.length;
+        return { kind: 'number', text };
+      }
+    }
+  }
+
+  /** The next character that is not white space, still to be read; '' at the end. */
+  peek(): string {
+    while (' \t\n\r'.includes(this.#text[this.#position] ?? '#')) this.#position++;
+    return this.#text[this.#position] ?? '';
+  }
+
+  fail(): never {
+    const found = this.#text[this.#position];
+    throw new JsonSyntaxError(
+      found === undefined
+        ? 'unexpected end of JSON input'
+        : `invalid character ${JSON.stringify(found)} at offset ${this.#position} of the JSON input`,
+    );
+  }
+
+  #member(depth: number): JsonMember {
+    if (this.peek() !== '"') this.fail();
+    const key = this.#string();
+    if (this.peek() !== ':') this.fail();
+    this.#position++;
+    return { key, value: this.value(depth + 1) };
+  }
+
+  #list<Item>(end: string, readItem: () => Item): Item[] {
+    this.#position++;
+    const items: Item[] = [];
+    if (this.peek() !== end) {
+      items.push(readItem());
+      while (this.peek() === ',') {
+        this.#position++;
+        items.push(readItem());
+      }
+      if (this.peek() !== end) this.fail();
+    }
+    this.#position++;
+    return items;
+  }
+
+  #string(): string {
+    const start = this.#position;
+    let end = start;
+    do {
+      end = this.#text.indexOf('"', end + 1);
+      if (end < 0) {
+        this.#position = this.#text.length;
+        this.fail();
+      }
+    } while (this.#isEscaped(end));
+    try {
+      const value = JSON.parse(this.#text.slice(start, end + 1)) as string;
+      this.#position = end + 1;
+      return value.toWellFormed();
+    } catch {
+      throw new JsonSyntaxError(`invalid string at offset ${start} of the JSON input`);
+    }
+  }
+
+  #isEscaped(position: number): boolean {
+    let backslashes = 0;
+    while (this.#text[position - 1 - backslashes] === '\\') backslashes++;
+    return backslashes % 2 === 1;
+  }
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
+const lenientUtf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** Text as Go reads it: every byte that is not part of a valid sequence is one U+FFFD. */
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return strictUtf8.decode(bytes);
+  } catch {
+    let text = '';
+    for (let position = 0; position < bytes.length;) {
+      const first = bytes[position] ?? 0;
+      const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+      const sequence = bytes.subarray(position, position + length);
+      const decoded = lenientUtf8.decode(sequence);
+      const isValid = Buffer.compare(Buffer.from(decoded), sequence) === 0;
+      text += isValid ? decoded : '\ufffd';
+      position += isValid ? length : 1;
+    }
+    return text;
+  }
+}
+
+/** The first JSON value of the bytes; what follows it is not read, as with Go's `Decoder.Decode`. Invalid UTF-8 reads as U+FFFD. Throws {@link JsonSyntaxError}. */
+export function parseFirstJsonValue(bytes: Uint8Array): JsonValue {
+  return new Reader(decodeUtf8(bytes)).value(0);
+}
+
+/** The one JSON value of the bytes, as with Go's `json.Unmarshal`. Throws {@link JsonSyntaxError}. */
+export function parseJson(bytes: Uint8Array): JsonValue {
+  const reader = new Reader(decodeUtf8(bytes));
+  const value = reader.value(0);
+  if (reader.peek() !== '') reader.fail();
+  return value;
+}
+
+const goEscapes: Readonly<Record<string, string>> = {
+  '<': '\\u003c',
+  '>': '\\u003e',
+  '&': '\\u0026',
+  '\u2028': '\\u2028',
+  '\u2029': '\\u2029',
+};
+
+/** A JSON string as Go's `json.Marshal` writes it: `<`, `>`, `&`, U+2028 and U+2029 escaped. */
+export function formatGoJsonString(text: string): string {
+  return JSON.stringify(text).replace(/[<>&\u2028\u2029]/g, (found) => goEscapes[found] ?? found);
+}

@@ -1,0 +1,93 @@
+import { RequestError } from '../errors.ts';
+import type { MaxPrice } from '../pm/price-ceilings.ts';
+import {
+  FieldTypeError,
+  maxInt64,
+  minInt64,
+  readBytes,
+  readInteger,
+  readMembers,
+  readObject,
+  readString,
+} from './go-struct.ts';
+import { JsonSyntaxError, parseFirstJsonValue } from './json.ts';
+import { readMaxPrice } from './max-price.ts';
+
+/** The body of `POST /generate-live-payment`. Absent fields are empty, as in Go's zero values. */
+export type PaymentRequest = {
+  /** the sealed books of the previous answer; undefined when neither part was given */
+  readonly state: SealedState | undefined;
+  /** protobuf `net.OrchestratorInfo` */
+  readonly orchestrator: Uint8Array;
+  readonly manifestId: string;
+  readonly app: string;
+  readonly inPixels: bigint;
+  readonly type: string;
+  readonly maxPrice: MaxPrice | undefined;
+  /** protobuf `net.Capabilities` */
+  readonly capabilities: Uint8Array;
+};
+
+/** Session state as it travels: the bytes, and what seals them. */
+export type SealedState = { readonly state: Uint8Array; readonly sig: Uint8Array };
+
+const none = new Uint8Array();
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/**
+ * Reads the body as go-livepeer does (`RemotePaymentRequest`). Throws `BODY_MALFORMED` for what is not JSON or
+ * does not fit a field's type; missing fields are for later checks to refuse.
+ */
+export function decodePaymentRequest(body: Uint8Array): PaymentRequest {
+  const request: Mutable<PaymentRequest> = {
+    state: undefined,
+    orchestrator: none,
+    manifestId: '',
+    app: '',
+    inPixels: 0n,
+    type: '',
+    maxPrice: undefined,
+    capabilities: none,
+  };
+  const sealed: Mutable<SealedState> = { state: none, sig: none };
+  try {
+    readMembers(readObject(parseFirstJsonValue(body), 'request'), {
+      state: (value, field) =>
+        readMembers(readObject(value, field), {
+          State: {
+            read: (bytes) => (sealed.state = readBytes(bytes, 'state.State')),
+            clear: () => (sealed.state = none),
+          },
+          Sig: {
+            read: (bytes) => (sealed.sig = readBytes(bytes, 'state.Sig')),
+            clear: () => (sealed.sig = none),
+          },
+        }),
+      orchestrator: {
+        read: (value, field) => (request.orchestrator = readBytes(value, field)),
+        clear: () => (request.orchestrator = none),
+      },
+      ManifestID: (value, field) => (request.manifestId = readString(value, field)),
+      app: (value, field) => (request.app = readString(value, field)),
+      inPixels: (value, field) =>
+        (request.inPixels = readInteger(value, field, minInt64, maxInt64)),
+      type: (value, field) => (request.type = readString(value, field)),
+      maxPrice: {
+        read: (value, field) => (request.maxPrice = readMaxPrice(value, field, request.maxPrice)),
+        clear: () => (request.maxPrice = undefined),
+      },
+      capabilities: {
+        read: (value, field) => (request.capabilities = readBytes(value, field)),
+        clear: () => (request.capabilities = none),
+      },
+    });
+  } catch (error) {
+    if (error instanceof JsonSyntaxError || error instanceof FieldTypeError) {
+      throw new RequestError('BODY_MALFORMED', error.message, { cause: error });
+    }
+    throw error;
+  }
+  if (sealed.state.length > 0 || sealed.sig.length > 0) request.state = sealed;
+  return request;
+}

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root, run } from './cli.ts';
+
+describe.concurrent('help', () => {
+  it.each([
+    { args: [], says: ['serve', 'keys', 'config', 'demo', 'Exit codes'] },
+    { args: ['serve'], says: ['--config', '--listen', 'self-test', 'SIGTERM'] },
+    { args: ['keys'], says: ['new', 'show', 'check'] },
+    {
+      args: ['keys', 'new'],
+      says: ['--config', 'make a new secp256k1 key', 'nothing is replaced'],
+    },
+    { args: ['keys', 'show'], says: ['--config', 'address', 'nothing is signed'] },
+    { args: ['keys', 'check'], says: ['--config', 'self-test', 'verify'] },
+    { args: ['config'], says: ['check', 'schema'] },
+    { args: ['config', 'check'], says: ['--config', 'environment overrides', 'without opening'] },
+    { args: ['config', 'schema'], says: ['JSON Schema'] },
+    { args: ['demo'], says: ['--config', 'sandbox orchestrator'] },
+  ])('$args --help says what it does and takes', async ({ args, says }) => {
+    const { status, stdout, stderr } = await run([...args, '--help']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const text = stdout.replace(/\s+/g, ' ');
+    for (const word of says) expect(text).toContain(word);
+  });
+
+  it('prints the version of the package', async () => {
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect(await run(['--version'])).toMatchObject({ status: 0, stdout: `${manifest.version}\n` });
+  });
+});
+
+describe.concurrent('wrong usage ends with exit code 2 and says where help is', () => {
+  it.each([
+    { args: ['sevre'], says: "unknown command 'sevre'" },
+    { args: ['keys', 'make'], says: "unknown command 'make'" },
+    { args: ['serve', '--config', 'x', '--bogus'], says: "unknown option '--bogus'" },
+    { args: ['config', 'check', '--config', 'x', 'y'], says: 'too many arguments' },
+    { args: ['serve'], says: "required option '-c, --config <file>' not specified" },
+    { args: ['keys', 'new'], says: "required option '-c, --config <file>' not specified" },
+    { args: ['config', 'check', '--config'], says: 'argument missing' },
+  ])('$args', async ({ args, says }) => {
+    const { status, stdout, stderr } = await run(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain(says);
+    expect(stderr).toContain('--help');
+  });
+
+  it.each([{ args: [] }, { args: ['keys'] }, { args: ['config'] }])(
+    'no command after livepeer-signer $args',
+    async ({ args }) => {
+      const { status, stderr } = await run(args);
+      expect(status).toBe(2);
+      expect(stderr).toContain('Commands:');
+    },
+  );
+});

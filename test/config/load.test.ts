@@ -1,0 +1,409 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { describeConfig } from '../../src/config/json-schema.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { ConfigError } from '../../src/errors.ts';
+import { Folder, devConfig, root, run } from '../cli/cli.ts';
+
+/** The message and, apart from it, the indented problem lines. */
+async function refusalOf(
+  text: string,
+  environment: Record<string, string> = {},
+): Promise<{ message: string; problems: string[] }> {
+  using folder = new Folder();
+  const file = folder.write('signer.yaml', text);
+  const error = await loadConfig(file, environment).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof ConfigError))
+    throw new Error(`not refused as a ConfigError: ${String(error)}`);
+  expect(error.code).toBe('CONFIG_INVALID');
+  const problems = error.message.split('\n').filter((line) => line.startsWith('  '));
+  return { message: error.message, problems: problems.map((line) => line.trim()) };
+}
+
+async function settingsOf(text: string, environment: Record<string, string> = {}) {
+  using folder = new Folder();
+  return (await loadConfig(folder.write('signer.yaml', text), environment)).settings;
+}
+
+const broken = `sever: {}
+server:
+  listen: 1.2.3.4:99999
+  bodyLimitBytes: 3
+  tls: { cert: a.pem }
+  headersTimeoutMs: 0
+keys:
+  - provider: local-keystore
+    path: keystore
+    password: hunter2
+    colour: red
+chain:
+  source: static
+  l1Block: 1.5
+  round: -1
+  roundBlockHash: 0x1234
+  deposit: 0.5
+  reserve: 0.5 wei
+billing: { rule: mine }
+tickets: { maxTicketEv: 5 eth, depositMultiplier: 0, maxTickets: 101 }
+prices:
+  maxPrice: { lv2v: 1200 }
+  capabilities: [{ pipeline: text-to-cheese, maxPrice: 1 wei }]
+session: { seal: wax }
+auth:
+  webhook:
+    url: ftp://example.org
+    headers: { Authorization: Bearer hunter2, X-Api-Key: hunter2, X-Tenant: plain }
+  trustedProxies: [10.0.0.0/33, localhost]
+log: { level: chatty }
+`;
+
+const amount = 'an amount with its unit, such as "0.5 ether", "30 gwei" or "1200 wei"';
+
+describe('a configuration with many faults', () => {
+  it('is answered with one line for each, naming field and remedy', async () => {
+    const { problems } = await refusalOf(broken);
+    expect(problems.toSorted()).toEqual(
+      [
+        'sever: unknown field; there are server, keys, maxQueuedSignatures, chain, billing, tickets, prices, session, auth, log',
+        'server.listen: expected HOST:PORT with a port up to 65535, not "1.2.3.4:99999"',
+        'server.bodyLimitBytes: Too small: expected number to be >=1024',
+        'server.tls.key: missing; expected text',
+        'server.headersTimeoutMs: Too small: expected number to be >0',
+        'keys.0.password: expected a reference, env:NAME or file:PATH, not the password itself',
+        'keys.0.colour: unknown field; there are path, address, password',
+        'chain.l1Block: expected a whole number',
+        'chain.round: Too small: expected number to be >=0',
+        'chain.roundBlockHash: expected 0x and 64 hex digits',
+        `chain.deposit: expected ${amount}`,
+        'chain.reserve: expected whole wei',
+        'billing.rule: Invalid option: expected one of "keep-one-ticket"|"upstream"',
+        `tickets.maxTicketEv: expected ${amount}, not "5 eth"`,
+        'tickets.depositMultiplier: expected at least 1',
+        'tickets.maxTickets: expected 1 to 100',
+        `prices.maxPrice.lv2v: expected ${amount}`,
+        'prices.capabilities.0.pipeline: there is no pipeline "text-to-cheese"',
+        'session.seal: Invalid input: expected "key"',
+        'auth.webhook.url: expected an http or https URL',
+        'auth.webhook.headers.Authorization: expected a reference, env:NAME or file:PATH, not the credential itself',
+        'auth.webhook.headers.X-Api-Key: expected a reference, env:NAME or file:PATH, not the credential itself',
+        'auth.trustedProxies.0: expected an IP address, or a network such as 10.0.0.0/8',
+        'auth.trustedProxies.1: expected an IP address, or a network such as 10.0.0.0/8',
+        'log.level: Invalid option: expected one of "debug"|"info"|"warn"|"error"',
+      ].toSorted(),
+    );
+  });
+
+  it('never repeats a secret that was written inline', async () => {
+    expect((await refusalOf(broken)).message).not.toContain('hunter2');
+  });
+
+  it('reaches the operator as it is, with exit code 2', async () => {
+    using folder = new Folder();
+    const file = folder.write('signer.yaml', broken);
+    const { status, stdout, stderr } = await run(['config', 'check', '--config', file]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain(`${file} is not a valid configuration:`);
+    expect(stderr).toContain('\n  tickets.maxTickets: expected 1 to 100\n');
+    expect(stderr).toContain('docs/configuration.md');
+    expect(stderr).toContain('[CONFIG_INVALID]');
+  });
+});
+
+describe('single faults', () => {
+  it.each([
+    { fault: 'an empty file', text: '', problems: ['keys: missing; expected a list'] },
+    { fault: 'text only', text: 'hello', problems: ['the document: expected fields'] },
+    { fault: 'keys not in a list', text: 'keys: {}', problems: ['keys: expected a list'] },
+    {
+      fault: 'two keys',
+      text: devConfig.replace('chain:', '  - provider: pkcs11\nchain:'),
+      problems: ['keys: expected exactly one key'],
+    },
+    {
+      fault: 'no provider',
+      text: devConfig.replace('provider: local-keystore\n    ', ''),
+      problems: ['keys.0.provider: missing; expected text'],
+    },
+    {
+      fault: 'a secret in the URL of the webhook',
+      text: `${devConfig}auth: { webhook: { url: "https://user:hunter2@example.org/" } }`,
+      problems: [
+        'auth.webhook.url: expected a URL without user name and password: send credentials by `headers`',
+      ],
+    },
+    {
+      fault: 'a webhook without a URL',
+      text: `${devConfig}auth: { webhook: { url: example.org/authorize } }`,
+      problems: ['auth.webhook.url: expected an http or https URL'],
+    },
+    {
+      fault: 'headers that may take longer than the request they belong to',
+      text: `${devConfig}server: { headersTimeoutMs: 5000, receiveTimeoutMs: 4999 }`,
+      problems: [
+        'server.receiveTimeoutMs: expected at least headersTimeoutMs: headers are part of the request',
+      ],
+    },
+  ])('$fault', async ({ text, problems }) => {
+    expect((await refusalOf(text)).problems).toEqual(expect.arrayContaining(problems));
+  });
+
+  it('names a provider that nobody knows and those there are', async () => {
+    const { problems } = await refusalOf(devConfig.replace('local-keystore', 'vault'));
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(
+      /^keys\.0\.provider: there is no key provider "?vault"?.*local-keystore, pkcs11/,
+    );
+  });
+});
+
+describe('what is not YAML', () => {
+  it.each([
+    {
+      fault: 'a key given twice',
+      text: `${devConfig}keys: []\n`,
+      says: 'Map keys must be unique at line 13',
+    },
+    {
+      fault: 'a tab',
+      text: 'keys:\n\t- provider: a\n',
+      says: 'Tabs are not allowed as indentation at line 2',
+    },
+    { fault: 'an open bracket', text: 'keys: [\nchain: 1\n', says: 'line 2' },
+    {
+      fault: 'two documents',
+      text: `${devConfig}---\na: 1\n`,
+      says: 'a second document begins (---)',
+    },
+    {
+      fault: 'a tag that YAML does not have',
+      text: `${devConfig}log: !secret x\n`,
+      says: 'Unresolved tag: !secret',
+    },
+    { fault: 'an alias without an anchor', text: 'keys: *other\n', says: 'Unresolved alias' },
+  ])('$fault', async ({ text, says }) => {
+    const { message } = await refusalOf(text);
+    expect(message).toContain('signer.yaml is not valid YAML');
+    expect(message).toContain(says);
+  });
+
+  it('takes a hash without quotes as text', async () => {
+    const { chain } = await settingsOf(devConfig.replaceAll('"', ''));
+    expect(chain.roundBlockHash).toBe(
+      '0x7624778dedc75f8b322b9fa1632a610d40b85e106c7d9bf0e743a9ce291b9c6f',
+    );
+  });
+});
+
+describe('a file that can’t be read', () => {
+  it.each([
+    { file: 'absent.yaml', says: "absent.yaml can't be read: it does not exist" },
+    { file: '.', says: "can't be read: it is a folder" },
+  ])('$file', async ({ file, says }) => {
+    using folder = new Folder();
+    await expect(loadConfig(join(folder.path, file), {})).rejects.toThrow(says);
+  });
+});
+
+describe('amounts', () => {
+  it.each([
+    ['1 ether', 10n ** 18n],
+    ['0.000000000000000001 ether', 1n],
+    ['30 gwei', 30_000_000_000n],
+    [
+      '115792089237316195423570985008687907853269984665640564039457 wei',
+      115792089237316195423570985008687907853269984665640564039457n,
+    ],
+    ['  7wei ', 7n],
+  ])('%s is exact', async (text, wei) => {
+    const { chain } = await settingsOf(
+      devConfig.replace('deposit: 0.5 ether', `deposit: "${text}"`),
+    );
+    expect(chain.deposit).toBe(wei);
+  });
+
+  it.each([
+    '1',
+    '1e18 wei',
+    '-1 wei',
+    '1,5 ether',
+    '1 Ether',
+    '1 eth',
+    'ether',
+    '.5 ether',
+    '0x1 wei',
+  ])('"%s" is refused with an example of what is right', async (text) => {
+    const { problems } = await refusalOf(
+      devConfig.replace('deposit: 0.5 ether', `deposit: "${text}"`),
+    );
+    expect(problems).toEqual([`chain.deposit: expected ${amount}, not "${text}"`]);
+  });
+});
+
+describe('where it listens', () => {
+  it.each([
+    ['127.0.0.1:8000', { host: '127.0.0.1', port: 8000 }],
+    ['localhost:0', { host: 'localhost', port: 0 }],
+    ['":8000"', { host: '127.0.0.1', port: 8000 }],
+    ['8000', { host: '127.0.0.1', port: 8000 }],
+    ['"[::1]:8000"', { host: '::1', port: 8000 }],
+  ])('%s', async (text, listen) => {
+    const { server } = await settingsOf(`${devConfig}server: { listen: ${text} }`);
+    expect(server.listen).toEqual(listen);
+  });
+
+  it.each([
+    'localhost',
+    '127.0.0.1:65536',
+    '::1:8000',
+    'http://127.0.0.1:8000',
+    '"127.0.0.1:"',
+    'null',
+  ])('%s is refused', async (text) => {
+    const { problems } = await refusalOf(`${devConfig}server:\n  listen: ${text}\n`);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain('server.listen: expected HOST:PORT');
+  });
+});
+
+describe('environment overrides', () => {
+  it('reach nested fields, camel case, list items and sections that the file leaves out', async () => {
+    using folder = new Folder();
+    const { settings, key, resolvePath } = await loadConfig(
+      folder.write('signer.yaml', devConfig),
+      {
+        LIVEPEER_SIGNER__SERVER__LISTEN: '127.0.0.1:8000',
+        LIVEPEER_SIGNER__SERVER__BODY_LIMIT_BYTES: '2048',
+        LIVEPEER_SIGNER__CHAIN__L1_BLOCK: '7',
+        LIVEPEER_SIGNER__CHAIN__ROUND_BLOCK_HASH: `0x${'AB'.repeat(32)}`,
+        LIVEPEER_SIGNER__KEYS__0__PATH: 'elsewhere',
+        LIVEPEER_SIGNER__keys__0__password: 'env:PASSWORD',
+        LIVEPEER_SIGNER__AUTH__TRUSTED_PROXIES__0: '10.0.0.0/8',
+        LIVEPEER_SIGNER__AUTH__TRUSTED_PROXIES__1: '::1',
+        LIVEPEER_SIGNER__AUTH__WEBHOOK__URL: 'https://example.org/authorize',
+        LIVEPEER_SIGNER__AUTH__WEBHOOK__HEADERS: '{ X-Api-Key: env:KEY }',
+        LIVEPEER_SIGNER__PRICES__MAX_PRICE__LV2V: '1200.5 wei',
+        UNRELATED: '1',
+      },
+    );
+    expect(settings.server.listen).toEqual({ host: '127.0.0.1', port: 8000 });
+    expect(settings.server.bodyLimitBytes).toBe(2048);
+    expect(settings.chain.l1Block).toBe(7n);
+    expect(settings.chain.roundBlockHash).toBe(`0x${'ab'.repeat(32)}`);
+    expect(settings.auth.trustedProxies).toEqual(['10.0.0.0/8', '::1']);
+    expect(settings.auth.webhook).toMatchObject({
+      url: 'https://example.org/authorize',
+      headers: { 'X-Api-Key': 'env:KEY' },
+    });
+    expect(settings.prices.maxPrice.lv2v).toEqual({ numerator: 2401n, denominator: 2n });
+    expect(key.section).toEqual({ path: 'elsewhere', password: 'env:PASSWORD' });
+    expect(resolvePath('elsewhere')).toBe(join(folder.path, 'elsewhere'));
+  });
+
+  it('of a whole section come before those of its fields', async () => {
+    const { server } = await settingsOf(devConfig, {
+      LIVEPEER_SIGNER__SERVER__LISTEN: '1111',
+      LIVEPEER_SIGNER__SERVER: '{ listen: 2222, bodyLimitBytes: 4096 }',
+    });
+    expect(server).toMatchObject({ listen: { port: 1111 }, bodyLimitBytes: 4096 });
+  });
+
+  it.each([
+    {
+      fault: 'a field that does not exist',
+      name: 'LIVEPEER_SIGNER__SERVER__BODY_LIMIT',
+      value: '1',
+      says: [
+        'server.bodyLimit: unknown field; there are listen,',
+        'overridden by LIVEPEER_SIGNER__SERVER__BODY_LIMIT',
+      ],
+    },
+    {
+      fault: 'a value that does not fit',
+      name: 'LIVEPEER_SIGNER__LOG__LEVEL',
+      value: 'loud',
+      says: ['log.level:', 'overridden by LIVEPEER_SIGNER__LOG__LEVEL'],
+    },
+    {
+      fault: 'an empty value',
+      name: 'LIVEPEER_SIGNER__SERVER__LISTEN',
+      value: '',
+      says: ['server.listen: expected HOST:PORT', 'overridden by LIVEPEER_SIGNER__SERVER__LISTEN'],
+    },
+    {
+      fault: 'a value that is not YAML',
+      name: 'LIVEPEER_SIGNER__SERVER__LISTEN',
+      value: '[',
+      says: ['environment variable LIVEPEER_SIGNER__SERVER__LISTEN is not valid YAML'],
+    },
+    {
+      fault: 'a list item beyond the end',
+      name: 'LIVEPEER_SIGNER__KEYS__3__PATH',
+      value: 'a',
+      says: ['LIVEPEER_SIGNER__KEYS__3__PATH: "3" is neither one of the list\'s 1 items'],
+    },
+    {
+      fault: 'a list item without a number',
+      name: 'LIVEPEER_SIGNER__KEYS__FIRST__PATH',
+      value: 'a',
+      says: ['LIVEPEER_SIGNER__KEYS__FIRST__PATH: "first" is neither'],
+    },
+    {
+      fault: 'nothing after the prefix',
+      name: 'LIVEPEER_SIGNER__',
+      value: 'a',
+      says: ['unknown field'],
+    },
+  ])('are refused by name for $fault', async ({ name, value, says }) => {
+    const { message } = await refusalOf(devConfig, { [name]: value });
+    for (const text of says) expect(message).toContain(text);
+  });
+
+  it('are not what Kubernetes sets for a service named livepeer-signer', async () => {
+    const { server } = await settingsOf(devConfig, {
+      LIVEPEER_SIGNER_PORT: 'tcp://10.0.0.1:7936',
+      LIVEPEER_SIGNER_SERVICE_HOST: '10.0.0.1',
+    });
+    expect(server.listen).toEqual({ host: '127.0.0.1', port: 7936 });
+  });
+
+  it('override the file for the program itself', async () => {
+    using folder = new Folder();
+    const file = folder.write('signer.yaml', devConfig);
+    const { status, stdout } = await run(['config', 'check', '--config', file], {
+      LIVEPEER_SIGNER__SERVER__LISTEN: '127.0.0.1:8000',
+    });
+    expect(status).toBe(0);
+    expect(stdout).toBe(
+      `${file} is valid: key from local-keystore, chain facts static, listening on 127.0.0.1:8000\n`,
+    );
+  });
+});
+
+describe('the configurations that come with the product', () => {
+  const folder = join(root, 'config');
+  const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
+
+  it('are there for a keystore and for SoftHSM', () => {
+    expect(files).toEqual(expect.arrayContaining(['dev.yaml', 'softhsm.yaml']));
+  });
+
+  it.each(files)('%s is valid and points editors to the schema', async (name) => {
+    const path = join(folder, name);
+    await expect(loadConfig(path, {})).resolves.toHaveProperty('settings');
+    expect(readFileSync(path, 'utf8').split('\n')[0]).toBe(
+      '# yaml-language-server: $schema=config.schema.json',
+    );
+  });
+
+  it('the JSON Schema is the one that `config schema` prints', async () => {
+    const { status, stdout } = await run(['config', 'schema']);
+    expect(status).toBe(0);
+    const hint = 'npm run -s signer -- config schema > config/config.schema.json';
+    expect(readFileSync(join(folder, 'config.schema.json'), 'utf8'), hint).toBe(stdout);
+    expect(JSON.parse(stdout)).toEqual(JSON.parse(JSON.stringify(await describeConfig())));
+  });
+});

@@ -1,0 +1,351 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { hashMessage, hexToBytes } from 'viem';
+import { loadNativeRecover } from '../../src/keys/secp256k1.ts';
+import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
+
+/** What a judgement of a body depends on. */
+export type World = {
+  /** Unix nanoseconds */
+  readonly now: bigint;
+  /** the sender's, 65 bytes */
+  readonly publicKey: Uint8Array;
+  readonly l1Block: bigint;
+  /** wei */
+  readonly deposit: bigint;
+};
+
+/** Why a body must be refused; thrown. */
+class Refused extends Error {}
+
+function refuse(reason: string): never {
+  throw new Refused(reason);
+}
+
+const maxTicketEv = 3_000_000_000_000n;
+const maxTotalEv = 20_000_000_000_000n;
+const maxWinProb = 2n ** 256n - 1n;
+
+/**
+ * How many tickets a body of `POST /generate-live-payment` must be answered with, or why none: the protocol's text put
+ * into code a second time, over `JSON.parse`, apart from the product's decoder, policy and arithmetic.
+ */
+export function judgeBody(
+  body: Uint8Array,
+  world: World,
+): { tickets: bigint } | { reason: string } {
+  try {
+    return { tickets: countTickets(body, world) };
+  } catch (error) {
+    if (error instanceof Refused) return { reason: error.message };
+    throw error;
+  }
+}
+
+function countTickets(body: Uint8Array, world: World): bigint {
+  if (body.length > 65_536) refuse('too large');
+  const fields = readFields(body);
+  if (fields.orchestrator.length === 0) refuse('no orchestrator');
+  const info = attempt(() => fromBinary(OrchestratorInfoSchema, fields.orchestrator), 'protobuf');
+  const { priceInfo: price, ticketParams: params, authToken } = info;
+  if (!price || price.pricePerUnit <= 0n || price.pixelsPerUnit <= 0n) refuse('price');
+  if (!params) refuse('no params');
+  const session = readSession(fields, world.publicKey);
+  if (session) {
+    if (session.orchestrator !== hexOf(info.address, 20)) refuse('another orchestrator');
+    if (session.app !== fields.app) refuse('another app');
+    if (session.type !== '' && session.type !== fields.type) refuse('another type');
+    if (fields.manifestId === '') refuse('no manifest id');
+    const recipient = hexOf(params.recipient, 20);
+    if (session.recipient !== undefined && session.recipient !== recipient) refuse('recipient');
+  }
+  if (fields.capabilities.length > 0) {
+    const capabilities = attempt(
+      () => fromBinary(CapabilitiesSchema, fields.capabilities),
+      'capabilities',
+    );
+    if (capabilities.bitstring.length > 64) refuse('capabilities');
+  }
+  if (!authToken) refuse('no auth token');
+  if (world.now > (authToken.expiration - 180n) * 10n ** 9n) refuse('auth token expires');
+
+  const faceValue = uint(params.faceValue);
+  const winProb = uint(params.winProb);
+  if (faceValue > maxWinProb || winProb > maxWinProb) refuse('wider than 256 bits');
+  if ((params.expirationParams?.creationRound ?? 0n) < 0n) refuse('round');
+  const expirationBlock = uint(params.expirationBlock);
+  if (expirationBlock === 0n || expirationBlock - world.l1Block <= 1n) refuse('expired');
+  // all money from here on is in wei · (2^256 - 1) · pixelsPerUnit of the fee, as whole numbers
+  const evTimes = faceValue * winProb;
+  if (evTimes === 0n) refuse('tickets of no value');
+  if (evTimes >= faceValue * maxWinProb) refuse('wins for certain');
+  if (evTimes > maxTicketEv * maxWinProb) refuse('EV of one ticket');
+  if (faceValue > world.deposit) refuse('face value');
+  const hash = hexOf(params.recipientRandHash, 32);
+  if (session?.pmSessionId === hash && session.senderNonce >= 500) refuse('nonces');
+
+  const elapsed = session ? world.now - session.lastUpdate : undefined;
+  const units = billableUnits(fields, elapsed);
+  const requestCeiling = fields.maxPrice && readCeiling(fields.maxPrice, fields.type);
+  const initial = session ? session.price : ([price.pricePerUnit, price.pixelsPerUnit] as const);
+  for (const ceiling of [requestCeiling, initial]) {
+    if (ceiling && price.pricePerUnit * ceiling[1] > ceiling[0] * price.pixelsPerUnit) {
+      refuse('price above a ceiling');
+    }
+  }
+
+  const [balance, balanceScale] = session?.balance ?? [0n, 1n];
+  const scale = maxWinProb * initial[1] * balanceScale;
+  const fee = units * initial[0] * maxWinProb * balanceScale;
+  const ev = evTimes * initial[1] * balanceScale;
+  const credit = (balance * scale) / balanceScale;
+  const ceil = (amount: bigint) => (amount <= 0n ? 0n : (amount + ev - 1n) / ev);
+  const asUpstream = ceil((fee > ev ? fee : ev) - credit);
+  let tickets = asUpstream;
+  if (fields.type === 'lv2v' || fields.type === 'live') {
+    const tenSeconds = 10n * initial[0] * maxWinProb * balanceScale;
+    const kept = fields.type === 'live' ? ceil(tenSeconds) : 1n;
+    const allowance = smaller(100n, (maxTotalEv * maxWinProb) / evTimes);
+    tickets = ceil(fee + kept * ev - credit);
+    if (tickets > allowance) tickets = asUpstream > allowance ? asUpstream : allowance;
+  }
+  if (tickets === 0n) refuse('no tickets');
+  if (tickets > 100n) refuse('too many tickets');
+  if (tickets * evTimes > maxTotalEv * maxWinProb) refuse('EV of all tickets');
+  const idLength = Buffer.byteLength(fields.manifestId);
+  if (idLength === 104 || idLength === 168) refuse('manifest id');
+  return tickets;
+}
+
+const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+
+function attempt<Result>(read: () => Result, reason: string): Result {
+  try {
+    return read();
+  } catch {
+    return refuse(reason);
+  }
+}
+
+function uint(bytes: Uint8Array): bigint {
+  return BigInt(`0x0${Buffer.from(bytes).toString('hex')}`);
+}
+
+function hexOf(bytes: Uint8Array, size: number): string {
+  const digits = Buffer.from(bytes)
+    .toString('hex')
+    .padStart(2 * size, '0');
+  return `0x${digits.slice(digits.length - 2 * size)}`;
+}
+
+function billableUnits(fields: Fields, elapsed: bigint | undefined): bigint {
+  const second = 10n ** 9n;
+  // a clock that stood still or was set back costs nothing, and is no reason to refuse
+  const stoodStill = elapsed !== undefined && elapsed <= 0n;
+  const atLeastOne = (units: bigint) => (units > 0n ? units : refuse('nothing to bill'));
+  switch (fields.type) {
+    case 'lv2v':
+      return stoodStill ? 0n : atLeastOne((27_648_000n * (elapsed ?? 60n * second)) / second);
+    case 'live':
+      return stoodStill ? 0n : ((elapsed ?? 10n * second) + second - 1n) / second;
+    case 'fixed':
+      return 1n;
+    case '':
+      return atLeastOne(fields.inPixels);
+    default:
+      return refuse('type');
+  }
+}
+
+function readCeiling(
+  { price, currency, unit }: Record<'price' | 'currency' | 'unit', string>,
+  type: string,
+): [bigint, bigint] {
+  if (price.length > 1024) refuse('maxPrice');
+  const [, sign, whole = '', places = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(price) ?? [];
+  if (sign !== '' || exponent.replace(/^[+-]/, '').length > 3) refuse('maxPrice');
+  const power = BigInt(exponent) - BigInt(places.length);
+  const digits = BigInt(whole + places);
+  if (digits === 0n || currency.trim().toLowerCase() !== 'wei') refuse('maxPrice');
+  const units: Record<string, string> = {
+    live: 'seconds',
+    lv2v: '720p-pixel-seconds',
+    fixed: 'fixed',
+  };
+  if (!Object.hasOwn(units, type) || unit.trim().toLowerCase() !== units[type]) refuse('maxPrice');
+  return power < 0n ? [digits, 10n ** -power] : [digits * 10n ** power, 1n];
+}
+
+type Fields = {
+  state: { bytes: Uint8Array; sig: Uint8Array };
+  orchestrator: Uint8Array;
+  manifestId: string;
+  app: string;
+  inPixels: bigint;
+  type: string;
+  maxPrice: Record<'price' | 'currency' | 'unit', string> | undefined;
+  capabilities: Uint8Array;
+};
+
+const empty = new Uint8Array();
+
+function readFields(body: Uint8Array): Fields {
+  const fields: Fields = {
+    state: { bytes: empty, sig: empty },
+    orchestrator: empty,
+    manifestId: '',
+    app: '',
+    inPixels: 0n,
+    type: '',
+    maxPrice: undefined,
+    capabilities: empty,
+  };
+  for (const [key, json] of membersOf(firstValue(Buffer.from(body).toString('utf8')))) {
+    const isNull = json === 'null';
+    if (/^state$/iu.test(key) && !isNull) {
+      for (const [name, part] of membersOf(json)) {
+        if (/^state$/iu.test(name)) fields.state.bytes = bytesOf(part);
+        if (/^sig$/iu.test(name)) fields.state.sig = bytesOf(part);
+      }
+    } else if (/^orchestrator$/iu.test(key)) fields.orchestrator = bytesOf(json);
+    else if (/^capabilities$/iu.test(key)) fields.capabilities = bytesOf(json);
+    else if (/^manifestid$/iu.test(key) && !isNull) fields.manifestId = textOf(json);
+    else if (/^app$/iu.test(key) && !isNull) fields.app = textOf(json);
+    else if (/^type$/iu.test(key) && !isNull) fields.type = textOf(json);
+    else if (/^inpixels$/iu.test(key) && !isNull) fields.inPixels = int64Of(json);
+    else if (/^maxprice$/iu.test(key)) {
+      fields.maxPrice = isNull ? undefined : maxPriceOf(json, fields.maxPrice);
+    }
+  }
+  return fields;
+}
+
+function maxPriceOf(json: string, earlier: Fields['maxPrice']): NonNullable<Fields['maxPrice']> {
+  const maxPrice = { price: '', currency: '', unit: '', ...earlier };
+  for (const [name, part] of membersOf(json)) {
+    if (part === 'null') continue;
+    if (/^price$/iu.test(name)) {
+      const text = part.startsWith('"') ? textOf(part) : part;
+      if (!/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text)) refuse('maxPrice.price');
+      maxPrice.price = text;
+    }
+    if (/^currency$/iu.test(name)) maxPrice.currency = textOf(part);
+    if (/^unit$/iu.test(name)) maxPrice.unit = textOf(part);
+  }
+  return maxPrice;
+}
+
+function int64Of(json: string): bigint {
+  if (!/^-?\d+$/.test(json)) refuse('integer');
+  const integer = BigInt(json);
+  return BigInt.asIntN(64, integer) === integer ? integer : refuse('integer');
+}
+
+function textOf(json: string): string {
+  const value: unknown = JSON.parse(json);
+  return typeof value === 'string' ? value.toWellFormed() : refuse('string');
+}
+
+function bytesOf(json: string): Uint8Array {
+  if (json === 'null') return empty;
+  if (json.startsWith('[')) {
+    return Uint8Array.from(
+      itemsOf(json).map((item) => {
+        if (item === 'null') return 0;
+        const byte = int64Of(item);
+        return byte >= 0n && byte < 256n ? Number(byte) : refuse('byte');
+      }),
+    );
+  }
+  const base64 = textOf(json).replace(/[\r\n]/g, '');
+  if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) refuse('base64');
+  return Uint8Array.from(Buffer.from(base64, 'base64'));
+}
+
+type Token = { readonly text: string; readonly start: number; readonly end: number };
+
+function* tokensOf(text: string): Generator<Token> {
+  const pattern = /[ \t\r\n]*("(?:[^"\\]|\\[^])*"|[{}[\],:]|[^ \t\r\n"{}[\],:]+)/y;
+  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+    const token = match[1] ?? '';
+    yield { text: token, start: pattern.lastIndex - token.length, end: pattern.lastIndex };
+  }
+}
+
+const maxDepth = 256;
+
+/** The text of the first JSON value, which must be a well-formed object that is not nested too deeply. */
+function firstValue(text: string): string {
+  let depth = 0;
+  for (const token of tokensOf(text)) {
+    if (/[}\]]/.test(token.text) && token.text.length === 1) depth--;
+    else if (depth > maxDepth && token.text !== ',' && token.text !== ':') refuse('too deep');
+    if ((token.text === '{' || token.text === '[') && depth++ === maxDepth + 1) refuse('too deep');
+    if (depth > 0) continue;
+    const value = text.slice(0, token.end);
+    attempt(() => JSON.parse(value) as unknown, 'no JSON');
+    return value.trim().startsWith('{') ? value : refuse('no object');
+  }
+  return refuse('no JSON');
+}
+
+/** The parts of a well-formed array or object, as text: keys and values in turn for an object. */
+function itemsOf(json: string): string[] {
+  const items: string[] = [];
+  let depth = 0;
+  let start = 0;
+  for (const token of tokensOf(json)) {
+    const isSeparator = depth === 1 && (token.text === ',' || token.text === ':');
+    const isEnd = depth === 1 && (token.text === '}' || token.text === ']');
+    if (isSeparator || isEnd) {
+      const item = json.slice(start, token.start).trim();
+      if (item !== '') items.push(item);
+      start = token.end;
+    }
+    if (token.text === '{' || token.text === '[') {
+      if (depth === 0) start = token.end;
+      depth++;
+    } else if (token.text === '}' || token.text === ']') depth--;
+  }
+  return items;
+}
+
+function membersOf(json: string): [key: string, json: string][] {
+  const text = json.trim();
+  if (!text.startsWith('{')) return refuse('no object');
+  const items = itemsOf(text);
+  return Array.from({ length: items.length / 2 }, (_, index) => [
+    textOf(items[2 * index] ?? ''),
+    items[2 * index + 1] ?? '',
+  ]);
+}
+
+const recover = loadNativeRecover();
+const halfOrder = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n;
+
+function readSession({ state: { bytes, sig } }: Fields, publicKey: Uint8Array) {
+  if (bytes.length === 0 && sig.length === 0) return undefined;
+  const v = sig[64];
+  if (sig.length !== 65 || (v !== 27 && v !== 28)) return refuse('seal');
+  if (uint(sig.subarray(32, 64)) > halfOrder) return refuse('seal');
+  const digest = hexToBytes(hashMessage({ raw: bytes }));
+  const recovered = recover(digest, sig.subarray(0, 64), v === 27 ? 0 : 1);
+  if (!recovered || Buffer.compare(recovered, publicKey) !== 0) return refuse('seal');
+  const text = Buffer.from(bytes).toString('utf8');
+  const members = new Map(membersOf(text));
+  const member = (name: string) => members.get(name) ?? refuse(`state without ${name}`);
+  const [numerator = '0', denominator = '1'] = textOf(member('Balance')).split('/');
+  const lastUpdate = textOf(member('LastUpdate'));
+  const [, seconds = '', fraction = ''] = /^(.{19})(?:\.(\d+))?Z$/.exec(lastUpdate) ?? [];
+  return {
+    pmSessionId: textOf(member('PMSessionID')),
+    lastUpdate: BigInt(Date.parse(`${seconds}Z`)) * 1_000_000n + BigInt(fraction.padEnd(9, '0')),
+    orchestrator: textOf(member('OrchestratorAddress')),
+    app: textOf(member('App')),
+    senderNonce: Number(member('SenderNonce')),
+    balance: [BigInt(numerator), BigInt(denominator)] as const,
+    price: [BigInt(member('InitialPricePerUnit')), BigInt(member('InitialPixelsPerUnit'))] as const,
+    type: textOf(member('Type')),
+    recipient: members.has('Recipient') ? textOf(member('Recipient')) : undefined,
+  };
+}

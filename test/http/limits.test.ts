@@ -1,0 +1,275 @@
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ProviderError } from '../../src/keys/provider.ts';
+import type { PaymentCall } from '../../src/payments/generate-live-payment.ts';
+import { payableRequest } from '../cli/payable-request.ts';
+import { startTestSigner, type TestSigner } from '../support/test-signer.ts';
+import { type TestApp, envelope, exchange, startApp, statusesIn } from './app.ts';
+
+const open: (TestApp | TestSigner)[] = [];
+afterEach(async () => {
+  for (const server of open.splice(0)) await server.close();
+});
+
+async function start(...options: Parameters<typeof startApp>): Promise<TestApp> {
+  const app = await startApp(...options);
+  open.push(app);
+  return app;
+}
+
+const neverCalled = (): never => {
+  throw new Error('the use case was reached');
+};
+
+/** Calls wait until their signal is aborted. */
+function waitForAbort({ signal }: PaymentCall): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () =>
+      reject(new ProviderError('PROVIDER_TIMEOUT', 'aborted', { cause: signal.reason })),
+    );
+  });
+}
+
+const head = 'POST /generate-live-payment HTTP/1.1\r\nHost: a\r\n';
+
+describe('the body limit', () => {
+  const limit = 1024;
+
+  it('lets a body of just that size through', async () => {
+    const sizes: number[] = [];
+    const app = await start(
+      ({ body }) => {
+        sizes.push(body.length);
+        return Promise.reject(new ProviderError('PROVIDER_CLOSED', 'enough'));
+      },
+      { bodyLimitBytes: limit },
+    );
+    for (const size of [0, 1, limit]) {
+      await fetch(`${app.url}/generate-live-payment`, { method: 'POST', body: 'x'.repeat(size) });
+    }
+    expect(sizes).toEqual([0, 1, limit]);
+  });
+
+  it('answers 413 in the envelope to an announced body over it', async () => {
+    const app = await start(neverCalled, { bodyLimitBytes: limit });
+    const response = await fetch(`${app.url}/generate-live-payment`, {
+      method: 'POST',
+      body: 'x'.repeat(limit + 1),
+    });
+    expect(response.status).toBe(413);
+    expect(await response.text()).toBe(envelope('request body is over 1024 bytes'));
+    expect(app.logLines).toMatchObject([{ code: 'BODY_TOO_LARGE', status: 413 }]);
+  });
+
+  it('answers 413 to a body in chunks as soon as it is over', async () => {
+    const app = await start(neverCalled, { bodyLimitBytes: limit });
+    const answer = await exchange(
+      app.port,
+      `${head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n401\r\n${'x'.repeat(0x401)}\r\n`,
+      '0\r\n\r\n',
+    );
+    expect(statusesIn(answer)).toEqual([413]);
+  });
+
+  it('keeps the connection usable for the next request', async () => {
+    const app = await start(neverCalled, { bodyLimitBytes: limit });
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const statuses: (number | undefined)[] = [];
+    for (const [path, body] of [
+      ['/generate-live-payment', 'x'.repeat(20_000)],
+      ['/sign-orchestrator-info', ''],
+    ] as const) {
+      const request = http.request(`${app.url}${path}`, { agent, method: 'POST' });
+      request.end(body);
+      const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+      statuses.push(response.statusCode);
+      response.resume();
+      await once(response, 'end');
+    }
+    agent.destroy();
+    expect(statuses).toEqual([413, 200]);
+  });
+});
+
+describe('slow clients', () => {
+  const timeouts = { headersTimeoutMs: 300, receiveTimeoutMs: 600 };
+
+  it.each([
+    { what: 'send no complete headers', bytes: head, atMost: 300 },
+    { what: 'send no complete body', bytes: `${head}Content-Length: 10\r\n\r\n{`, atMost: 600 },
+    {
+      what: 'send no complete chunk',
+      bytes: `${head}Transfer-Encoding: chunked\r\n\r\n5\r\nab`,
+      atMost: 600,
+    },
+  ])('that $what are cut off with 408', async ({ bytes, atMost }) => {
+    const app = await start(neverCalled, timeouts);
+    const startedAt = performance.now();
+    const answer = await exchange(app.port, bytes);
+    expect(statusesIn(answer)).toEqual([408]);
+    // Node looks every half second
+    expect(performance.now() - startedAt).toBeLessThan(atMost + 1_500);
+  });
+
+  it('that drip a byte at a time are cut off all the same', async () => {
+    const app = await start(neverCalled, timeouts);
+    const socket = net.connect(app.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.resume();
+    socket.write(`${head}Content-Length: 1000\r\n\r\n`);
+    const startedAt = performance.now();
+    while (!socket.closed && performance.now() - startedAt < 5_000) {
+      socket.write('x');
+      await delay(20);
+    }
+    expect(socket.closed).toBe(true);
+    expect(performance.now() - startedAt).toBeLessThan(2_500);
+  });
+
+  it('that leave a connection idle are closed after keepAliveTimeoutMs', async () => {
+    const app = await start(neverCalled, { keepAliveTimeoutMs: 100 });
+    const startedAt = performance.now();
+    const answer = await exchange(app.port, 'POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
+    expect(statusesIn(answer)).toEqual([200]);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+  });
+});
+
+describe('the deadline', () => {
+  it('aborts the work and answers 503 with Retry-After', async () => {
+    const app = await start(waitForAbort, { requestDeadlineMs: 150 });
+    const startedAt = performance.now();
+    const response = await fetch(`${app.url}/generate-live-payment`, {
+      method: 'POST',
+      body: '{}',
+    });
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await response.text()).toBe(envelope('Service Unavailable Error'));
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(145);
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+  });
+
+  it('holds for a key that takes too long, whatever its provider does', async () => {
+    let isSlow = false;
+    const signer = await startTestSigner({
+      settings: { server: { listen: '127.0.0.1:0', requestDeadlineMs: 200 } },
+      reply: async (signature) => {
+        if (isSlow) await delay(1_000);
+        return { encoding: 'raw', bytes: signature };
+      },
+    });
+    open.push(signer);
+    expect((await signer.post(payableRequest())).status).toBe(200);
+    isSlow = true;
+    const startedAt = performance.now();
+    const { status, text } = await signer.post(payableRequest());
+    expect(performance.now() - startedAt).toBeLessThan(900);
+    expect({ status, text }).toEqual({ status: 503, text: envelope('Service Unavailable Error') });
+    expect(signer.logLines.at(-1)).toMatchObject({ code: 'PROVIDER_TIMEOUT', status: 503 });
+  });
+});
+
+describe('a client that goes away', () => {
+  it('while its payment is signed aborts the calls to the key', async () => {
+    const signals: AbortSignal[] = [];
+    const aborted = Promise.withResolvers<unknown>();
+    const app = await start((call) => {
+      signals.push(call.signal);
+      call.signal.addEventListener('abort', () => aborted.resolve(call.signal.reason));
+      return waitForAbort(call);
+    });
+    const client = new AbortController();
+    const request = fetch(`${app.url}/generate-live-payment`, {
+      method: 'POST',
+      body: '{}',
+      signal: client.signal,
+    });
+    while (signals.length === 0) await delay(5);
+    expect(signals[0]?.aborted).toBe(false);
+    client.abort();
+    await expect(request).rejects.toThrow();
+    expect(await aborted.promise).toEqual(new Error('the client has gone away'));
+  });
+
+  it('reaches the provider’s own signal', async () => {
+    const slow = await startTestSigner({ delayMs: 300, concurrency: 1 });
+    open.push(slow);
+    const client = new AbortController();
+    const request = fetch(`${slow.url}/generate-live-payment`, {
+      method: 'POST',
+      body: payableRequest(),
+      signal: client.signal,
+    });
+    while (slow.key.digests.length === 0) await delay(5);
+    client.abort();
+    await expect(request).rejects.toThrow();
+    await delay(500);
+    // the ticket, the credentials and the state were to be signed one after the other
+    expect(slow.key.digests).toHaveLength(1);
+    expect(slow.logLines.at(-1)).toMatchObject({ code: 'REQUEST_ABORTED' });
+  });
+
+  it('before its body is complete reaches nothing', async () => {
+    const app = await start(neverCalled);
+    const socket = net.connect(app.port, '127.0.0.1');
+    socket.write(`${head}Content-Length: 10\r\n\r\n{`);
+    await delay(50);
+    socket.destroy();
+    while (app.logLines.length === 0) await delay(5);
+    expect(app.logLines).toMatchObject([{ code: 'BODY_MALFORMED', status: 400 }]);
+  });
+
+  it('after the answer aborts nothing', async () => {
+    const signals: AbortSignal[] = [];
+    const app = await start((call) => {
+      signals.push(call.signal);
+      return Promise.reject(new ProviderError('PROVIDER_CLOSED', 'no'));
+    });
+    await fetch(`${app.url}/generate-live-payment`, { method: 'POST', body: '{}' });
+    await delay(20);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+  });
+});
+
+describe('a defect', () => {
+  const secret = 'f00dfeedf00dfeed';
+
+  it.each([
+    { thrown: new TypeError(`x.${secret} is not a function`), what: 'a TypeError' },
+    { thrown: Object.assign(new Error(secret), { status: 413 }), what: 'an error with a status' },
+    { thrown: { message: secret, status: 404 }, what: 'what is no Error' },
+  ])('that throws $what is a masked 500, logged as a defect', async ({ thrown }) => {
+    const app = await start(() => {
+      throw thrown as Error;
+    });
+    const response = await fetch(`${app.url}/generate-live-payment`, {
+      method: 'POST',
+      body: '{}',
+    });
+    expect(response.status).toBe(500);
+    expect(await response.text()).toBe(envelope('Internal Server Error'));
+    expect(JSON.stringify([...response.headers])).not.toContain(secret);
+    expect(app.logLines).toMatchObject([
+      {
+        msg: 'defect',
+        level: 50,
+        status: 500,
+        code: 'INTERNAL',
+        request_id: response.headers.get('x-request-id'),
+      },
+    ]);
+    if (thrown instanceof Error) expect(app.logLines[0]?.['stack']).toContain('limits.test.ts');
+  });
+
+  it('leaves the server running', async () => {
+    const app = await start(neverCalled);
+    for (let call = 0; call < 3; call += 1) {
+      await fetch(`${app.url}/generate-live-payment`, { method: 'POST', body: '{}' });
+    }
+    expect((await fetch(`${app.url}/healthz`)).status).toBe(200);
+  });
+});

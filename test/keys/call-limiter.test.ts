@@ -1,0 +1,137 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { CallLimiter } from '../../src/keys/call-limiter.ts';
+
+const never = new AbortController().signal;
+
+/** A call that ends when told to. */
+function heldCall() {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  return { work: vi.fn(() => promise), end: () => resolve(undefined) };
+}
+
+describe('CallLimiter', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it.each([1, 2, 7, 200, 1000])(
+    'starts no more than %i calls in any one second, and nearly as many over a long time',
+    async (requestsPerSecond) => {
+      const limiter = new CallLimiter({ requestsPerSecond, concurrency: 5000, maxQueued: 50_000 });
+      const startsAtMs: number[] = [];
+      const calls = 4 * requestsPerSecond;
+      const all = Promise.all(
+        Array.from({ length: calls }, () =>
+          limiter.run(() => {
+            startsAtMs.push(performance.now());
+            return Promise.resolve();
+          }, never),
+        ),
+      );
+      await vi.advanceTimersByTimeAsync(10_000);
+      await all;
+
+      expect(startsAtMs).toHaveLength(calls);
+      const mostInOneSecond = Math.max(
+        ...startsAtMs.map(
+          (from) => startsAtMs.filter((at) => at >= from && at < from + 1000).length,
+        ),
+      );
+      expect(mostInOneSecond).toBeLessThanOrEqual(requestsPerSecond);
+      expect(Math.max(...startsAtMs) - Math.min(...startsAtMs)).toBeLessThanOrEqual(8000);
+    },
+  );
+
+  it('keeps no more calls under way than its concurrency, and starts the next when one ends', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1000, concurrency: 2, maxQueued: 10 });
+    const calls = [heldCall(), heldCall(), heldCall()] as const;
+    const results = calls.map(({ work }) => limiter.run(work, never));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(calls.map(({ work }) => work.mock.calls.length)).toEqual([1, 1, 0]);
+
+    calls[1].end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(calls.map(({ work }) => work.mock.calls.length)).toEqual([1, 1, 1]);
+
+    calls[0].end();
+    calls[2].end();
+    await Promise.all(results);
+  });
+
+  it('starts waiting calls in the order in which they came', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 5, concurrency: 1, maxQueued: 10 });
+    const order: number[] = [];
+    const results = [0, 1, 2, 3, 4].map((number) =>
+      limiter.run(() => Promise.resolve(order.push(number)), never),
+    );
+    await vi.advanceTimersByTimeAsync(3000);
+    await Promise.all(results);
+    expect(order).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('gives the place of a failed call to the next one', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1000, concurrency: 1, maxQueued: 10 });
+    const failed = limiter.run(() => Promise.reject(new Error('no')), never);
+    const next = limiter.run(() => Promise.resolve('next'), never);
+    await expect(failed).rejects.toThrow('no');
+    await expect(next).resolves.toBe('next');
+  });
+
+  it('refuses a call as PROVIDER_THROTTLED when its queue is full, without calling it', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1000, concurrency: 1, maxQueued: 1 });
+    const first = heldCall();
+    const running = limiter.run(first.work, never);
+    const waiting = limiter.run(() => Promise.resolve('waited'), never);
+    const refused = heldCall();
+
+    await expect(limiter.run(refused.work, never)).rejects.toMatchObject({
+      code: 'PROVIDER_THROTTLED',
+      retryable: true,
+    });
+    expect(refused.work).not.toHaveBeenCalled();
+
+    first.end();
+    await running;
+    await expect(waiting).resolves.toBe('waited');
+  });
+
+  it('takes a waiting call out of the queue when its signal is aborted', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1000, concurrency: 1, maxQueued: 1 });
+    const first = heldCall();
+    const running = limiter.run(first.work, never);
+    const abort = new AbortController();
+    const aborted = heldCall();
+    const waiting = limiter.run(aborted.work, abort.signal);
+    const reason = new Error('nobody waits');
+    abort.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+
+    const next = limiter.run(() => Promise.resolve('next'), never);
+    first.end();
+    await running;
+    await expect(next).resolves.toBe('next');
+    expect(aborted.work).not.toHaveBeenCalled();
+  });
+
+  it('does not call the work of a signal that is aborted already', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1, concurrency: 1, maxQueued: 1 });
+    const reason = new Error('too late');
+    const { work } = heldCall();
+    await expect(limiter.run(work, AbortSignal.abort(reason))).rejects.toBe(reason);
+    expect(work).not.toHaveBeenCalled();
+  });
+
+  it('leaves no timer behind when the last waiting call has gone', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1, concurrency: 5, maxQueued: 5 });
+    await limiter.run(() => Promise.resolve(), never);
+    const abort = new AbortController();
+    const waiting = limiter.run(() => Promise.resolve(), abort.signal);
+    expect(vi.getTimerCount()).toBe(1);
+    abort.abort();
+    await expect(waiting).rejects.toThrow();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});

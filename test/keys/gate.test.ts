@@ -1,0 +1,645 @@
+import fc from 'fast-check';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  concat,
+  encodePacked,
+  getAddress,
+  hashMessage,
+  keccak256,
+  recoverMessageAddress,
+  stringToBytes,
+} from 'viem';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Grant } from '../../src/keys/grant.ts';
+import { type KeyGate, openKeyGate } from '../../src/keys/gate.ts';
+import { type Intent, digestsOf } from '../../src/keys/intents.ts';
+import {
+  type KeyProvider,
+  ProviderError,
+  type ProviderSignature,
+} from '../../src/keys/provider.ts';
+import { addressFromBytes, bytesToUint, toHex, zeroBytes32 } from '../../src/pm/bytes.ts';
+import { refuseManifestId } from '../../src/pm/segment-credentials.ts';
+import { type Ticket, encodeTicketPreimage } from '../../src/pm/ticket.ts';
+import { createGrantAuthority } from '../../src/policy/grants.ts';
+import { createPolicy } from '../../src/policy/policy.ts';
+import type { TestKey } from '../support/test-key.ts';
+import { vectors } from '../vectors/vectors.ts';
+import { derSignature, hex } from './der.ts';
+import { never, openTestGate, openTestProvider } from './open-test-gate.ts';
+import { anyTicket } from './tickets-fuzz.ts';
+import { viemTicketHash } from './viem-ticket-hash.ts';
+
+const sender = addressFromBytes(hex(vectors.key.address.slice(2)));
+
+/** Deterministic tickets, so that failures repeat. */
+function sampleTickets(count: number): Ticket[] {
+  return fc.sample(anyTicket, { numRuns: count, seed: 7 });
+}
+
+function selfTest(): Intent {
+  return { kind: 'self-test', sender };
+}
+
+const grantInvalid = { name: 'InternalError', code: 'GRANT_INVALID' };
+
+describe('the key gate without a valid grant', () => {
+  let provider: KeyProvider;
+  let key: TestKey;
+  let nowMs: number;
+  let gate: KeyGate;
+  let issue: (intent: Intent) => Grant;
+
+  beforeEach(async () => {
+    ({ provider, key } = await openTestProvider());
+    nowMs = 1_000_000;
+    ({ gate, issue } = await openTestGate(provider, { nowMs: () => nowMs }));
+  });
+
+  it('refuses a grant that nobody issued, and calls nobody', async () => {
+    await expect(gate.sign(new Grant(), { signal: never })).rejects.toMatchObject(grantInvalid);
+    expect(key.digests).toHaveLength(0);
+  });
+
+  it.each([
+    ['an empty object', {}],
+    ['an intent', selfTest()],
+    ['an object that has the prototype of a grant', Object.create(Grant.prototype)],
+    ['a digest', new Uint8Array(32)],
+    ['nothing', undefined],
+    ['null', null],
+    ['text', 'grant'],
+  ])('refuses %s in place of a grant', async (_, forged: unknown) => {
+    await expect(gate.sign(forged as Grant, { signal: never })).rejects.toMatchObject(grantInvalid);
+    expect(key.digests).toHaveLength(0);
+  });
+
+  it('refuses a copy of a grant, whether assigned, cloned or inherited from', async () => {
+    const grant = issue(selfTest());
+    const copies: unknown[] = [
+      Object.assign({}, grant),
+      structuredClone(grant),
+      Object.create(grant),
+    ];
+    for (const copy of copies) {
+      await expect(gate.sign(copy as Grant, { signal: never })).rejects.toMatchObject(grantInvalid);
+    }
+    expect(key.digests).toHaveLength(0);
+    await expect(gate.sign(grant, { signal: never })).resolves.toHaveLength(1);
+  });
+
+  it('refuses a grant that was used, and does not call the key a second time', async () => {
+    const grant = issue(selfTest());
+    await gate.sign(grant, { signal: never });
+    expect(key.digests).toHaveLength(1);
+    await expect(gate.sign(grant, { signal: never })).rejects.toMatchObject(grantInvalid);
+    expect(key.digests).toHaveLength(1);
+  });
+
+  it('lets only one of two uses at the same time through', async () => {
+    const grant = issue(selfTest());
+    const uses = await Promise.allSettled([
+      gate.sign(grant, { signal: never }),
+      gate.sign(grant, { signal: never }),
+    ]);
+    expect(uses.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(key.digests).toHaveLength(1);
+  });
+
+  it('refuses a used grant even where its first use failed', async () => {
+    const grant = issue(selfTest());
+    await expect(gate.sign(grant, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'REQUEST_ABORTED',
+    });
+    await expect(gate.sign(grant, { signal: never })).rejects.toMatchObject(grantInvalid);
+    expect(key.digests).toHaveLength(0);
+  });
+
+  it('takes a grant for 30 seconds and refuses it after', async () => {
+    const [inTime, tooLate] = [issue(selfTest()), issue(selfTest())];
+    nowMs += 30_000;
+    await expect(gate.sign(inTime, { signal: never })).resolves.toHaveLength(1);
+    nowMs += 1;
+    await expect(gate.sign(tooLate, { signal: never })).rejects.toMatchObject({
+      ...grantInvalid,
+      message: 'the grant has expired',
+    });
+    expect(key.digests).toHaveLength(1);
+  });
+
+  it('does not revive an expired grant when the clock is set back', async () => {
+    const grant = issue(selfTest());
+    nowMs += 30_001;
+    await expect(gate.sign(grant, { signal: never })).rejects.toMatchObject(grantInvalid);
+    nowMs -= 30_001;
+    await expect(gate.sign(grant, { signal: never })).rejects.toMatchObject(grantInvalid);
+    expect(key.digests).toHaveLength(0);
+  });
+
+  it("refuses another authority's grant, which stays good for its own gate", async () => {
+    const other = createGrantAuthority(() => nowMs);
+    const grant = other.issue(selfTest());
+    await expect(gate.sign(grant, { signal: never })).rejects.toMatchObject(grantInvalid);
+    expect(key.digests).toHaveLength(0);
+    expect(other.redeem(grant)).toEqual(selfTest());
+  });
+
+  it('refuses the grant of another policy, and one of its own policy that has expired', async () => {
+    const policyOf = () =>
+      createPolicy({
+        guardrails: {
+          limits: {
+            maxTicketEv: { numerator: 1n, denominator: 1n },
+            maxTotalEv: { numerator: 1n, denominator: 1n },
+            depositMultiplier: 1n,
+          },
+          prices: { byType: {}, byCapability: [] },
+          maxTickets: 100n,
+        },
+        authorize: undefined,
+        nowMs: () => nowMs,
+      });
+    const [own, other] = [policyOf(), policyOf()];
+    const policyGate = await openKeyGate({
+      provider,
+      redeem: (grant) => own.redeem(grant),
+      maxQueued: 1,
+      signal: never,
+    });
+    const foreign = other.grantOwn({ kind: 'self-test', sender });
+    await expect(policyGate.sign(foreign, { signal: never })).rejects.toMatchObject(grantInvalid);
+    const late = own.grantOwn({ kind: 'self-test', sender });
+    nowMs += 30_001;
+    await expect(policyGate.sign(late, { signal: never })).rejects.toMatchObject(grantInvalid);
+    expect(key.digests).toHaveLength(0);
+    const good = own.grantOwn({ kind: 'self-test', sender });
+    await expect(policyGate.sign(good, { signal: never })).resolves.toHaveLength(1);
+  });
+
+  it('signs the intent as it was granted, in its own order', async () => {
+    const tickets = sampleTickets(20);
+    const signatures = await gate.sign(issue({ kind: 'ticket-batch', tickets }), { signal: never });
+    const signers = await Promise.all(
+      tickets.map((ticket, index) =>
+        recoverMessageAddress({
+          message: { raw: viemTicketHash(ticket) },
+          signature: toHex(signatures[index] ?? new Uint8Array()),
+        }),
+      ),
+    );
+    expect(signers.map((address) => address.toLowerCase())).toEqual(tickets.map(() => sender));
+  });
+});
+
+const anyText = fc.string({ unit: 'binary', maxLength: 300 });
+const anyAddress = fc.uint8Array({ minLength: 20, maxLength: 20 }).map(addressFromBytes);
+/** What `JSON.stringify` of a state may give: an object of more than 32 bytes. */
+const anyState = anyText.map((app) =>
+  new TextEncoder().encode(JSON.stringify({ StateID: 'f1405ced', PMSessionID: '', App: app })),
+);
+
+/** 32 bytes of zero (sequence 0), then keccak256 of nothing, as the protocol has them. */
+const emptySegment = concat([`0x${'0'.repeat(64)}`, keccak256('0x')]);
+
+describe("an intent's digest", () => {
+  it('of a ticket is viem’s personal-message hash of the packed ticket', () => {
+    fc.assert(
+      fc.property(fc.array(anyTicket, { maxLength: 3 }), (tickets) => {
+        expect(digestsOf({ kind: 'ticket-batch', tickets }).map(toHex)).toEqual(
+          tickets.map((ticket) => hashMessage({ raw: viemTicketHash(ticket) })),
+        );
+      }),
+    );
+  });
+
+  it('of segment credentials covers manifest id, sequence 0 and the empty segment', () => {
+    fc.assert(
+      fc.property(anyText, (manifestId) => {
+        const preimage = concat([toHex(stringToBytes(manifestId)), emptySegment]);
+        expect(digestsOf({ kind: 'segment-credentials', manifestId }).map(toHex)).toEqual([
+          hashMessage({ raw: keccak256(preimage) }),
+        ]);
+      }),
+    );
+  });
+
+  it('of orchestrator info covers the checksummed address text', () => {
+    fc.assert(
+      fc.property(anyAddress, (address) => {
+        const text = getAddress(address);
+        expect(digestsOf({ kind: 'orchestrator-info', sender: address }).map(toHex)).toEqual([
+          hashMessage({ raw: keccak256(stringToBytes(text)) }),
+        ]);
+      }),
+    );
+  });
+
+  it('of a session state covers its bytes, unhashed', () => {
+    fc.assert(
+      fc.property(anyState, (state) => {
+        expect(digestsOf({ kind: 'session-state', state }).map(toHex)).toEqual([
+          hashMessage({ raw: toHex(state) }),
+        ]);
+      }),
+    );
+  });
+
+  it('of a self-test covers text that names the product and the address', () => {
+    fc.assert(
+      fc.property(anyAddress, (address) => {
+        expect(digestsOf({ kind: 'self-test', sender: address }).map(toHex)).toEqual([
+          hashMessage(`livepeer-signer self-test of ${getAddress(address)}`),
+        ]);
+      }),
+    );
+  });
+});
+
+describe('the domains of the intents', () => {
+  /** What is hashed under the personal-message prefix: the preimage of its 32 bytes, or the message itself. */
+  type Form = { readonly hashed: boolean; readonly length: number };
+
+  const formOfTicket = (ticket: Ticket): Form => ({
+    hashed: true,
+    length: encodeTicketPreimage(ticket).length,
+  });
+
+  const otherForms: fc.Arbitrary<Form> = fc.oneof(
+    anyText
+      .filter((manifestId) => refuseManifestId(manifestId) === undefined)
+      .map((manifestId) => ({ hashed: true, length: stringToBytes(manifestId).length + 64 })),
+    anyAddress.map((address) => ({ hashed: true, length: getAddress(address).length })),
+    anyAddress.map((address) => ({
+      hashed: false,
+      length: `livepeer-signer self-test of ${address}`.length,
+    })),
+    anyState.map((state) => ({ hashed: false, length: state.length })),
+  );
+
+  it('never meet: nothing else is signed over a preimage of a ticket’s form', () => {
+    fc.assert(
+      fc.property(anyTicket, otherForms, (ticket, other) => {
+        const ticketForm = formOfTicket(ticket);
+        expect([168, 232]).toContain(ticketForm.length);
+        expect(other).not.toEqual(ticketForm);
+        // an unhashed message of 32 bytes could be any preimage's hash
+        expect(other.hashed || other.length > 32).toBe(true);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('are kept apart by refusing manifest ids of 104 and 168 UTF-8 bytes, and no others', () => {
+    for (let length = 0; length <= 400; length++) {
+      const refusal = refuseManifestId('m'.repeat(length));
+      expect(refusal?.code, `${length} bytes`).toBe(
+        length === 104 || length === 168 ? 'MANIFEST_ID_INVALID' : undefined,
+      );
+    }
+    expect(refuseManifestId('é'.repeat(52))?.code).toBe('MANIFEST_ID_INVALID');
+    expect(refuseManifestId('é'.repeat(104))).toBeUndefined();
+    expect(refuseManifestId('🎥'.repeat(42))?.code).toBe('MANIFEST_ID_INVALID');
+  });
+
+  it('would meet without that rule: such credentials have the length of a ticket', () => {
+    const [ticket] = sampleTickets(1);
+    if (!ticket) throw new Error('no ticket');
+    const lengths = [104, 168].map((length) => length + 64);
+    expect(lengths).toContain(encodeTicketPreimage(ticket).length);
+    expect(lengths).toEqual([168, 232]);
+  });
+
+  it('give different digests for every pair of kinds', () => {
+    const [ticket] = sampleTickets(1);
+    fc.assert(
+      fc.property(anyAddress, anyText, anyState, (address, manifestId, state) => {
+        const digests = [
+          digestsOf({ kind: 'ticket-batch', tickets: ticket ? [ticket] : [] }),
+          digestsOf({ kind: 'segment-credentials', manifestId }),
+          digestsOf({ kind: 'orchestrator-info', sender: address }),
+          digestsOf({ kind: 'session-state', state }),
+          digestsOf({ kind: 'self-test', sender: address }),
+        ].flat();
+        expect(new Set(digests.map(toHex)).size).toBe(5);
+      }),
+    );
+  });
+});
+
+/** A provider whose calls the test answers one by one. */
+async function openHeldProvider(concurrency: number) {
+  const { provider: real } = await openTestProvider();
+  type Call = {
+    readonly signal: AbortSignal;
+    sign(): Promise<void>;
+    answer(signature: ProviderSignature): void;
+    fail(error: Error): void;
+  };
+  const calls: Call[] = [];
+  let underWay = 0;
+  let mostUnderWay = 0;
+  const provider: KeyProvider = {
+    ...real,
+    concurrency,
+    signDigest: async (digest, { signal }) => {
+      underWay++;
+      mostUnderWay = Math.max(mostUnderWay, underWay);
+      const { promise, resolve, reject } = Promise.withResolvers<ProviderSignature>();
+      calls.push({
+        signal,
+        answer: resolve,
+        fail: reject,
+        sign: async () => resolve(await real.signDigest(digest, { signal: never })),
+      });
+      try {
+        return await promise;
+      } finally {
+        underWay--;
+      }
+    },
+  };
+  return { provider, calls, mostUnderWay: () => mostUnderWay };
+}
+
+const settled = () => delay(5);
+
+describe('signatures made at once', () => {
+  it('are none at all when one of them fails, and the calls under way are cancelled', async () => {
+    const { provider, calls } = await openHeldProvider(3);
+    const { gate, issue } = await openTestGate(provider);
+    const signing = gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(10) }), {
+      signal: never,
+    });
+    const outcome = expect(signing).rejects.toMatchObject({ code: 'PROVIDER_UNAVAILABLE' });
+    await settled();
+    expect(calls).toHaveLength(3);
+    await calls[0]?.sign();
+    await settled();
+    expect(calls).toHaveLength(4);
+    expect(calls.map(({ signal }) => signal.aborted)).toEqual([false, false, false, false]);
+    calls[2]?.fail(new ProviderError('PROVIDER_UNAVAILABLE', 'the device is gone'));
+    await outcome;
+    expect(calls[1]?.signal.aborted).toBe(true);
+    expect(calls[3]?.signal.aborted).toBe(true);
+  });
+
+  it('are not begun any more once one of them has failed', async () => {
+    const { provider, calls } = await openHeldProvider(3);
+    const { gate, issue } = await openTestGate(provider);
+    const signing = gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(10) }), {
+      signal: never,
+    });
+    const outcome = expect(signing).rejects.toMatchObject({ code: 'PROVIDER_UNAVAILABLE' });
+    await settled();
+    expect(calls).toHaveLength(3);
+    calls[1]?.fail(new ProviderError('PROVIDER_UNAVAILABLE', 'the device is gone'));
+    await outcome;
+    await settled();
+    expect(calls).toHaveLength(3);
+    await Promise.all([calls[0]?.sign(), calls[2]?.sign()]);
+    await settled();
+    expect(calls).toHaveLength(3);
+  });
+
+  it.each([
+    ["another key's", derSignature(1n, 1n)],
+    ['malformed', hex('30 00')],
+  ])('are none at all when one reply is %s', async (_, bytes) => {
+    let replies = 0;
+    const { provider } = await openTestProvider({
+      reply: (signature) =>
+        replies++ === 4 ? { encoding: 'der', bytes } : { encoding: 'raw', bytes: signature },
+    });
+    const { gate, issue } = await openTestGate(provider);
+    const signing = gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(10) }), {
+      signal: never,
+    });
+    await expect(signing).rejects.toMatchObject({
+      name: 'ProviderError',
+      code: 'PROVIDER_REPLY_INVALID',
+    });
+  });
+
+  it('do not cancel those of another grant', async () => {
+    const { provider, calls } = await openHeldProvider(4);
+    const { gate, issue } = await openTestGate(provider);
+    const failing = gate.sign(issue(selfTest()), { signal: never });
+    const other = gate.sign(issue(selfTest()), { signal: never });
+    await settled();
+    calls[0]?.fail(new ProviderError('PROVIDER_UNAVAILABLE', 'no'));
+    await expect(failing).rejects.toMatchObject({ code: 'PROVIDER_UNAVAILABLE' });
+    expect(calls[1]?.signal.aborted).toBe(false);
+    await calls[1]?.sign();
+    await expect(other).resolves.toHaveLength(1);
+  });
+
+  it.each([1, 2, 5])('are never more under way than the provider’s own %i', async (concurrency) => {
+    const { provider, calls, mostUnderWay } = await openHeldProvider(concurrency);
+    const { gate, issue } = await openTestGate(provider);
+    const batches = [3, 4, 5].map((count) =>
+      gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(count) }), { signal: never }),
+    );
+    for (let done = 0; done < 12; done++) {
+      await settled();
+      expect(calls.length).toBe(Math.min(12, done + concurrency));
+      await calls[done]?.sign();
+    }
+    const signatures = await Promise.all(batches);
+    expect(signatures.map(({ length }) => length)).toEqual([3, 4, 5]);
+    expect(mostUnderWay()).toBe(concurrency);
+  });
+
+  it('wait in a bounded queue: one too many is PROVIDER_THROTTLED and cancels its own batch alone', async () => {
+    const { provider, calls } = await openHeldProvider(1);
+    const { gate, issue } = await openTestGate(provider, { maxQueued: 3 });
+    const first = gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(2) }), {
+      signal: never,
+    });
+    await settled();
+    const refused = gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(3) }), {
+      signal: never,
+    });
+    await expect(refused).rejects.toMatchObject({ code: 'PROVIDER_THROTTLED', retryable: true });
+    await calls[0]?.sign();
+    await settled();
+    await calls[1]?.sign();
+    await expect(first).resolves.toHaveLength(2);
+    await settled();
+    expect(calls).toHaveLength(2);
+    const next = gate.sign(issue(selfTest()), { signal: never });
+    await settled();
+    await calls[2]?.sign();
+    await expect(next).resolves.toHaveLength(1);
+  });
+
+  it('refuse a batch that could never fit into the queue without leaving any of it behind', async () => {
+    const { provider, calls } = await openHeldProvider(1);
+    const { gate, issue } = await openTestGate(provider, { maxQueued: 2 });
+    const signing = gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(4) }), {
+      signal: never,
+    });
+    await expect(signing).rejects.toMatchObject({ code: 'PROVIDER_THROTTLED' });
+    await calls[0]?.sign();
+    await settled();
+    expect(calls.length).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('a call nobody can wait for any longer', () => {
+  it('ends at the deadline even where the provider ignores its signal', async () => {
+    const { provider, calls } = await openHeldProvider(4);
+    const { gate, issue } = await openTestGate(provider);
+    const startedAtMs = performance.now();
+    await expect(
+      gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(2) }), {
+        signal: AbortSignal.timeout(50),
+      }),
+    ).rejects.toMatchObject({
+      name: 'ProviderError',
+      code: 'PROVIDER_TIMEOUT',
+      retryable: true,
+    });
+    expect(performance.now() - startedAtMs).toBeLessThan(1000);
+    expect(calls.map(({ signal }) => signal.aborted)).toEqual([true, true]);
+  });
+
+  it('is PROVIDER_TIMEOUT for a provider that rejects with the signal’s own reason', async () => {
+    const { provider } = await openTestProvider({ delayMs: 10_000 });
+    const { gate, issue } = await openTestGate(provider);
+    await expect(
+      gate.sign(issue(selfTest()), { signal: AbortSignal.timeout(20) }),
+    ).rejects.toMatchObject({ name: 'ProviderError', code: 'PROVIDER_TIMEOUT' });
+  });
+
+  it('is PROVIDER_TIMEOUT while it waits in the queue', async () => {
+    const { provider, calls } = await openHeldProvider(1);
+    const { gate, issue } = await openTestGate(provider);
+    const running = gate.sign(issue(selfTest()), { signal: never });
+    await settled();
+    await expect(
+      gate.sign(issue(selfTest()), { signal: AbortSignal.timeout(20) }),
+    ).rejects.toMatchObject({ name: 'ProviderError', code: 'PROVIDER_TIMEOUT' });
+    await calls[0]?.sign();
+    await running;
+    await settled();
+    expect(calls).toHaveLength(1);
+  });
+
+  it.each([0, 20])('is REQUEST_ABORTED when the client leaves after %i ms', async (afterMs) => {
+    const { provider, calls } = await openHeldProvider(1);
+    const { gate, issue } = await openTestGate(provider);
+    const client = new AbortController();
+    const signing = gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(3) }), {
+      signal: client.signal,
+    });
+    const outcome = expect(signing).rejects.toMatchObject({
+      name: 'ProviderError',
+      code: 'REQUEST_ABORTED',
+    });
+    await delay(afterMs);
+    client.abort(new Error('the client has gone away'));
+    await outcome;
+    expect(calls.every(({ signal }) => signal.aborted)).toBe(true);
+    await calls[0]?.sign();
+    await settled();
+    expect(calls).toHaveLength(1);
+  });
+
+  it('makes no call at all when the client left before', async () => {
+    const { provider, key } = await openTestProvider();
+    const { gate, issue } = await openTestGate(provider);
+    await expect(
+      gate.sign(issue(selfTest()), { signal: AbortSignal.abort(new Error('gone')) }),
+    ).rejects.toMatchObject({ name: 'ProviderError', code: 'REQUEST_ABORTED' });
+    await settled();
+    expect(key.digests).toHaveLength(0);
+  });
+
+  it('returns no signature that comes in after the deadline, and the gate goes on working', async () => {
+    const { provider, calls } = await openHeldProvider(1);
+    const { gate, issue } = await openTestGate(provider);
+    await expect(
+      gate.sign(issue(selfTest()), { signal: AbortSignal.timeout(10) }),
+    ).rejects.toMatchObject({ code: 'PROVIDER_TIMEOUT' });
+    await calls[0]?.sign();
+    const next = gate.sign(issue(selfTest()), { signal: never });
+    await settled();
+    await calls[1]?.sign();
+    await expect(next).resolves.toHaveLength(1);
+  });
+});
+
+describe('opening the gate', () => {
+  it('pins the address of the provider’s public key', async () => {
+    const { provider } = await openTestProvider();
+    const { gate } = await openTestGate(provider);
+    expect(gate.address).toBe(sender);
+  });
+
+  const uncompressed = async () => {
+    const { provider } = await openTestProvider();
+    return provider.getPublicKey({ signal: never });
+  };
+
+  it.each([
+    ['no bytes', () => new Uint8Array()],
+    ['64 bytes, the point without its prefix', (key: Uint8Array) => key.slice(1)],
+    ['66 bytes', (key: Uint8Array) => Uint8Array.of(...key, 0)],
+    ['33 bytes, a compressed point', (key: Uint8Array) => Uint8Array.of(2, ...key.slice(1, 33))],
+    ['the hybrid form', (key: Uint8Array) => Uint8Array.of(6, ...key.slice(1))],
+    ['65 zero bytes', () => new Uint8Array(65)],
+  ])('refuses a public key of %s', async (_, change) => {
+    const { provider } = await openTestProvider();
+    const changed = change(await uncompressed());
+    const opening = openTestGate({ ...provider, getPublicKey: () => Promise.resolve(changed) });
+    await expect(opening).rejects.toMatchObject({ name: 'ProviderError', code: 'KEY_UNSUITABLE' });
+  });
+
+  it('passes on why the public key could not be read', async () => {
+    const { provider } = await openTestProvider();
+    const opening = openTestGate({
+      ...provider,
+      getPublicKey: () => Promise.reject(new ProviderError('KEY_NOT_FOUND', 'no such key')),
+    });
+    await expect(opening).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
+  });
+
+  it('holds on to the public key it read: a provider that changes its key is refused', async () => {
+    const { provider } = await openTestProvider();
+    const publicKey = await uncompressed();
+    const y = bytesToUint(publicKey.slice(33));
+    const p = 2n ** 256n - 2n ** 32n - 977n;
+    const negated = Uint8Array.of(
+      ...publicKey.slice(0, 33),
+      ...hex((p - y).toString(16).padStart(64, '0')),
+    );
+    const { gate, issue } = await openTestGate({
+      ...provider,
+      getPublicKey: () => Promise.resolve(negated),
+    });
+    await expect(gate.sign(issue(selfTest()), { signal: never })).rejects.toMatchObject({
+      code: 'PROVIDER_REPLY_INVALID',
+    });
+  });
+});
+
+describe('auxiliary data in a ticket', () => {
+  it('is left out for round 0 with a zero hash, as the contract has it', () => {
+    const [ticket] = sampleTickets(1);
+    if (!ticket) throw new Error('no ticket');
+    const creationRound = { round: 0n, blockHash: zeroBytes32 };
+    const [digest] = digestsOf({ kind: 'ticket-batch', tickets: [{ ...ticket, creationRound }] });
+    const packed = encodePacked(
+      ['address', 'address', 'uint256', 'uint256', 'uint256', 'bytes32'],
+      [
+        ticket.recipient,
+        ticket.sender,
+        ticket.faceValue,
+        ticket.winProb,
+        BigInt(ticket.senderNonce),
+        ticket.recipientRandHash,
+      ],
+    );
+    expect(digest && toHex(digest)).toBe(hashMessage({ raw: keccak256(packed) }));
+  });
+});

@@ -1,0 +1,232 @@
+import { randomBytes } from 'node:crypto';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { generate } from 'selfsigned';
+import {
+  OrchestratorInfoSchema,
+  OrchestratorRequestSchema,
+  PaymentResultSchema,
+} from '../../src/wire/net_pb.ts';
+import { type OrchestratorConfig, SandboxOrchestrator } from './orchestrator.ts';
+import { collectStats } from './stats.ts';
+import type { SandboxWorld } from './world.ts';
+
+const getOrchestratorPath = '/net.Orchestrator/GetOrchestrator';
+
+export type SandboxServerOptions = {
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly config: Omit<OrchestratorConfig, 'serviceUrl'>;
+  readonly world: SandboxWorld;
+};
+
+export type SandboxServer = {
+  /** `https://host:port` */
+  readonly url: string;
+  readonly orchestrator: SandboxOrchestrator;
+  close(): Promise<void>;
+};
+
+/**
+ * Serves a {@link SandboxOrchestrator} as go-livepeer does: gRPC and HTTPS on one TLS port, with a certificate
+ * signed by itself. `GET /sandbox/stats` and `POST /sandbox/advance` are for those who run the sandbox.
+ */
+export async function startSandboxServer(options: SandboxServerOptions): Promise<SandboxServer> {
+  const { host, port, config, world } = options;
+  const certificate = await generate([{ name: 'commonName', value: host }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+  });
+  const server = createSecureServer({
+    key: certificate.private,
+    cert: certificate.cert,
+    allowHTTP1: true,
+  });
+  await listen(server, host, port);
+  const url = `https://${host}:${(server.address() as AddressInfo).port}`;
+  const orchestrator = new SandboxOrchestrator(
+    { ...config, serviceUrl: url },
+    { now: world.now, chain: world.chain, randomBytes },
+  );
+  const sockets = new Set<Socket>();
+  server.on('secureConnection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('request', (request, response) => {
+    answer(orchestrator, world, request, response).catch((error: unknown) => {
+      response.writeHead(500, { 'content-type': 'text/plain' });
+      response.end(describe(error));
+    });
+  });
+  return {
+    url,
+    orchestrator,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => {
+          resolve();
+        });
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+async function listen(server: Http2SecureServer, host: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+async function answer(
+  orchestrator: SandboxOrchestrator,
+  world: SandboxWorld,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+): Promise<void> {
+  const body = await readBody(request);
+  if (request.headers['content-type']?.startsWith('application/grpc') === true) {
+    answerGrpc(orchestrator, request.url, body, response);
+    return;
+  }
+  switch (`${request.method} ${request.url}`) {
+    case 'POST /payment': {
+      const outcome = orchestrator.receivePayment(
+        header(request, 'livepeer-payment'),
+        header(request, 'livepeer-segment'),
+      );
+      if (outcome.status === 200) {
+        response.end(toBinary(PaymentResultSchema, outcome.result));
+        return;
+      }
+      response.writeHead(outcome.status, { 'content-type': 'text/plain; charset=utf-8' });
+      response.end(`${outcome.reason}\n`);
+      return;
+    }
+    case 'POST /refresh-payment':
+      answerRefresh(orchestrator, body, response);
+      return;
+    case 'GET /sandbox/stats':
+      answerJson(response, 200, collectStats(orchestrator));
+      return;
+    case 'POST /sandbox/advance':
+      world.advance(readAdvance(body));
+      orchestrator.tickAll();
+      answerJson(response, 200, collectStats(orchestrator));
+      return;
+    default:
+      response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
+      response.end('404 page not found\n');
+  }
+}
+
+/** One length-prefixed message in, one out; the status travels in the trailers. */
+function answerGrpc(
+  orchestrator: SandboxOrchestrator,
+  path: string,
+  body: Buffer,
+  response: Http2ServerResponse,
+): void {
+  response.writeHead(200, { 'content-type': 'application/grpc' });
+  if (path !== getOrchestratorPath) {
+    endGrpc(response, grpcStatus.unimplemented, `unknown method ${path}`);
+    return;
+  }
+  if (body.length < 5 || body.readUInt8(0) !== 0 || body.readUInt32BE(1) !== body.length - 5) {
+    endGrpc(response, grpcStatus.unimplemented, 'not one uncompressed message');
+    return;
+  }
+  let message: Uint8Array;
+  try {
+    const request = fromBinary(OrchestratorRequestSchema, body.subarray(5));
+    message = toBinary(OrchestratorInfoSchema, orchestrator.getOrchestratorInfo(request));
+  } catch (error) {
+    endGrpc(response, grpcStatus.unknown, describe(error));
+    return;
+  }
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  response.write(Buffer.concat([prefix, message]));
+  endGrpc(response, grpcStatus.ok, '');
+}
+
+const grpcStatus = { ok: 0, unknown: 2, unimplemented: 12 } as const;
+
+function endGrpc(response: Http2ServerResponse, status: number, details: string): void {
+  response.addTrailers({
+    'grpc-status': `${status}`,
+    'grpc-message': encodeURI(details),
+  });
+  response.end();
+}
+
+function answerRefresh(
+  orchestrator: SandboxOrchestrator,
+  body: Buffer,
+  response: Http2ServerResponse,
+): void {
+  const { sender, manifest_id: manifestId } = parseObject(body);
+  if (typeof sender !== 'string' || !/^0x[0-9a-fA-F]{40}$/.test(sender)) {
+    answerJson(response, 400, { error: { message: 'invalid sender' } });
+    return;
+  }
+  if (typeof manifestId !== 'string' || manifestId === '') {
+    answerJson(response, 400, { error: { message: 'missing manifest_id' } });
+    return;
+  }
+  const info = orchestrator.refreshPayment(sender, manifestId);
+  if (info === undefined) {
+    answerJson(response, 409, { error: { message: 'fixed price not found for session' } });
+    return;
+  }
+  answerJson(response, 200, {
+    payment_params: Buffer.from(toBinary(OrchestratorInfoSchema, info)).toString('base64'),
+    orchestrator: info.transcoder,
+    manifest_id: manifestId,
+    payment_url: `${info.transcoder}/payment`,
+  });
+}
+
+function readAdvance(body: Buffer): { seconds?: bigint; l1Blocks?: bigint } {
+  const { seconds, l1Blocks } = parseObject(body);
+  return {
+    ...(Number.isSafeInteger(seconds) && { seconds: BigInt(seconds as number) }),
+    ...(Number.isSafeInteger(l1Blocks) && { l1Blocks: BigInt(l1Blocks as number) }),
+  };
+}
+
+function parseObject(body: Buffer): Record<string, unknown> {
+  const value: unknown = JSON.parse(body.toString('utf8'));
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+function answerJson(response: Http2ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(`${JSON.stringify(value)}\n`);
+}
+
+async function readBody(request: Http2ServerRequest): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+function header(request: Http2ServerRequest, name: string): string {
+  const value = request.headers[name];
+  return typeof value === 'string' ? value : '';
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

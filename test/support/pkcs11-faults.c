@@ -1,0 +1,128 @@
+/*
+ * A PKCS#11 module that passes everything on to SoftHSM and can be told to misbehave, through an array of 32-bit
+ * integers in a file that both sides map or write (PKCS11_FAULTS). The indices are those of pkcs11-faults.ts.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <pkcs11/pkcs11.h>
+
+enum { FAIL_FUNCTION, FAIL_CODE, FAIL_SKIP, FAIL_COUNT, SIGN_DELAY_MS, MAX_SESSIONS, TOKEN_FLAGS, POINT_FORM, LOGINS, OPEN_SESSIONS,
+       SIGNING, MOST_SIGNING, SIGNATURES, ENTRIES };
+enum { ON_LOGIN = 1, ON_OPEN_SESSION, ON_SIGN_INIT, ON_SIGN, ON_SLOT_LIST };
+
+static volatile int *faults;
+static CK_FUNCTION_LIST real;
+static CK_FUNCTION_LIST shown;
+
+static CK_RV fault(int function) {
+  if (faults[FAIL_FUNCTION] != function) return CKR_OK;
+  if (__sync_fetch_and_sub(&faults[FAIL_SKIP], 1) > 0) return CKR_OK;
+  if (__sync_fetch_and_sub(&faults[FAIL_COUNT], 1) <= 0) {
+    __sync_fetch_and_add(&faults[FAIL_COUNT], 1);
+    return CKR_OK;
+  }
+  return (CK_RV)faults[FAIL_CODE];
+}
+
+static CK_RV get_slot_list(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count) {
+  CK_RV rv = fault(ON_SLOT_LIST);
+  return rv != CKR_OK ? rv : real.C_GetSlotList(present, list, count);
+}
+
+static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
+  CK_RV rv = real.C_GetTokenInfo(slot, info);
+  if (rv == CKR_OK) {
+    info->flags |= (CK_FLAGS)faults[TOKEN_FLAGS];
+    info->ulMaxSessionCount = (CK_ULONG)faults[MAX_SESSIONS];
+  }
+  return rv;
+}
+
+static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify,
+                          CK_SESSION_HANDLE_PTR session) {
+  CK_RV rv = fault(ON_OPEN_SESSION);
+  if (rv == CKR_OK) rv = real.C_OpenSession(slot, flags, application, notify, session);
+  if (rv == CKR_OK) __sync_fetch_and_add(&faults[OPEN_SESSIONS], 1);
+  return rv;
+}
+
+static CK_RV close_session(CK_SESSION_HANDLE session) {
+  CK_RV rv = real.C_CloseSession(session);
+  if (rv == CKR_OK) __sync_fetch_and_sub(&faults[OPEN_SESSIONS], 1);
+  return rv;
+}
+
+static CK_RV finalize(CK_VOID_PTR reserved) {
+  CK_RV rv = real.C_Finalize(reserved);
+  if (rv == CKR_OK) faults[OPEN_SESSIONS] = 0;
+  return rv;
+}
+
+static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG length) {
+  __sync_fetch_and_add(&faults[LOGINS], 1);
+  CK_RV rv = fault(ON_LOGIN);
+  return rv != CKR_OK ? rv : real.C_Login(session, user, pin, length);
+}
+
+static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attribute,
+                           CK_ULONG count) {
+  CK_RV rv = real.C_GetAttributeValue(session, object, attribute, count);
+  if (rv != CKR_OK || count != 1 || attribute->type != CKA_EC_POINT || attribute->pValue == NULL) return rv;
+  CK_BYTE *bytes = attribute->pValue;
+  if (faults[POINT_FORM] == 0 || attribute->ulValueLen != 67) return rv;
+  if (faults[POINT_FORM] == 1) { /* uncompressed, not wrapped */
+    memmove(bytes, bytes + 2, attribute->ulValueLen = 65);
+  } else if (faults[POINT_FORM] == 2) { /* compressed, not wrapped */
+    CK_BYTE parity = bytes[66] & 1;
+    memmove(bytes + 1, bytes + 3, 32);
+    bytes[0] = 2 + parity;
+    attribute->ulValueLen = 33;
+  }
+  return rv;
+}
+
+static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key) {
+  CK_RV rv = fault(ON_SIGN_INIT);
+  return rv != CKR_OK ? rv : real.C_SignInit(session, mechanism, key);
+}
+
+static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR signature,
+                  CK_ULONG_PTR signature_length) {
+  int signing = __sync_add_and_fetch(&faults[SIGNING], 1);
+  if (signing > faults[MOST_SIGNING]) faults[MOST_SIGNING] = signing;
+  if (faults[SIGN_DELAY_MS] > 0) usleep(1000u * (unsigned)faults[SIGN_DELAY_MS]);
+  CK_RV rv = fault(ON_SIGN);
+  if (rv == CKR_OK) rv = real.C_Sign(session, data, length, signature, signature_length);
+  if (rv == CKR_OK) __sync_fetch_and_add(&faults[SIGNATURES], 1);
+  __sync_fetch_and_sub(&faults[SIGNING], 1);
+  return rv;
+}
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
+  if (faults == NULL) {
+    int file = open(getenv("PKCS11_FAULTS"), O_RDWR);
+    void *memory = mmap(NULL, ENTRIES * sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *module = dlopen(getenv("PKCS11_FAULTS_MODULE"), RTLD_NOW | RTLD_LOCAL);
+    if (file < 0 || memory == MAP_FAILED || module == NULL) return CKR_GENERAL_ERROR;
+    CK_C_GetFunctionList get = (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList");
+    CK_FUNCTION_LIST_PTR functions;
+    if (get == NULL || get(&functions) != CKR_OK) return CKR_GENERAL_ERROR;
+    real = shown = *functions;
+    shown.C_GetSlotList = get_slot_list;
+    shown.C_GetTokenInfo = get_token_info;
+    shown.C_OpenSession = open_session;
+    shown.C_CloseSession = close_session;
+    shown.C_Finalize = finalize;
+    shown.C_Login = login;
+    shown.C_GetAttributeValue = get_attribute;
+    shown.C_SignInit = sign_init;
+    shown.C_Sign = sign;
+    faults = memory;
+  }
+  *list = &shown;
+  return CKR_OK;
+}

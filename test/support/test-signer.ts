@@ -1,0 +1,84 @@
+import { pino } from 'pino';
+import type { Config } from '../../src/config/load.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { type RunningSigner, type Sources, startSigner } from '../../src/main.ts';
+import { type TestKey, type TestKeyOptions, createTestKey } from './test-key.ts';
+import { vectors } from '../vectors/vectors.ts';
+
+export type TestSigner = RunningSigner & {
+  readonly key: TestKey;
+  /** the log lines so far, parsed */
+  readonly logLines: Record<string, unknown>[];
+  /** Unix nanoseconds the signer's clock shows; the system's when undefined */
+  now: bigint | undefined;
+  /** the ids handed out next, in order, before random ones */
+  ids: string[];
+  post(body: string | Uint8Array, headers?: Record<string, string>): Promise<TestAnswer>;
+};
+
+export type TestAnswer = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+};
+
+export type TestSignerOptions = TestKeyOptions & {
+  readonly privateKey?: string;
+  /** laid over the default settings, section by section */
+  readonly settings?: Record<string, unknown>;
+};
+
+/** The facts that the protocol's vectors are computed with. */
+export const vectorChain = {
+  source: 'static',
+  l1Block: Number(vectors.endToEnd.chain.lastSeenL1Block),
+  round: Number(vectors.endToEnd.chain.lastInitializedRound),
+  roundBlockHash: vectors.endToEnd.chain.lastInitializedL1BlockHash,
+  deposit: `${vectors.endToEnd.chain.deposit} wei`,
+  reserve: `${vectors.endToEnd.chain.reserveFundsRemaining} wei`,
+};
+
+/** A signer as `serve` starts it, listening on a free port, with the vectors' key behind the provider port. */
+export async function startTestSigner(options: TestSignerOptions = {}): Promise<TestSigner> {
+  const key = createTestKey(options.privateKey ?? vectors.key.privateKey, options);
+  const settings = configSchema.parse({
+    server: { listen: '127.0.0.1:0' },
+    keys: [{ provider: 'test-key' }],
+    chain: vectorChain,
+    ...options.settings,
+  });
+  const config: Config = {
+    settings,
+    key: { plugin: key.plugin, section: {}, generateIfMissing: false },
+    resolvePath: (path) => path,
+  };
+  const logLines: Record<string, unknown>[] = [];
+  const logger = pino(
+    { level: 'info' },
+    { write: (line: string) => void logLines.push(JSON.parse(line) as Record<string, unknown>) },
+  );
+  const source: { now: bigint | undefined; ids: string[] } = { now: undefined, ids: [] };
+  const sources: Sources = {
+    now: () => source.now ?? BigInt(Date.now()) * 1_000_000n,
+    randomId: () => source.ids.shift() ?? crypto.randomUUID().replaceAll('-', ''),
+  };
+  const signer = await startSigner(config, logger, sources);
+  key.reset();
+  return Object.assign(source, {
+    ...signer,
+    key,
+    logLines,
+    post: async (body: string | Uint8Array, headers: Record<string, string> = {}) => {
+      const response = await fetch(`${signer.url}/generate-live-payment`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...headers },
+        body,
+      });
+      return {
+        status: response.status,
+        headers: response.headers,
+        text: await response.text(),
+      };
+    },
+  });
+}
