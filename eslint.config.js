@@ -40,5 +40,12 @@ export default tseslint.config(
   { files: ['src/pm/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...noFloatsForMoney] } },
   { files: ['vitest*.config.ts'], rules: { 'no-restricted-exports': 'off' } },
   { files: ['test/**/*.ts'], rules: { 'no-console': 'off' } },
+  {
+    // runs as it is inside the image
+    files: ['docker/*.mjs'],
+    languageOptions: {
+      globals: { process: 'readonly', fetch: 'readonly', AbortSignal: 'readonly' },
+    },
+  },
   prettier,
 );

@@ -19,6 +19,7 @@ export const errorFamilies = {
   STATE_TYPE_MISMATCH: 'request',
   STATE_RECIPIENT_MISMATCH: 'request',
   STATE_PRICE_INVALID: 'request',
+  SENDER_UNKNOWN: 'request',
   MANIFEST_ID_MISSING: 'request',
   MANIFEST_ID_INVALID: 'request',
   CAPABILITIES_MALFORMED: 'request',
@@ -42,6 +43,8 @@ export const errorFamilies = {
   NO_TICKETS_DUE: 'policy',
   TICKET_COUNT_ABOVE_MAXIMUM: 'policy',
   TOTAL_EV_ABOVE_MAXIMUM: 'policy',
+  TRANSACTION_NOT_ALLOWED: 'policy',
+  TRANSACTION_FEE_ABOVE_MAXIMUM: 'policy',
 
   // caller: who asks is refused, or can't be established
   AUTH_WEBHOOK_REJECTED: 'caller',
@@ -51,6 +54,9 @@ export const errorFamilies = {
 
   // chain: what is known of the chain does not allow an answer
   CHAIN_FACTS_UNAVAILABLE: 'chain',
+  ETHER_INSUFFICIENT: 'chain',
+  TRANSACTION_REVERTED: 'chain',
+  TRANSACTION_UNCONFIRMED: 'chain',
 
   // provider: the key, or the device that holds it
   KEY_NOT_FOUND: 'provider',
@@ -64,6 +70,7 @@ export const errorFamilies = {
   PROVIDER_TIMEOUT: 'provider',
   PROVIDER_CLOSED: 'provider',
   PROVIDER_REPLY_INVALID: 'provider',
+  STATE_DELEGATION_ENDED: 'provider',
   REQUEST_ABORTED: 'provider',
 
   // config: the operator's settings

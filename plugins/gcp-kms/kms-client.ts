@@ -26,6 +26,14 @@ const channelOptions = {
   /** Calls fail at once while a reconnect is put off, so that must not be for long. */
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
+  /** A new client has a connection of its own, not the one that the client before it lost faith in. */
+  'grpc.use_local_subchannel_pool': 1,
+};
+
+export type Connection = {
+  readonly client: KeyManagementServiceClient;
+  /** A client with another connection and the same credentials. */
+  renew(): KeyManagementServiceClient;
 };
 
 /**
@@ -34,11 +42,15 @@ const channelOptions = {
  * @throws ProviderError `PROVIDER_MISSING` without the package `@google-cloud/kms`; `KEY_ACCESS_DENIED` without credentials;
  * `PROVIDER_TIMEOUT` when it took too long to look for them.
  */
-export async function connectClient(config: Config): Promise<KeyManagementServiceClient> {
+export async function connectClient(config: Config): Promise<Connection> {
   const { KeyManagementServiceClient } = await importClientPackage();
-  const client = new KeyManagementServiceClient(clientOptions(config));
+  const options = clientOptions(config);
+  const client = new KeyManagementServiceClient(options);
   await findCredentials(client);
-  return client;
+  return {
+    client,
+    renew: () => new KeyManagementServiceClient({ ...options, auth: client.auth }),
+  };
 }
 
 async function importClientPackage(): Promise<ClientPackage> {

@@ -6,7 +6,7 @@ import { type Config, parseKeyVersion } from './config.ts';
 import { crc32c } from './crc32c.ts';
 import { type Operation, translateError } from './grpc-errors.ts';
 import { algorithm } from './key-version.ts';
-import { connectClient } from './kms-client.ts';
+import { connectClient, type Connection } from './kms-client.ts';
 import { type KeyVersion, readKeyVersion, readPublicKey, readSignature } from './replies.ts';
 
 /** Before the second attempt a call waits at most this long, before each further one twice as long. */
@@ -15,6 +15,9 @@ const maxBackoffMs = 1000;
 
 /** One damaged reply may be bad luck; a second one is something to look at, not to repeat. */
 const maxAttemptsWithInvalidReply = 2;
+
+/** One line in the log for all repeated attempts of this time: in an outage there are hundreds a second. */
+const logIntervalMs = 1000;
 
 /** Making a key takes longer than using it. */
 const createTimeoutMs = 30_000;
@@ -45,20 +48,23 @@ const atOnce: Turn = (work) => work();
 export class KmsKey {
   /** Provider and key version in one line. */
   readonly keyRef: string;
-  readonly #client: KeyManagementServiceClient;
+  readonly #connection: Connection;
   readonly #config: Config;
   readonly #context: ProviderContext;
   readonly #limiter: CallLimiter;
   readonly #closing = new AbortController();
+  #client: KeyManagementServiceClient;
+  /** Start of the first attempt since the last answer. */
+  #silentSinceMs: number | undefined;
+  /** Attempts repeated since the last line in the log, and when that was. */
+  #repeated = 0;
+  #loggedAtMs = -Infinity;
   #closed: Promise<void> | undefined;
 
-  private constructor(
-    client: KeyManagementServiceClient,
-    config: Config,
-    context: ProviderContext,
-  ) {
+  private constructor(connection: Connection, config: Config, context: ProviderContext) {
     this.keyRef = `gcp-kms:${config.keyVersion}`;
-    this.#client = client;
+    this.#connection = connection;
+    this.#client = connection.client;
     this.#config = config;
     this.#context = context;
     this.#limiter = new CallLimiter(config);
@@ -177,15 +183,24 @@ export class KmsKey {
         if (outcome.code === 'PROVIDER_REPLY_INVALID') invalidReplies += 1;
         const isLast = attempts >= maxAttempts || invalidReplies >= maxAttemptsWithInvalidReply;
         if (isLast || !outcome.retryable) throw outcome;
-        this.#context.log('warn', 'Cloud KMS is asked again', {
-          operation: call.operation,
-          attempts,
-          code: outcome.code,
-          details: outcome.details ?? outcome.message,
-        });
+        this.#noteRepetition(call.operation, outcome);
         await sleep(backoffMs(attempts), undefined, { signal: either });
       }
     });
+  }
+
+  #noteRepetition(operation: Operation, { code, details, message }: ProviderError): void {
+    this.#repeated += 1;
+    const nowMs = performance.now();
+    if (nowMs - this.#loggedAtMs < logIntervalMs) return;
+    this.#context.log('warn', 'Cloud KMS is asked again', {
+      operation,
+      code,
+      details: details ?? message,
+      times: this.#repeated,
+    });
+    this.#repeated = 0;
+    this.#loggedAtMs = nowMs;
   }
 
   /** One request. Its failure is a result, unless nobody waits for it any more. */
@@ -194,12 +209,29 @@ export class KmsKey {
     timeout: number,
     signal: AbortSignal,
   ): Promise<Reply | ProviderError> {
+    const client = this.#client;
+    this.#silentSinceMs ??= performance.now();
     try {
-      return read(await request({ timeout, signal, retry: { retryCodes: [] } }));
+      const reply = await request({ timeout, signal, retry: { retryCodes: [] } });
+      this.#silentSinceMs = undefined;
+      return read(reply);
     } catch (error) {
+      if (client === this.#client) this.#replaceClientIfSilent();
       signal.throwIfAborted();
       return error instanceof ProviderError ? error : translateError(error, operation, resource);
     }
+  }
+
+  /**
+   * All calls share one connection. When it was forgotten on the way, by a NAT gateway for instance, gRPC notices only after
+   * its next ping, half a minute later. Calls that their callers give up count too: with a queue, all may be of that kind.
+   */
+  #replaceClientIfSilent(): void {
+    const silentForMs = performance.now() - (this.#silentSinceMs ?? Infinity);
+    if (silentForMs < this.#config.attemptTimeoutMs || this.#closing.signal.aborted) return;
+    void this.#client.close();
+    this.#client = this.#connection.renew();
+    this.#silentSinceMs = undefined;
   }
 
   /** Runs `work` with a signal that is aborted by the caller or by `close`, and tells which of the two it was. */

@@ -6,6 +6,7 @@ import {
   type GeneratedKey,
   type KeyProvider,
   type KeyProviderPlugin,
+  type KeyToImport,
   type ProviderContext,
   ProviderError,
 } from '../../src/keys/provider.ts';
@@ -56,6 +57,7 @@ export const plugin: KeyProviderPlugin<Config> = {
   configSchema,
   open: openKey,
   generateKey,
+  importKey,
 };
 
 async function openKey(config: Config, context: ProviderContext): Promise<KeyProvider> {
@@ -73,7 +75,7 @@ async function openKey(config: Config, context: ProviderContext): Promise<KeyPro
   }
   const privateKey = await decryptKeystore(keystore, context.readSecret(config.password), path);
   try {
-    assertExpectedKey(privateKey, keystore, config, path, secp256k1);
+    assertExpectedKey(privateKey, { path, address: keystore.address }, config, secp256k1);
   } catch (error) {
     privateKey.fill(0);
     throw error;
@@ -81,18 +83,18 @@ async function openKey(config: Config, context: ProviderContext): Promise<KeyPro
   return createProvider(privateKey, keystore, path, secp256k1);
 }
 
+/** `file` is where the key was read from, with the address that it states. */
 function assertExpectedKey(
   privateKey: Uint8Array,
-  keystore: KeystoreFile,
+  { path, address: statedAddress }: { path: string; address?: string | undefined },
   config: Config,
-  path: string,
   secp256k1: Secp256k1,
 ): void {
   if (!secp256k1.isPrivateKey(privateKey)) {
     throw new ProviderError('KEY_UNSUITABLE', `${path} holds no secp256k1 private key.`);
   }
   const address = addressOf(secp256k1.publicKeyOf(privateKey));
-  const stated = keystore.address && bareAddress(keystore.address);
+  const stated = statedAddress && bareAddress(statedAddress);
   if (stated !== undefined && stated !== address) {
     throw new ProviderError(
       'KEY_UNSUITABLE',
@@ -132,7 +134,7 @@ function createProvider(
     concurrency,
     getPublicKey: (options) => whileOpen(options, () => publicKey.slice()),
     signDigest: (digest, options) =>
-      whileOpen(options, () => ({ encoding: 'raw', bytes: secp256k1.sign(digest, privateKey) })),
+      whileOpen(options, () => ({ encoding: 'raw', ...secp256k1.sign(digest, privateKey) })),
     describeKey: (options) =>
       whileOpen(options, () => ({
         storage: 'file',
@@ -158,21 +160,67 @@ async function generateKey(config: Config, context: ProviderContext): Promise<Ge
       "A new key's address can't be chosen: leave `address` out to make a key.",
     );
   }
-  const password = context.readSecret(config.password);
   const secp256k1 = chooseSecp256k1();
   const privateKey = randomPrivateKey(secp256k1);
   try {
-    const publicKey = secp256k1.publicKeyOf(privateKey);
-    const address = addressOf(publicKey);
-    const file = await writeKeystore(
-      path,
-      address,
-      await encryptKeystore(privateKey, address, password),
-    );
-    return { keyRef: keyRefOf(file), publicKey };
+    return await storeKey(privateKey, path, config, context, secp256k1);
   } finally {
     privateKey.fill(0);
   }
+}
+
+async function importKey(
+  config: Config,
+  key: KeyToImport,
+  context: ProviderContext,
+): Promise<GeneratedKey> {
+  const path = context.resolvePath(config.path);
+  await assertRoomForKey(path);
+  const secp256k1 = chooseSecp256k1();
+  const { privateKey, address } = await readKeyToImport(key, config, context);
+  try {
+    assertExpectedKey(privateKey, { path: key.path, address }, config, secp256k1);
+    return await storeKey(privateKey, path, config, context, secp256k1);
+  } finally {
+    privateKey.fill(0);
+  }
+}
+
+async function readKeyToImport(
+  key: KeyToImport,
+  config: Config,
+  context: ProviderContext,
+): Promise<{ privateKey: Uint8Array; address: string | undefined }> {
+  if (key.kind === 'keystore') {
+    const { text } = await readKeystoreText(key.path);
+    const keystore = parseKeystore(text, key.path);
+    const password = key.password ?? context.readSecret(config.password);
+    const privateKey = await decryptKeystore(keystore, password, key.path);
+    return { privateKey, address: keystore.address };
+  }
+  const [, digits] = /^\s*(?:0x)?([0-9a-fA-F]{64})\s*$/.exec(key.privateKey.reveal()) ?? [];
+  if (digits === undefined) {
+    throw new ProviderError(
+      'KEY_UNSUITABLE',
+      `${key.path} holds no private key: expected 64 hex digits and nothing else.`,
+    );
+  }
+  return { privateKey: Uint8Array.from(Buffer.from(digits, 'hex')), address: undefined };
+}
+
+/** Writes the key to a new file, encrypted with the configured password. */
+async function storeKey(
+  privateKey: Uint8Array,
+  path: string,
+  config: Config,
+  context: ProviderContext,
+  secp256k1: Secp256k1,
+): Promise<GeneratedKey> {
+  const password = context.readSecret(config.password);
+  const publicKey = secp256k1.publicKeyOf(privateKey);
+  const address = addressOf(publicKey);
+  const keystore = await encryptKeystore(privateKey, address, password);
+  return { keyRef: keyRefOf(await writeKeystore(path, address, keystore)), publicKey };
 }
 
 function randomPrivateKey(secp256k1: Secp256k1): Uint8Array {

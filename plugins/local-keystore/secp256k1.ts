@@ -3,6 +3,12 @@ import { secp256k1 as noble } from '@noble/curves/secp256k1';
 import type * as NativeModule from 'secp256k1';
 import { ProviderError } from '../../src/keys/provider.ts';
 
+export type LowSSignature = {
+  /** r ‖ s with a low s, 64 bytes */
+  readonly bytes: Uint8Array;
+  readonly recoveryId: 0 | 1;
+};
+
 /** What this plugin needs of a secp256k1 library. */
 export type Secp256k1 = {
   readonly library: 'libsecp256k1' | 'noble-curves';
@@ -10,8 +16,8 @@ export type Secp256k1 = {
   isPrivateKey(bytes: Uint8Array): boolean;
   /** Uncompressed SEC1 point, 65 bytes. */
   publicKeyOf(privateKey: Uint8Array): Uint8Array;
-  /** Signs a 32-byte digest with the nonce of RFC 6979; r ‖ s with a low s, 64 bytes. */
-  sign(digest: Uint8Array, privateKey: Uint8Array): Uint8Array;
+  /** Signs a 32-byte digest with the nonce of RFC 6979. */
+  sign(digest: Uint8Array, privateKey: Uint8Array): LowSSignature;
 };
 
 /**
@@ -25,7 +31,10 @@ export function loadLibsecp256k1(): Secp256k1 {
     library: 'libsecp256k1',
     isPrivateKey: (bytes) => native.privateKeyVerify(bytes),
     publicKeyOf: (privateKey) => native.publicKeyCreate(privateKey, false),
-    sign: (digest, privateKey) => native.ecdsaSign(digest, privateKey).signature,
+    sign: (digest, privateKey) => {
+      const { signature, recid } = native.ecdsaSign(digest, privateKey);
+      return { bytes: signature, recoveryId: recid === 1 ? 1 : 0 };
+    },
   };
 }
 
@@ -35,8 +44,10 @@ export function loadNobleCurves(): Secp256k1 {
     library: 'noble-curves',
     isPrivateKey: (bytes) => noble.utils.isValidPrivateKey(bytes),
     publicKeyOf: (privateKey) => noble.getPublicKey(privateKey, false),
-    sign: (digest, privateKey) =>
-      noble.sign(digest, privateKey, { lowS: true }).toCompactRawBytes(),
+    sign: (digest, privateKey) => {
+      const signature = noble.sign(digest, privateKey, { lowS: true });
+      return { bytes: signature.toCompactRawBytes(), recoveryId: signature.recovery === 1 ? 1 : 0 };
+    },
   };
 }
 
@@ -50,11 +61,11 @@ const knownAnswer = {
 };
 
 function assertKnownAnswer(candidate: Secp256k1): void {
-  const signature = candidate.sign(
+  const { bytes } = candidate.sign(
     Buffer.from(knownAnswer.digest, 'hex'),
     Buffer.from(knownAnswer.privateKey, 'hex'),
   );
-  if (Buffer.from(signature).toString('hex') !== knownAnswer.signature) {
+  if (Buffer.from(bytes).toString('hex') !== knownAnswer.signature) {
     throw new Error(`${candidate.library} does not give the known RFC 6979 signature`);
   }
 }

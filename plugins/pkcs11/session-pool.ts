@@ -294,6 +294,7 @@ export class SessionPool {
   async #releaseModule(): Promise<void> {
     const free = this.#slots.filter(({ isBusy, thread }) => !isBusy && !thread.hasEnded);
     for (const { thread, generation } of free) {
+      if (generation === undefined) continue;
       await thread.call('disconnect', generation === this.#host.generation);
     }
     await this.#host.release(free.map(({ thread }) => thread));

@@ -1,10 +1,14 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
 import { checksum } from 'ox/Address';
-import { loadConfig } from '../config/load.ts';
+import { type Config, type KeyConfig, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../errors.ts';
 import { type KeyReport, runSafeConformance } from '../keys/conformance/safe.ts';
+import type { KeyToImport } from '../keys/provider.ts';
 import { publicKeyToAddress } from '../keys/signature.ts';
 import { createProviderContext, openKey } from '../main.ts';
 import { createLogger } from '../ops/logger.ts';
+import { type Row, printRows } from './print-rows.ts';
 
 type Options = { config: string };
 
@@ -15,38 +19,88 @@ const exitFailure = 1;
 /** `keys new`: makes the key; one that is there already is an error. */
 export async function newKey(options: Options): Promise<void> {
   const config = await loadConfig(options.config);
-  const { plugin, section } = config.key;
+  const entry = requireSingleKey(config, options);
+  const { plugin, section } = entry;
   if (!plugin.generateKey) {
     throw new ConfigError('CONFIG_INVALID', `key provider ${plugin.name} can't make keys`);
   }
   const { keyRef, publicKey } = await plugin.generateKey(
     section,
-    createProviderContext(config, logger),
+    createProviderContext(config, entry, logger),
   );
   process.stdout.write(`made ${keyRef}\naddress ${checksum(publicKeyToAddress(publicKey))}\n`);
 }
 
-/** `keys show`: reads the public key; nothing is signed. */
+type ImportOptions = Options & {
+  keystore?: string;
+  keystorePassword?: string;
+  privateKeyFile?: string;
+};
+
+/** `keys import`: takes a key in from a file; one that is there already is an error. */
+export async function importKey(options: ImportOptions, command: Command): Promise<void> {
+  const { keystore, keystorePassword, privateKeyFile } = options;
+  if ((keystore === undefined) === (privateKeyFile === undefined)) {
+    command.error('error: give either --keystore or --private-key-file');
+  }
+  const config = await loadConfig(options.config);
+  const entry = requireSingleKey(config, options);
+  const { plugin, section } = entry;
+  if (!plugin.importKey) {
+    throw new ConfigError('CONFIG_INVALID', `key provider ${plugin.name} can't import keys`);
+  }
+  const context = createProviderContext(config, entry, logger);
+  const path = resolve(keystore ?? privateKeyFile ?? '');
+  const key: KeyToImport =
+    keystore === undefined
+      ? { kind: 'private-key', path, privateKey: context.readSecret(`file:${path}`) }
+      : {
+          kind: 'keystore',
+          path,
+          password:
+            keystorePassword === undefined ? undefined : context.readSecret(keystorePassword),
+        };
+  const { keyRef, publicKey } = await plugin.importKey(section, key, context);
+  process.stdout.write(`imported ${keyRef}\naddress ${checksum(publicKeyToAddress(publicKey))}\n`);
+}
+
+/** New and imported keys go to one provider: its replicas copy the key by their own means. */
+function requireSingleKey({ keys }: Config, options: Options): KeyConfig {
+  const [key, ...others] = keys;
+  if (others.length === 0) return key;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `${options.config} names several providers; use a configuration that names the one to put the key into`,
+  );
+}
+
+/** `keys show`: reads the public key, from each provider of it; nothing is signed. */
 export async function showKey(options: Options): Promise<void> {
   const config = await loadConfig(options.config);
-  const { plugin, section } = config.key;
-  const provider = await plugin.open(section, createProviderContext(config, logger));
-  try {
-    const publicKey = await provider.getPublicKey({ signal: AbortSignal.timeout(openTimeoutMs) });
-    process.stdout.write(
-      `key     ${provider.keyRef}\naddress ${checksum(publicKeyToAddress(publicKey))}\n`,
-    );
-  } finally {
-    await provider.close();
+  for (const key of config.keys) {
+    const { plugin, section } = key;
+    const provider = await plugin.open(section, createProviderContext(config, key, logger));
+    try {
+      const publicKey = await provider.getPublicKey({ signal: AbortSignal.timeout(openTimeoutMs) });
+      process.stdout.write(
+        `key     ${provider.keyRef}\naddress ${checksum(publicKeyToAddress(publicKey))}\n`,
+      );
+    } finally {
+      await provider.close();
+    }
   }
 }
 
 /**
- * `keys check`: opens the key as `serve` does, runs the part of the conformance suite that a key in service can take, and
- * prints what it found. It signs nothing but self-tests. The exit status is 1 when a check has failed.
+ * `keys check`: opens each configured provider as `serve` does, runs the part of the conformance suite that a key in service
+ * can take, and prints what it found. It signs nothing but self-tests. The exit status is 1 when a check has failed.
  */
-export async function checkKey(options: Options): Promise<void> {
+export async function checkKeys(options: Options): Promise<void> {
   const config = await loadConfig(options.config);
+  for (const key of config.keys) await checkKey({ ...config, keys: [key] });
+}
+
+async function checkKey(config: Config): Promise<void> {
   const startedAt = performance.now();
   const { provider, policy, gate } = await openKey(config, logger);
   const readyAfterMs = Math.round(performance.now() - startedAt);
@@ -61,7 +115,7 @@ export async function checkKey(options: Options): Promise<void> {
       },
     });
     printRows([
-      ['provider', config.key.plugin.name],
+      ['provider', config.keys[0].plugin.name],
       ['key', report.keyRef],
       ['address', checksum(report.address)],
       ...Object.entries(report.attributes),
@@ -79,8 +133,6 @@ export async function checkKey(options: Options): Promise<void> {
   }
 }
 
-type Row = readonly [name: string, value: string];
-
 function describeLatency({ latencyMs }: KeyReport): Row[] {
   if (!latencyMs) return [];
   const { p50, p95, signatures } = latencyMs;
@@ -90,9 +142,4 @@ function describeLatency({ latencyMs }: KeyReport): Row[] {
       `p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms of ${signatures} signatures, one after the other`,
     ],
   ];
-}
-
-function printRows(rows: readonly Row[]): void {
-  const width = Math.max(...rows.map(([name]) => name.length));
-  for (const [name, value] of rows) process.stdout.write(`${name.padEnd(width)}  ${value}\n`);
 }

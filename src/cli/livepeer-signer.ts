@@ -4,11 +4,28 @@ import { existsSync } from 'node:fs';
 import { createRequire, findPackageJSON } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { errorFamilies, isSignerError } from '../errors.ts';
 import { checkConfig } from './check-config.ts';
 import { printConfigSchema } from './config-schema.ts';
-import { checkKey, newKey, showKey } from './keys.ts';
+import {
+  callWithoutAmount,
+  fundDeposit,
+  parsePosition,
+  parseSeconds,
+  parseWei,
+  showDeposit,
+} from './deposit.ts';
+import { checkKeys, importKey, newKey, showKey } from './keys.ts';
+import {
+  parseCount,
+  parseInterval,
+  parsePositive,
+  parseTickets,
+  plan,
+  plannedProviders,
+} from './plan.ts';
+import { showKeyStatus } from './keys-status.ts';
 import { serve } from './serve.ts';
 
 const exitFailure = 1;
@@ -45,6 +62,24 @@ keys
   .requiredOption(...configOption)
   .action(newKey);
 keys
+  .command('import')
+  .description(
+    'copy a key from a file to where the configuration points to, encrypted with the configured password; nothing is ' +
+      'replaced (local-keystore)',
+  )
+  .summary('copy a key from a file')
+  .requiredOption(...configOption)
+  .option(
+    '--keystore <file>',
+    'a Web3 Secret Storage file (version 3), as geth and go-livepeer write it',
+  )
+  .option(
+    '--keystore-password <reference>',
+    'its password, env:NAME or file:PATH, if not the configured one',
+  )
+  .option('--private-key-file <file>', 'a file with the private key in hex')
+  .action(importKey);
+keys
   .command('show')
   .description('print the address of the configured key; nothing is signed')
   .requiredOption(...configOption)
@@ -53,7 +88,63 @@ keys
   .command('check')
   .description('open the configured key, have it sign a self-test and verify the signature')
   .requiredOption(...configOption)
-  .action(checkKey);
+  .action(checkKeys);
+
+keys
+  .command('status')
+  .description(
+    'ask the running signer what each of its keys is used for; says when a retiring one may go',
+  )
+  .requiredOption(...configOption)
+  .option('--url <url>', 'ask here instead of at the configured address')
+  .action(showKeyStatus);
+
+const keyPositionOption = [
+  '--key <position>',
+  'position in `keys` of the key meant, 0 for the first; without it the active one',
+] as const;
+const deposit = program
+  .command('deposit')
+  .description("fund, watch and withdraw the key's deposit and reserve at the TicketBroker");
+deposit
+  .command('status')
+  .description('print deposit, reserve and balance of the configured key; nothing is signed')
+  .requiredOption(...configOption)
+  .option(...keyPositionOption, parsePosition)
+  .option('--json', 'as JSON, amounts in wei')
+  .action(showDeposit);
+
+function sendingCommand(name: string, description: string): Command {
+  return deposit
+    .command(name)
+    .description(description)
+    .requiredOption(...configOption)
+    .option(...keyPositionOption, parsePosition)
+    .option('--dry-run', 'show the transaction and send nothing')
+    .option('-y, --yes', 'send without asking')
+    .addOption(
+      new Option('--max-fee <amount>', 'the most that gas may cost')
+        .argParser(parseWei)
+        .default(10n ** 16n, '0.01ether'),
+    )
+    .option('--wait <seconds>', 'how long to wait for a block that has it', parseSeconds, 120);
+}
+
+sendingCommand('fund', 'add to the deposit, the reserve, or both; a running unlock is cancelled')
+  .option('--deposit <amount>', 'what tickets are paid from, e.g. 0.5ether', parseWei)
+  .option('--reserve <amount>', 'what stands in for an empty deposit, e.g. 0.5ether', parseWei)
+  .action(fundDeposit);
+sendingCommand(
+  'unlock',
+  'begin to unlock deposit and reserve, so that they can be withdrawn later',
+).action(callWithoutAmount('unlock'));
+sendingCommand('cancel-unlock', 'lock deposit and reserve again').action(
+  callWithoutAmount('cancelUnlock'),
+);
+sendingCommand(
+  'withdraw',
+  'withdraw unlocked deposit and reserve to the address of the key',
+).action(callWithoutAmount('withdraw'));
 
 const config = program.command('config').description('check configuration files');
 config
@@ -67,6 +158,29 @@ config
   .command('schema')
   .description('print the JSON Schema of configuration files, for editors')
   .action(printConfigSchema);
+
+program
+  .command('plan')
+  .description(
+    'Work out what running sessions need: key calls and their price, the quota, and machines; and the same for the design ' +
+      'of go-livepeer, which has the key sign two times more a payment.',
+  )
+  .summary('work out key calls, their price and machines for a load')
+  .requiredOption('--sessions <number>', 'sessions that run at the same time', parseCount)
+  .requiredOption('--interval <time>', 'between two payments of a session, e.g. 10s', parseInterval)
+  .requiredOption('--tickets <number>', 'tickets of a payment, on average, e.g. 1.5', parseTickets)
+  .addOption(
+    new Option('--provider <name>', 'where the key is')
+      .choices(plannedProviders)
+      .makeOptionMandatory(),
+  )
+  .option('--quota <number>', "key calls a second, if not the provider's default quota", parseCount)
+  .option(
+    '--rate <number>',
+    'payments a second that one worker makes; measured, in about ten seconds, when left out',
+    parsePositive,
+  )
+  .action(plan);
 
 program
   .command('demo')

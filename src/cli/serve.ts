@@ -1,13 +1,11 @@
+import cluster from 'node:cluster';
 import { loadConfig } from '../config/load.ts';
 import { overridePrefix } from '../config/overrides.ts';
 import { startSigner } from '../main.ts';
 import { createLogger } from '../ops/logger.ts';
-
-/**
- * A second signal ends the program at once, but not within this time: Ctrl-C may come twice under npm, from the terminal
- * and passed on.
- */
-const repeatedSignalMs = 1_000;
+import { createMetrics, readWorkerMetrics, serveMetrics } from '../ops/metrics.ts';
+import { onStopSignal } from './stop-signals.ts';
+import { type Started, startWorkers } from './workers.ts';
 
 /** `serve`: runs until SIGINT or SIGTERM, then lets requests under way finish. */
 export async function serve(options: { config: string; listen?: string }): Promise<void> {
@@ -16,19 +14,37 @@ export async function serve(options: { config: string; listen?: string }): Promi
       ? process.env
       : { ...process.env, [`${overridePrefix}SERVER__LISTEN`]: JSON.stringify(options.listen) };
   const config = await loadConfig(options.config, environment);
-  const logger = createLogger(config.settings.log.level);
-  const signer = await startSigner(config, logger);
-  if (signer.isNewKey) process.stdout.write(`made a new key for ${signer.checksumAddress}\n`);
-  process.stdout.write(
-    `livepeer-signer is listening on ${signer.url} as ${signer.checksumAddress}\n`,
-  );
-  let isStopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (isStopping) return;
-    isStopping = true;
+  const { server, log, metrics: metricsSettings } = config.settings;
+  const logger = createLogger(log.level, cluster.worker?.id);
+  if (cluster.isPrimary && server.workers > 1) {
+    if (metricsSettings) await serveMetrics(metricsSettings.listen, readWorkerMetrics);
+    const started = await startWorkers(server.workers, logger);
+    if (started) announce(started);
+    return;
+  }
+  const metrics = createMetrics();
+  if (metricsSettings && cluster.isPrimary) {
+    await serveMetrics(metricsSettings.listen, () => metrics.text());
+  }
+  const signer = await startSigner(config, logger, undefined, metrics).catch((error: unknown) => {
+    // the channel to the primary process would keep this one alive
+    cluster.worker?.disconnect();
+    throw error;
+  });
+  const { url, checksumAddress, isNewKey } = signer;
+  onStopSignal((signal) => {
     logger.info({ signal }, 'stopping');
-    void signer.close().then(() => logger.info('stopped'));
-    setTimeout(() => process.off('SIGINT', stop).off('SIGTERM', stop), repeatedSignalMs).unref();
-  };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+    void signer.close().then(() => {
+      logger.info('stopped');
+      cluster.worker?.disconnect();
+    });
+  });
+  const started: Started = { url, checksumAddress, isNewKey };
+  if (cluster.worker) cluster.worker.send(started);
+  else announce(started);
+}
+
+function announce({ url, checksumAddress, isNewKey }: Started): void {
+  if (isNewKey) process.stdout.write(`made a new key for ${checksumAddress}\n`);
+  process.stdout.write(`livepeer-signer is listening on ${url} as ${checksumAddress}\n`);
 }

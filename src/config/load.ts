@@ -8,18 +8,22 @@ import { applyOverrides } from './overrides.ts';
 import { type Settings, configSchema } from './schema.ts';
 import { parseYaml } from './yaml.ts';
 
-/** A checked configuration, with the key's plugin and its own checked section. */
+/** A checked configuration, with each key's plugin and its own checked section. */
 export type Config = {
   readonly settings: Settings;
-  readonly key: KeyConfig;
+  /** At least one that is not retiring; of those, the preferred one first. */
+  readonly keys: readonly [KeyConfig, ...KeyConfig[]];
   /** Relative paths of the configuration start at its file's folder. */
   readonly resolvePath: (path: string) => string;
 };
 
 export type KeyConfig = {
+  /** `keys.0:pkcs11` */
+  readonly name: string;
   readonly plugin: KeyProviderPlugin;
   readonly section: unknown;
   readonly generateIfMissing: boolean;
+  readonly isRetiring: boolean;
 };
 
 /**
@@ -36,9 +40,8 @@ export async function loadConfig(
   const { document, names } = applyOverrides(readConfigFile(path), environment);
   const problems: string[] = [];
   const settings = check(configSchema, document, [], problems);
-  const keySection = readKeySection(document);
-  const key = keySection && (await checkKey(keySection, resolvePath, problems));
-  if (!settings || !key || problems.length > 0) {
+  const [first, ...others] = await checkKeys(document, resolvePath, problems);
+  if (!settings || !first || problems.length > 0) {
     const overridden = names.length > 0 ? ` (overridden by ${names.join(', ')})` : '';
     throw new ConfigError(
       'CONFIG_INVALID',
@@ -46,7 +49,7 @@ export async function loadConfig(
         'docs/configuration.md describes every field',
     );
   }
-  return { settings, key, resolvePath };
+  return { settings, keys: [first, ...others], resolvePath };
 }
 
 const reasonOfCode: Readonly<Record<string, string>> = {
@@ -70,18 +73,30 @@ function readConfigFile(path: string): unknown {
   return parseYaml(text, path);
 }
 
-const keySectionSchema = z.object({
-  keys: z.tuple([
-    z.looseObject({ provider: z.string(), generateIfMissing: z.unknown().optional() }),
-  ]),
+const keySectionSchema = z.looseObject({
+  provider: z.string(),
+  generateIfMissing: z.unknown().optional(),
+  retiring: z.unknown().optional(),
 });
 
-function readKeySection(document: unknown) {
-  return keySectionSchema.safeParse(document).data?.keys[0];
+async function checkKeys(
+  document: unknown,
+  resolvePath: Config['resolvePath'],
+  problems: string[],
+): Promise<KeyConfig[]> {
+  const { keys = [] } = z.object({ keys: z.array(z.unknown()) }).safeParse(document).data ?? {};
+  const checked: KeyConfig[] = [];
+  for (const [index, key] of keys.entries()) {
+    const section = keySectionSchema.safeParse(key).data;
+    const config = section && (await checkKey(section, index, resolvePath, problems));
+    if (config) checked.push(config);
+  }
+  return checked;
 }
 
 async function checkKey(
-  { provider, generateIfMissing, ...section }: z.infer<typeof keySectionSchema>['keys'][0],
+  { provider, generateIfMissing, retiring, ...section }: z.infer<typeof keySectionSchema>,
+  index: number,
   resolvePath: Config['resolvePath'],
   problems: string[],
 ): Promise<KeyConfig | undefined> {
@@ -90,12 +105,18 @@ async function checkKey(
     plugin = await loadProviderPlugin(provider, { resolvePath });
   } catch (error) {
     if (!isSignerError(error)) throw error;
-    problems.push(`keys.0.provider: ${error.message}`);
+    problems.push(`keys.${index}.provider: ${error.message}`);
     return undefined;
   }
-  const checked = check(plugin.configSchema, section, ['keys', 0], problems);
+  const checked = check(plugin.configSchema, section, ['keys', index], problems);
   if (!checked) return undefined;
-  return { plugin, section: checked, generateIfMissing: generateIfMissing === true };
+  return {
+    name: `keys.${index}:${plugin.name}`,
+    plugin,
+    section: checked,
+    generateIfMissing: generateIfMissing === true,
+    isRetiring: retiring === true,
+  };
 }
 
 /** The checked value; undefined, with a line for each problem, when it does not fit. */

@@ -1,7 +1,13 @@
 import { z } from 'zod';
-import { parseBytes32 } from '../pm/bytes.ts';
+import {
+  arbitrumOneChainId,
+  arbitrumOneController,
+  arbitrumOneTicketBroker,
+} from '../chain/arbitrum-one.ts';
+import { parseAddress, parseBytes32 } from '../pm/bytes.ts';
 import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
 import { capabilityOfPipeline } from '../policy/pipelines.ts';
+import { isHttpUrl, isReference } from './rpc-urls.ts';
 import { parseAmount } from './units.ts';
 
 const amountHint = 'an amount with its unit, such as "0.5 ether", "30 gwei" or "1200 wei"';
@@ -31,6 +37,13 @@ const bytes32 = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const address = z.string().transform((text, context) => {
+  const parsed = parseAddress(text);
+  if (parsed) return parsed;
+  context.addIssue({ code: 'custom', message: 'expected 0x and 40 hex digits' });
+  return z.NEVER;
+});
+
 const listenPattern = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*):)?(\d{1,5})$/;
 
 /** `HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `PORT`; without a host it is 127.0.0.1. */
@@ -52,6 +65,8 @@ const listen = z
 const server = z
   .strictObject({
     listen: listen.prefault('127.0.0.1:7936'),
+    /** Processes that share the port; each opens the key by itself. */
+    workers: z.int().min(1).max(64).default(1),
     /** Listen on a public address although nobody is authenticated. */
     allowUnauthenticatedPublic: z.boolean().default(false),
     tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
@@ -73,10 +88,17 @@ export const keySchema = z.looseObject({
   provider: z.string().min(1),
   /** Make the key, and the secret files it needs, on first use: for development. */
   generateIfMissing: z.boolean().default(false),
+  /** An earlier key: it ends the sessions that it has begun, and begins none. */
+  retiring: z.boolean().default(false),
 });
+
+/** Where the sender's deposit is. */
+const chainId = z.int().positive().default(arbitrumOneChainId);
 
 const staticChain = z.strictObject({
   source: z.literal('static'),
+  chainId,
+  ticketBroker: address.prefault(arbitrumOneTicketBroker),
   l1Block: count,
   round: count,
   roundBlockHash: bytes32,
@@ -84,6 +106,45 @@ const staticChain = z.strictObject({
   reserve: wholeAmount,
   withdrawRound: count.prefault(0),
 });
+
+const onChain = z
+  .strictObject({
+    source: z.literal('on-chain'),
+    chainId,
+    controller: address.optional(),
+    /** URLs of JSON-RPC nodes, or secret references to them */
+    rpcUrls: z
+      .array(
+        z
+          .string()
+          .refine(
+            (url) => isReference(url) || isHttpUrl(url),
+            'expected an http or https URL, or a reference to one, env:NAME or file:PATH',
+          ),
+      )
+      .min(1, 'expected at least one URL'),
+    refreshIntervalMs: milliseconds.default(5_000),
+    requestTimeoutMs: milliseconds.default(4_000),
+    maxAgeMs: milliseconds.default(60_000),
+    maxBlockAgeMs: z.int().positive().default(300_000),
+    lowDeposit: wholeAmount.optional(),
+    lowReserve: wholeAmount.optional(),
+  })
+  .transform(({ controller, ...chain }, context) => {
+    if (controller) return { ...chain, controller };
+    if (chain.chainId === arbitrumOneChainId)
+      return { ...chain, controller: arbitrumOneController };
+    context.addIssue({
+      code: 'custom',
+      path: ['controller'],
+      message: `missing; only the Controller of Arbitrum One (${arbitrumOneChainId}) is known here`,
+    });
+    return z.NEVER;
+  })
+  .refine(({ maxAgeMs, refreshIntervalMs }) => maxAgeMs > refreshIntervalMs, {
+    path: ['maxAgeMs'],
+    message: 'expected more than refreshIntervalMs',
+  });
 
 const tickets = z.strictObject({
   maxTicketEv: amount.prefault('3000000000000 wei'),
@@ -120,7 +181,7 @@ const credentialHeader = /^(?:proxy-)?authorization$|^cookie$|(?:key|secret|toke
 
 const webhookHeaders = z.record(z.string(), z.string()).superRefine((headers, context) => {
   for (const [name, value] of Object.entries(headers)) {
-    if (!credentialHeader.test(name) || /^(?:env|file):/.test(value)) continue;
+    if (!credentialHeader.test(name) || isReference(value)) continue;
     context.addIssue({
       code: 'custom',
       path: [name],
@@ -156,10 +217,27 @@ const auth = z.strictObject({
 /** The whole configuration; what each field means to an operator is told in docs/configuration.md. */
 export const configSchema = z.strictObject({
   server: server.prefault({}),
-  keys: z.array(keySchema).length(1, 'expected exactly one key'),
+  /** Several hold the same key and stand in for each other, the first one preferred. */
+  keys: z
+    .array(keySchema)
+    .min(1, 'expected a key')
+    .refine((keys) => keys.length === 0 || keys.some((key) => !key.retiring), {
+      message: 'expected a key that is not retiring',
+    })
+    .refine((keys) => keys.length === 1 || !keys.some((key) => key.generateIfMissing), {
+      message: 'generateIfMissing needs a single key: each provider would make another one',
+    }),
+  failover: z
+    .strictObject({
+      /** Ask the next provider too when one takes longer than 95 % of its last calls. */
+      hedge: z.boolean().default(false),
+      /** Pause before a failed provider is tried again; it doubles while it fails. */
+      probeIntervalMs: milliseconds.default(5_000),
+    })
+    .prefault({}),
   /** Signatures that may wait for the device. */
   maxQueuedSignatures: z.int().positive().default(10_000),
-  chain: staticChain,
+  chain: z.discriminatedUnion('source', [staticChain, onChain]),
   billing: z
     .strictObject({ rule: z.enum(['keep-one-ticket', 'upstream']).default('keep-one-ticket') })
     .prefault({}),
@@ -167,11 +245,16 @@ export const configSchema = z.strictObject({
   prices: prices.prefault({}),
   session: z
     .strictObject({
-      seal: z.literal('key').default('key'),
+      /** `delegated`: a key of the instance's own; `key`: the payment key, as go-livepeer does. */
+      seal: z.enum(['delegated', 'key']).default('delegated'),
+      /** How far the clocks of two instances may be apart. */
+      clockSkewMs: z.int().nonnegative().max(3_600_000).default(30_000),
       fields: z.enum(['extended', 'upstream']).default('extended'),
     })
     .prefault({}),
   auth: auth.prefault({}),
+  /** Where Prometheus scrapes; nowhere unless told. */
+  metrics: z.strictObject({ listen }).optional(),
   log: z
     .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') })
     .prefault({}),

@@ -13,18 +13,22 @@ import express, {
 import type { Caller } from '../auth/authorization.ts';
 import { ConfigError, RequestError, isSignerError } from '../errors.ts';
 import type { Logger } from '../ops/logger.ts';
+import type { Metrics } from '../ops/metrics.ts';
 import type { LivePaymentResult, PaymentCall } from '../payments/generate-live-payment.ts';
+import type { Readiness } from '../payments/readiness.ts';
 import type { OrchestratorInfoSignature } from '../payments/sign-orchestrator-info.ts';
 import { type Answer, answerError } from './error-answer.ts';
 
 export type HttpServerOptions = {
-  readonly orchestratorInfo: OrchestratorInfoSignature;
+  readonly orchestratorInfo: (caller: Caller) => OrchestratorInfoSignature;
   readonly generateLivePayment: (call: PaymentCall) => Promise<LivePaymentResult>;
   readonly identifyCaller: (rawHeaders: readonly string[], remoteAddress: string) => Caller;
   readonly logger: Logger;
   readonly bodyLimitBytes: number;
   /** All work on a request must be done by then. */
   readonly requestDeadlineMs: number;
+  readonly checkReadiness: () => Promise<Readiness>;
+  readonly metrics: Pick<Metrics, 'paymentSigned' | 'requestRefused'>;
 };
 
 const json = { 'Content-Type': 'application/json' };
@@ -36,6 +40,8 @@ const plainText = {
 /** The remote-signer protocol over HTTP: routes, bodies, headers and statuses, and nothing else. */
 export function createHttpApp(options: HttpServerOptions): express.Express {
   const { logger } = options;
+  const callerOf = ({ rawHeaders, socket }: Request): Caller =>
+    options.identifyCaller(rawHeaders, socket.remoteAddress ?? '');
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -53,24 +59,34 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
     send(response, { status: 200, headers: {}, body: '' }),
   );
 
-  const infoBody = `${JSON.stringify(options.orchestratorInfo)}\n`;
+  app.all('/readyz', async (_request, response) => {
+    const { isReady, report } = await options.checkReadiness();
+    const body = `${JSON.stringify(report)}\n`;
+    send(response, { status: isReady ? 200 : 503, headers: json, body });
+  });
+
   app
     .route('/sign-orchestrator-info')
-    .post((_request, response) => send(response, { status: 200, headers: json, body: infoBody }))
+    .post((request, response) => {
+      const info = options.orchestratorInfo(callerOf(request));
+      send(response, { status: 200, headers: json, body: `${JSON.stringify(info)}\n` });
+    })
     .all(refuseMethod);
 
   app
     .route('/generate-live-payment')
     .post(readBody(options.bodyLimitBytes), async (request, response) => {
       const startedAt = performance.now();
-      const { answer, record } = await options.generateLivePayment({
+      const { answer, record, sender } = await options.generateLivePayment({
         body: bodyOf(request),
-        caller: options.identifyCaller(request.rawHeaders, request.socket.remoteAddress ?? ''),
+        caller: callerOf(request),
         requestId: requestIdOf(response),
         signal: deadlineOf(response, options.requestDeadlineMs),
       });
       send(response, { status: 200, headers: json, body: `${JSON.stringify(answer)}\n` });
-      logger.info({ ...record, duration_ms: performance.now() - startedAt }, 'payment signed');
+      const durationMs = performance.now() - startedAt;
+      options.metrics.paymentSigned(sender, record.pipeline, record.num_tickets, durationMs / 1000);
+      logger.info({ ...record, sender, duration_ms: durationMs }, 'payment signed');
     })
     .all(refuseMethod);
 
@@ -85,6 +101,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
     }
     const answer = answerError(error);
     send(response, answer);
+    options.metrics.requestRefused(isSignerError(error) ? error.code : 'INTERNAL');
     logRefusal(logger, request, response, error, answer.status);
   };
   app.use(handleError);
@@ -116,11 +133,15 @@ function requestIdOf(response: Response): string {
 
 /** Aborts at the deadline, and when the client goes away before it has its answer. */
 function deadlineOf(response: Response, deadlineMs: number): AbortSignal {
-  const clientGone = new AbortController();
+  const ended = new AbortController();
+  const timer = setTimeout(() => {
+    ended.abort(new DOMException("the request's deadline has passed", 'TimeoutError'));
+  }, deadlineMs);
   response.once('close', () => {
-    if (!response.writableEnded) clientGone.abort(new Error('the client has gone away'));
+    clearTimeout(timer);
+    if (!response.writableEnded) ended.abort(new Error('the client has gone away'));
   });
-  return AbortSignal.any([AbortSignal.timeout(deadlineMs), clientGone.signal]);
+  return ended.signal;
 }
 
 /** Reads the body as it is, whatever its type; a compressed one is refused. */

@@ -1,8 +1,8 @@
 import { ProviderError } from './provider.ts';
 
 type CallLimits = {
-  /** Calls that may start in any one second; a whole number, at least 1. */
-  readonly requestsPerSecond: number;
+  /** Calls that may start in any one second; a whole number, at least 1. Left out, their rate is not limited. */
+  readonly requestsPerSecond?: number;
   /** Calls under way at once. */
   readonly concurrency: number;
   /** Calls that may wait for their turn; one more is refused. */
@@ -11,8 +11,11 @@ type CallLimits = {
 
 /**
  * Holds calls back so that a remote service's quota is kept: a token bucket for the rate, a bound on the calls under way, and
- * one bounded queue, first in first out, for both. The bucket holds a tenth of a second's calls and is refilled at the rest of
- * the rate, so that burst and refill together never start more than `requestsPerSecond` calls in any one second.
+ * one bounded queue for both. The bucket holds a tenth of a second's calls and is refilled at the rest of the rate, so that
+ * burst and refill together never start more than `requestsPerSecond` calls in any one second.
+ *
+ * The queue has lanes, which take turns: a lane that has a hundred calls to make does not keep one that has a single call
+ * waiting. Within a lane it is first in, first out.
  *
  * Each call of {@link CallLimiter.run} is one request to the service: a retry has to wait for its turn again.
  */
@@ -20,14 +23,17 @@ export class CallLimiter {
   readonly #limits: CallLimits;
   readonly #capacity: number;
   readonly #tokensPerMs: number;
-  readonly #waiting = new Set<() => void>();
+  /** Lanes in the order of their turns; none is empty. */
+  readonly #lanes = new Map<object, Set<() => void>>();
+  readonly #commonLane = {};
+  #waitingCount = 0;
   #tokens: number;
   #filledAtMs = performance.now();
   #underWay = 0;
   #wakeUp: NodeJS.Timeout | undefined;
 
   constructor(limits: CallLimits) {
-    const { requestsPerSecond } = limits;
+    const { requestsPerSecond = Number.MAX_SAFE_INTEGER } = limits;
     this.#limits = limits;
     this.#capacity = Math.max(1, Math.floor(requestsPerSecond / 10));
     this.#tokensPerMs = Math.max(requestsPerSecond - this.#capacity, requestsPerSecond / 2) / 1000;
@@ -35,14 +41,19 @@ export class CallLimiter {
   }
 
   /**
-   * Calls `work` when its turn has come, and gives its result.
+   * Calls `work` when its turn has come, and gives its result. Calls that name the same `lane` object share its turns, as do
+   * all that name none.
    *
    * @throws ProviderError `PROVIDER_THROTTLED` (retryable) at once when `maxQueued` calls wait already; the signal's reason
    * when it is aborted before the turn has come (`work` is not called then); whatever `work` throws.
    */
-  async run<Result>(work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
+  async run<Result>(
+    work: () => Promise<Result>,
+    signal: AbortSignal,
+    lane: object = this.#commonLane,
+  ): Promise<Result> {
     signal.throwIfAborted();
-    if (this.#waiting.size > 0 || !this.#tryStart()) await this.#queue(signal);
+    if (this.#waitingCount > 0 || !this.#tryStart()) await this.#queue(signal, lane);
     try {
       return await work();
     } finally {
@@ -51,9 +62,9 @@ export class CallLimiter {
     }
   }
 
-  #queue(signal: AbortSignal): Promise<void> {
+  #queue(signal: AbortSignal, lane: object): Promise<void> {
     const { maxQueued } = this.#limits;
-    if (this.#waiting.size >= maxQueued) {
+    if (this.#waitingCount >= maxQueued) {
       throw new ProviderError(
         'PROVIDER_THROTTLED',
         `${maxQueued} calls wait for the key service already; try again later`,
@@ -66,24 +77,46 @@ export class CallLimiter {
         resolve();
       };
       const leave = (): void => {
-        this.#waiting.delete(start);
-        if (this.#waiting.size === 0) this.#cancelWakeUp();
+        this.#leaveLane(lane, start);
+        if (this.#waitingCount === 0) this.#cancelWakeUp();
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the reason is the caller's own
         reject(signal.reason);
       };
       signal.addEventListener('abort', leave, { once: true });
-      this.#waiting.add(start);
+      this.#enterLane(lane, start);
       this.#startWaiting();
     });
   }
 
-  #startWaiting(): void {
-    for (const start of this.#waiting) {
-      if (!this.#tryStart()) break;
-      this.#waiting.delete(start);
-      start();
+  #enterLane(lane: object, start: () => void): void {
+    const waiting = this.#lanes.get(lane);
+    if (waiting) waiting.add(start);
+    else this.#lanes.set(lane, new Set([start]));
+    this.#waitingCount += 1;
+  }
+
+  #leaveLane(lane: object, start: () => void): void {
+    const waiting = this.#lanes.get(lane);
+    waiting?.delete(start);
+    if (waiting?.size === 0) this.#lanes.delete(lane);
+    this.#waitingCount -= 1;
+  }
+
+  /** Takes the next call of the lane whose turn it is, and puts that lane behind the others. */
+  #takeNext(): (() => void) | undefined {
+    for (const [lane, waiting] of this.#lanes) {
+      for (const start of waiting) {
+        this.#leaveLane(lane, start);
+        if (this.#lanes.delete(lane)) this.#lanes.set(lane, waiting);
+        return start;
+      }
     }
-    if (this.#waiting.size === 0) this.#cancelWakeUp();
+    return undefined;
+  }
+
+  #startWaiting(): void {
+    while (this.#waitingCount > 0 && this.#tryStart()) this.#takeNext()?.();
+    if (this.#waitingCount === 0) this.#cancelWakeUp();
     else if (this.#underWay < this.#limits.concurrency) this.#wakeUpWithNextToken();
   }
 

@@ -209,7 +209,6 @@ export class Member {
       throw new ProviderError('PROVIDER_CLOSED', `${this.name} was closed while it opened`);
     }
     const limiter = new CallLimiter({
-      requestsPerSecond: Number.MAX_SAFE_INTEGER,
       concurrency: provider.concurrency,
       maxQueued: Number.MAX_SAFE_INTEGER,
     });

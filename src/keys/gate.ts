@@ -11,8 +11,8 @@ export type KeyGate = {
   readonly address: Address;
   /**
    * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
-   * {@link KeyGate.address}. The calls run at once, within what the provider takes; when one fails the others are
-   * cancelled and nothing is returned. Throws `GRANT_INVALID` and {@link ProviderError}.
+   * {@link KeyGate.address}. The calls run at once, within what the provider takes, and take turns with those of other
+   * grants; when one fails the others are cancelled and nothing is returned. Throws `GRANT_INVALID` and {@link ProviderError}.
    */
   sign(grant: Grant, options: CallOptions): Promise<Uint8Array[]>;
 };
@@ -36,18 +36,15 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
       `${provider.keyRef} did not give an uncompressed secp256k1 public key of 65 bytes`,
     );
   }
-  const limiter = new CallLimiter({
-    requestsPerSecond: Number.MAX_SAFE_INTEGER,
-    concurrency: provider.concurrency,
-    maxQueued,
-  });
+  const limiter = new CallLimiter({ concurrency: provider.concurrency, maxQueued });
 
   function signDigest(
     digest: Uint8Array,
     signal: AbortSignal,
     failed: AbortController,
+    lane: Grant,
   ): Promise<Uint8Array> {
-    return limiter.run(async () => {
+    const work = async () => {
       try {
         return toEthereumSignature(
           await provider.signDigest(digest, { signal }),
@@ -58,7 +55,8 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
         failed.abort(error);
         throw error;
       }
-    }, signal);
+    };
+    return limiter.run(work, signal, lane);
   }
 
   /** Ends with the caller's signal even where a provider does not. */
@@ -81,7 +79,9 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
       const either = AbortSignal.any([signal, failed.signal]);
       const digests = digestsOf(redeem(grant));
       try {
-        const signatures = Promise.all(digests.map((digest) => signDigest(digest, either, failed)));
+        const signatures = Promise.all(
+          digests.map((digest) => signDigest(digest, either, failed, grant)),
+        );
         return await untilAborted(signatures, signal);
       } catch (error) {
         failed.abort(error);

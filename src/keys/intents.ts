@@ -5,6 +5,8 @@ import type { Address } from '../pm/bytes.ts';
 import { personalMessageDigest } from '../pm/personal-message.ts';
 import { flattenSegmentCredentials } from '../pm/segment-credentials.ts';
 import { type Ticket, hashTicket } from '../pm/ticket.ts';
+import { type BrokerTransaction, brokerTransactionDigest } from './broker-transaction.ts';
+import { type StateDelegation, stateDelegationDigest } from './state-delegation.ts';
 
 /** What the key may be asked to sign, and nothing else. */
 export type Intent =
@@ -14,15 +16,20 @@ export type Intent =
   | { readonly kind: 'orchestrator-info'; readonly sender: Address }
   /** go-livepeer's seal: the state's JSON bytes */
   | { readonly kind: 'session-state'; readonly state: Uint8Array }
+  /** lets this instance seal session states without the key */
+  | { readonly kind: 'state-delegation'; readonly delegation: StateDelegation }
+  /** the operator funds, unlocks or withdraws the deposit */
+  | { readonly kind: 'broker-transaction'; readonly transaction: BrokerTransaction }
   /** proves at start, and on `keys check`, that the key signs for its address */
   | { readonly kind: 'self-test'; readonly sender: Address };
 
 /**
- * The 32-byte digests of an intent, one for each signature it asks for. Every one is an EIP-191 personal message;
- * what tells them apart is the message: tickets, credentials and orchestrator info are 32-byte keccak256 hashes of
- * preimages of different form (protocol rows: ticket 168 or 232 bytes; credentials 64 bytes behind the manifest id,
- * whose lengths `refuseManifestId` keeps off a ticket's; info 42 ASCII bytes), a state is JSON of more than 32 bytes, a
- * self-test is text that starts with the product's name.
+ * The 32-byte digests of an intent, one for each signature it asks for. A transaction's is keccak256 of bytes that start
+ * with 0x02 (EIP-2718), a delegation's of bytes that start with 0x1901 (EIP-712); every other one is an EIP-191 personal
+ * message, whose preimage starts with 0x1945. What tells those apart is the message: tickets, credentials and
+ * orchestrator info are 32-byte keccak256 hashes of preimages of different form (protocol rows: ticket 168 or 232 bytes;
+ * credentials 64 bytes behind the manifest id, whose lengths `refuseManifestId` keeps off a ticket's; info 42 ASCII
+ * bytes), a state is JSON of more than 32 bytes, a self-test is text that starts with the product's name.
  */
 export function digestsOf(intent: Intent): Uint8Array[] {
   switch (intent.kind) {
@@ -34,6 +41,10 @@ export function digestsOf(intent: Intent): Uint8Array[] {
       return [personalMessageDigest(keccak_256(utf8ToBytes(checksum(intent.sender))))];
     case 'session-state':
       return [personalMessageDigest(intent.state)];
+    case 'state-delegation':
+      return [stateDelegationDigest(intent.delegation)];
+    case 'broker-transaction':
+      return [brokerTransactionDigest(intent.transaction)];
     case 'self-test':
       return [
         personalMessageDigest(

@@ -11,8 +11,13 @@ export const portVersion = 1;
 export type ProviderSignature =
   /** ASN.1 DER, SEQUENCE { INTEGER r, INTEGER s } */
   | { readonly encoding: 'der'; readonly bytes: Uint8Array }
-  /** r ‖ s, both big-endian and of the same width */
-  | { readonly encoding: 'raw'; readonly bytes: Uint8Array };
+  | {
+      /** r ‖ s, both big-endian and of the same width */
+      readonly encoding: 'raw';
+      readonly bytes: Uint8Array;
+      /** where the device knows it: which of the two keys that fit is looked at first. It is checked like any other. */
+      readonly recoveryId?: 0 | 1;
+    };
 
 export type CallOptions = {
   /** Aborted when the request's deadline has passed or nobody waits for the result any more. */
@@ -59,6 +64,18 @@ export type GeneratedKey = {
   readonly publicKey: Uint8Array;
 };
 
+/** A key that lies in a file and is to be brought in. */
+export type KeyToImport =
+  | {
+      readonly kind: 'keystore';
+      /** absolute path of a Web3 Secret Storage file */
+      readonly path: string;
+      /** opens that file; the configured password when left out */
+      readonly password: Secret | undefined;
+    }
+  /** `privateKey` is 32 bytes in hex, `0x` or not; `path` is where it was read from */
+  | { readonly kind: 'private-key'; readonly path: string; readonly privateKey: Secret };
+
 /** What a plugin module exports as `plugin`. */
 export interface KeyProviderPlugin<Config = unknown> {
   readonly portVersion: number;
@@ -69,6 +86,8 @@ export interface KeyProviderPlugin<Config = unknown> {
   open(config: Config, context: ProviderContext): Promise<KeyProvider>;
   /** Makes a new secp256k1 key where the configuration points to; throws `KEY_ALREADY_EXISTS` rather than replace one. */
   generateKey?(config: Config, context: ProviderContext): Promise<GeneratedKey>;
+  /** Takes a key in where the configuration points to; throws `KEY_ALREADY_EXISTS` rather than replace one. */
+  importKey?(config: Config, key: KeyToImport, context: ProviderContext): Promise<GeneratedKey>;
 }
 
 /** A failure of the key or of the device that holds it, translated from the vendor's own words. */

@@ -135,6 +135,7 @@ const pluginShape = z.object({
   ),
   open: z.custom(isFunction, 'expected a function'),
   generateKey: z.custom(isFunction, 'expected a function').optional(),
+  importKey: z.custom(isFunction, 'expected a function').optional(),
 });
 
 function readPlugin(module: unknown, subject: string): KeyProviderPlugin {

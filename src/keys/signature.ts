@@ -100,7 +100,8 @@ export function toEthereumSignature(
   ethereumSignature.set(uintToBytes32(r), 0);
   ethereumSignature.set(uintToBytes32(lowS), 32);
   const compact = ethereumSignature.subarray(0, 64);
-  for (const recoveryId of [0, 1] as const) {
+  const isFlipped = signature.encoding === 'raw' && signature.recoveryId === 1;
+  for (const recoveryId of isFlipped ? ([1, 0] as const) : ([0, 1] as const)) {
     const recovered = recoverPublicKey(digest, compact, recoveryId);
     if (recovered && Buffer.compare(recovered, publicKey) === 0) {
       ethereumSignature[64] = 27 + recoveryId;
@@ -124,13 +125,18 @@ export function verifyPersonalSignature(
   message: Uint8Array,
   signature: Uint8Array,
 ): boolean {
+  return verifySignature(address, personalMessageDigest(message), signature);
+}
+
+/** Whether `signature` is `address`'s over the 32-byte digest: 65 bytes, low s, v 27 or 28, recovered address equal. */
+export function verifySignature(
+  address: Address,
+  digest: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const v = signature[64];
   if (signature.length !== 65 || (v !== 27 && v !== 28)) return false;
   if (bytesToUint(signature.subarray(32, 64)) > halfCurveOrder) return false;
-  const recovered = recoverPublicKey(
-    personalMessageDigest(message),
-    signature.subarray(0, 64),
-    v === 27 ? 0 : 1,
-  );
+  const recovered = recoverPublicKey(digest, signature.subarray(0, 64), v === 27 ? 0 : 1);
   return recovered !== undefined && publicKeyToAddress(recovered) === address;
 }

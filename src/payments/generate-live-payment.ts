@@ -1,11 +1,11 @@
 import type { Caller } from '../auth/authorization.ts';
-import type { ChainFactsSource } from '../chain/facts.ts';
 import { InternalError, RequestError } from '../errors.ts';
-import type { KeyGate } from '../keys/gate.ts';
+import { Grant } from '../keys/grant.ts';
 import { type BillingRule, parsePaymentType } from '../pm/billing.ts';
 import { parseMaxPrice } from '../pm/price-ceilings.ts';
 import { meterUse, quotePayment } from '../pm/quote.ts';
 import type { Refusal } from '../pm/refusal.ts';
+import { hashManifestId } from '../pm/segment-credentials.ts';
 import type { AllowedPayment, Policy, SessionFacts } from '../policy/policy.ts';
 import { type RestoredSession, restoreSession } from '../session/restore.ts';
 import { keySealIntent } from '../session/seal.ts';
@@ -21,11 +21,10 @@ import { type SignedTicket, encodePayment, encodeSegmentCredentials } from '../w
 import { decodePaymentRequest } from '../wire/payment-request.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
 import { RefusalError, SessionRefreshError } from './refusal-error.ts';
+import { type Sender, type Senders, chooseSender, findSealer } from './senders.ts';
 
 export type PaymentService = {
-  readonly policy: Policy;
-  readonly gate: KeyGate;
-  readonly chain: ChainFactsSource;
+  readonly senders: Senders;
   readonly billingRule: BillingRule;
   /** `upstream` writes no more than go-livepeer's own fields into the session state */
   readonly stateFields: 'extended' | 'upstream';
@@ -51,7 +50,12 @@ export type PaymentCall = {
   readonly signal: AbortSignal;
 };
 
-export type LivePaymentResult = { readonly answer: LivePayment; readonly record: PaymentRecord };
+export type LivePaymentResult = {
+  readonly answer: LivePayment;
+  readonly record: PaymentRecord;
+  /** EIP-55 */
+  readonly sender: string;
+};
 
 /**
  * One payment, from body to answer. The checks come in the protocol's order, all before the first key call; the
@@ -62,18 +66,17 @@ export async function generateLivePayment(
   service: PaymentService,
   { body, caller, requestId, signal }: PaymentCall,
 ): Promise<LivePaymentResult> {
-  const { policy, gate, billingRule } = service;
+  const { senders, billingRule } = service;
   const request = decodePaymentRequest(body);
   const orchestrator = decodeOrchestratorInfo(request.orchestrator);
-  const session = restoreSession(request, orchestrator, {
-    sender: gate.address,
-    randomId: service.randomId,
-  });
+  const sender = request.state ? findSealer(senders, request.state) : chooseSender(senders, caller);
+  const { policy, gate } = sender;
+  const session = restoreSession(request, orchestrator, service.randomId);
   const capabilities = decodeCapabilities(request.capabilities);
   const authToken = requireAuthToken(orchestrator);
 
   const now = service.now();
-  const chain = service.chain.currentFacts();
+  const chain = sender.chain.currentFacts();
   const params = orchestrator.ticketParams;
   requireUsableParams(
     policy,
@@ -109,13 +112,10 @@ export async function generateLivePayment(
   );
   if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal);
 
-  const state = new TextEncoder().encode(
-    service.stateFields === 'extended'
-      ? encodeExtendedState(verdict.books)
-      : encodeUpstreamState(verdict.books),
-  );
-  const signed = await signPayment(gate, verdict, state, signal);
+  const signed = await signPayment(sender, service, verdict, session.manifestId, signal);
+  sender.usage.record(verdict.books.stateId, Number(now / 1_000_000n));
   return {
+    sender: sender.orchestratorInfo.address,
     answer: {
       payment: encodeBase64(encodePayment(orchestrator, signed.tickets)),
       segCreds: encodeBase64(
@@ -126,7 +126,7 @@ export async function generateLivePayment(
           capabilities,
         ),
       ),
-      state: { State: encodeBase64(state), Sig: encodeBase64(signed.seal) },
+      state: { State: encodeBase64(signed.state), Sig: encodeBase64(signed.seal) },
     },
     record: recordPayment({
       requestId,
@@ -180,19 +180,48 @@ function requireInitialPrice({ books, isNew }: RestoredSession): void {
   }
 }
 
+/** Everything is signed at once; only a key's own seal over new credentials has to wait for these. */
 async function signPayment(
-  gate: KeyGate,
+  { gate, instanceSeal }: Sender,
+  { stateFields }: PaymentService,
   payment: AllowedPayment,
-  state: Uint8Array,
+  manifestId: string,
   signal: AbortSignal,
 ) {
-  const seal = payment.sealBooks(keySealIntent(state));
+  const sealWithoutKey = instanceSeal?.current();
   const failed = new AbortController();
   const either = { signal: AbortSignal.any([signal, failed.signal]) };
-  const [ticketSignatures, [segmentCredentials], [stateSeal]] = await Promise.all([
+  const signOne = async (grant: Grant): Promise<Uint8Array> =>
+    onlyOne(await gate.sign(grant, either));
+
+  const carriesCredentials = !(payment.segmentCredentials instanceof Grant);
+
+  async function signCredentials(): Promise<Uint8Array> {
+    const { segmentCredentials } = payment;
+    return segmentCredentials instanceof Grant ? signOne(segmentCredentials) : segmentCredentials;
+  }
+
+  async function encodeBooks(credentials: Promise<Uint8Array>): Promise<Uint8Array> {
+    const { books } = payment;
+    if (stateFields === 'upstream') return utf8(encodeUpstreamState(books));
+    if (carriesCredentials) return utf8(encodeExtendedState(books));
+    const manifestIdHash = hashManifestId(manifestId);
+    const segmentCredentials = { manifestIdHash, signature: await credentials };
+    return utf8(encodeExtendedState({ ...books, segmentCredentials }));
+  }
+
+  async function sealBooks(credentials: Promise<Uint8Array>) {
+    const state = await encodeBooks(credentials);
+    const seal =
+      sealWithoutKey?.(state) ?? (await signOne(payment.sealBooks(keySealIntent(state))));
+    return { state, seal };
+  }
+
+  const credentials = signCredentials();
+  const [ticketSignatures, segmentCredentials, sealed] = await Promise.all([
     gate.sign(payment.ticketBatch, either),
-    gate.sign(payment.segmentCredentials, either),
-    gate.sign(seal, either),
+    credentials,
+    sealBooks(credentials),
   ]).catch((error: unknown) => {
     failed.abort(error);
     throw error;
@@ -201,9 +230,19 @@ async function signPayment(
     const signature = ticketSignatures[index];
     return signature ? [{ ticket, signature }] : [];
   });
-  if (!first || !segmentCredentials || !stateSeal) {
-    throw new InternalError('INTERNAL', 'the key gate returned fewer signatures than asked for');
-  }
+  if (!first || others.length + 1 !== payment.tickets.length) throw tooFewSignatures();
   const tickets: [SignedTicket, ...SignedTicket[]] = [first, ...others];
-  return { tickets, segmentCredentials, seal: stateSeal };
+  return { tickets, segmentCredentials, ...sealed };
+}
+
+const encoder = new TextEncoder();
+const utf8 = (text: string): Uint8Array => encoder.encode(text);
+
+function onlyOne([signature]: readonly Uint8Array[]): Uint8Array {
+  if (!signature) throw tooFewSignatures();
+  return signature;
+}
+
+function tooFewSignatures(): InternalError {
+  return new InternalError('INTERNAL', 'the key gate returned fewer signatures than asked for');
 }

@@ -18,25 +18,30 @@ export function rational(numerator: bigint, denominator = 1n): Rational {
 
 export const zero = rational(0n);
 
-/** a + b */
+/**
+ * a + b. Both are in lowest terms, so that all the sum can be reduced by is a divisor of what the denominators have in
+ * common (Knuth, The Art of Computer Programming, 4.5.1): numbers stay half as long as the denominators' product.
+ */
 export function add(a: Rational, b: Rational): Rational {
-  return rational(
-    a.numerator * b.denominator + b.numerator * a.denominator,
-    a.denominator * b.denominator,
-  );
+  const common =
+    a.denominator === 1n || b.denominator === 1n
+      ? 1n
+      : greatestCommonDivisor(a.denominator, b.denominator);
+  const rest = b.denominator / common;
+  const numerator = a.numerator * rest + b.numerator * (a.denominator / common);
+  if (common === 1n) return { numerator, denominator: a.denominator * rest };
+  const divisor = greatestCommonDivisor(numerator, common);
+  return { numerator: numerator / divisor, denominator: (a.denominator / divisor) * rest };
 }
 
 /** a − b */
 export function subtract(a: Rational, b: Rational): Rational {
-  return rational(
-    a.numerator * b.denominator - b.numerator * a.denominator,
-    a.denominator * b.denominator,
-  );
+  return add(a, { numerator: -b.numerator, denominator: b.denominator });
 }
 
 /** a · factor */
 export function scale(a: Rational, factor: bigint): Rational {
-  return rational(a.numerator * factor, a.denominator);
+  return factor === 1n ? a : rational(a.numerator * factor, a.denominator);
 }
 
 /** Negative when a < b, zero when equal, positive when a > b. */

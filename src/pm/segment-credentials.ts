@@ -1,5 +1,6 @@
+import { sha256 } from '@noble/hashes/sha2';
 import { keccak_256 } from '@noble/hashes/sha3';
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
+import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils';
 import type { Refusal } from './refusal.ts';
 
 /** keccak256 of no bytes: the data hash of the empty segment that payment credentials describe. */
@@ -27,4 +28,17 @@ export function refuseManifestId(manifestId: string): Refusal | undefined {
   return ticketSizedLengths.includes(length)
     ? { code: 'MANIFEST_ID_INVALID', message: `manifestID must not have ${length} bytes` }
     : undefined;
+}
+
+/** Segment credentials as a session carries them, so that they are signed once for a manifest id. */
+export type CarriedCredentials = {
+  /** {@link hashManifestId}: the session stays small, however long the id is */
+  readonly manifestIdHash: string;
+  /** r ‖ s ‖ v, 65 bytes */
+  readonly signature: Uint8Array;
+};
+
+/** SHA-256 of the manifest id's UTF-8 bytes, 64 hex digits. */
+export function hashManifestId(manifestId: string): string {
+  return bytesToHex(sha256(utf8ToBytes(manifestId)));
 }

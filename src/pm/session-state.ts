@@ -1,10 +1,11 @@
 import type { PaymentType, Price } from './billing.ts';
 import type { Address } from './bytes.ts';
 import type { Rational } from './rational.ts';
+import type { CarriedCredentials } from './segment-credentials.ts';
 
 /**
  * The books of one payment session. The client carries them, sealed, from call to call. Field names follow
- * go-livepeer's `RemotePaymentState`; `recipient` and `credentialHash` are ours.
+ * go-livepeer's `RemotePaymentState`; `recipient`, `credentialHash` and `segmentCredentials` are ours.
  */
 export type SessionState = {
   readonly stateId: string;
@@ -29,6 +30,8 @@ export type SessionState = {
   readonly recipient: Address | undefined;
   /** SHA-256 of the credential that `authExpiry` was granted to; undefined in states that did not bind it */
   readonly credentialHash: string | undefined;
+  /** the segment credentials signed last; undefined in states that don't carry them */
+  readonly segmentCredentials: CarriedCredentials | undefined;
 };
 
 /** What a payment changes in the books. */

@@ -69,9 +69,17 @@ export function hashTicket(ticket: Ticket): Uint8Array {
   return keccak_256(encodeTicketPreimage(ticket));
 }
 
-/** Expected value in wei: faceValue · winProb / (2^256 − 1), exact. */
-export function expectedValue(ticket: Pick<TicketParams, 'faceValue' | 'winProb'>): Rational {
-  return rational(ticket.faceValue * ticket.winProb, maxUint256);
+const expectedValues = new WeakMap<object, Rational>();
+
+/** Expected value in wei: faceValue · winProb / (2^256 − 1), exact. Worked out once for each set of parameters. */
+export function expectedValue(
+  ticket: Readonly<Pick<TicketParams, 'faceValue' | 'winProb'>>,
+): Rational {
+  const known = expectedValues.get(ticket);
+  if (known) return known;
+  const value = rational(ticket.faceValue * ticket.winProb, maxUint256);
+  expectedValues.set(ticket, value);
+  return value;
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   type PaymentAuthorizer,
 } from '../auth/authorization.ts';
 import type { ChainFacts } from '../chain/facts.ts';
+import type { BrokerTransaction } from '../keys/broker-transaction.ts';
 import type { Grant } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 import { refuseExpiringAuthToken } from '../pm/auth-token.ts';
@@ -16,13 +17,14 @@ import { parseMaxPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts
 import type { Quote } from '../pm/quote.ts';
 import { type Rational, divideRoundingDown } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
-import { refuseManifestId } from '../pm/segment-credentials.ts';
+import { hashManifestId, refuseManifestId } from '../pm/segment-credentials.ts';
 import { type SessionState, advanceSession } from '../pm/session-state.ts';
 import { type TicketLimits, refuseTicketParams } from '../pm/ticket-params-validation.ts';
 import { type Ticket, type TicketParams, expectedValue } from '../pm/ticket.ts';
 import { drawUpTickets } from '../pm/tickets.ts';
 import { createGrantAuthority } from './grants.ts';
 import { type CapabilityModel, type PriceList, configuredCeiling } from './price-list.ts';
+import { type TransactionRules, refuseTransaction } from './transactions.ts';
 
 /** The operator's guardrails. */
 export type Guardrails = {
@@ -65,13 +67,21 @@ export type AllowedPayment = {
   /** the books after the payment */
   readonly books: SessionState;
   readonly ticketBatch: Grant;
-  readonly segmentCredentials: Grant;
+  /** to sign them, or the signature (65 bytes) that the session carries for this manifest id already */
+  readonly segmentCredentials: Grant | Uint8Array;
   /** the grant to seal these books, as encoded */
   sealBooks(intent: Extract<Intent, { kind: 'session-state' }>): Grant;
 };
 
-/** What the signer signs of its own accord at start. */
-export type OwnIntent = Extract<Intent, { kind: 'orchestrator-info' | 'self-test' }>;
+export type TransactionVerdict =
+  | { readonly kind: 'deny'; readonly refusal: Refusal }
+  | { readonly kind: 'allow'; readonly grant: Grant };
+
+/** What the signer signs of its own accord, and not for a request. */
+export type OwnIntent = Extract<
+  Intent,
+  { kind: 'orchestrator-info' | 'self-test' | 'state-delegation' }
+>;
 
 export type Policy = {
   /** Whether the session must be refreshed first, or its parameters can't be used at all: rows 15 and 16. */
@@ -84,6 +94,8 @@ export type Policy = {
    */
   decidePayment(proposal: PaymentProposal, signal: AbortSignal): Promise<PaymentVerdict>;
   grantOwn(intent: OwnIntent): Grant;
+  /** Whether the operator's transaction may be signed: its chain, contract, function and fee. */
+  decideTransaction(transaction: BrokerTransaction): TransactionVerdict;
   /** For the key gate: the Intent of a grant made here, once. */
   redeem(grant: Grant): Intent;
 };
@@ -92,12 +104,19 @@ export type PolicyOptions = {
   readonly guardrails: Guardrails;
   /** undefined when nobody outside is asked */
   readonly authorize: PaymentAuthorizer | undefined;
+  /** absent where no transaction may be signed: in everything but the command line's `deposit` */
+  readonly transactions?: TransactionRules | undefined;
   /** monotonic milliseconds */
   readonly nowMs: () => number;
 };
 
 /** The one place where permissions to use the key are made. */
-export function createPolicy({ guardrails, authorize, nowMs }: PolicyOptions): Policy {
+export function createPolicy({
+  guardrails,
+  authorize,
+  transactions,
+  nowMs,
+}: PolicyOptions): Policy {
   const { limits, prices, maxTickets } = guardrails;
   const grants = createGrantAuthority(nowMs);
 
@@ -176,12 +195,21 @@ export function createPolicy({ guardrails, authorize, nowMs }: PolicyOptions): P
         tickets,
         books,
         ticketBatch: grants.issue({ kind: 'ticket-batch', tickets }),
-        segmentCredentials: grants.issue({ kind: 'segment-credentials', manifestId }),
+        segmentCredentials:
+          carriedCredentials(books, manifestId) ??
+          grants.issue({ kind: 'segment-credentials', manifestId }),
         sealBooks: (intent) => grants.issue(intent),
       };
     },
 
     grantOwn: (intent) => grants.issue(intent),
+
+    decideTransaction(transaction) {
+      const refusal = refuseTransaction(transaction, transactions);
+      if (refusal) return { kind: 'deny', refusal };
+      return { kind: 'allow', grant: grants.issue({ kind: 'broker-transaction', transaction }) };
+    },
+
     redeem: (grant) => grants.redeem(grant),
   };
 }
@@ -195,6 +223,15 @@ function isStillAuthorized(books: SessionState, caller: Caller, now: bigint): bo
   const isSameCaller =
     books.credentialHash === undefined || books.credentialHash === caller.credentialHash;
   return books.authExpiry !== 0n && nowSeconds <= books.authExpiry && isSameCaller;
+}
+
+function carriedCredentials(
+  { segmentCredentials }: SessionState,
+  manifestId: string,
+): Uint8Array | undefined {
+  return segmentCredentials?.manifestIdHash === hashManifestId(manifestId)
+    ? segmentCredentials.signature
+    : undefined;
 }
 
 function refuseAboveWebhookCeiling(

@@ -1,10 +1,8 @@
 import { RequestError } from '../errors.ts';
-import type { Address } from '../pm/bytes.ts';
 import { zero } from '../pm/rational.ts';
 import type { SessionState } from '../pm/session-state.ts';
 import type { OrchestratorInfo } from '../wire/orchestrator-info.ts';
 import type { PaymentRequest } from '../wire/payment-request.ts';
-import { isSealedBy } from './seal.ts';
 import { decodeState } from './state-json.ts';
 
 /** The session of a request, before this payment. */
@@ -15,21 +13,16 @@ export type RestoredSession = {
   readonly manifestId: string;
 };
 
-export type RestoreOptions = {
-  readonly sender: Address;
-  /** 128 random bits as 32 hex digits, for sessions and for manifest ids that the caller left out */
-  readonly randomId: () => string;
-};
-
 /**
- * Opens the books that the client carries, or new ones when it carries none. The checks are rows 7 to 12 of the
- * protocol's order, in its words: seal, JSON, orchestrator, app, type, manifest id; then the recipient, which a session
- * keeps once it is bound. Throws {@link RequestError}.
+ * Opens the books that the client carries, whose seal has been verified (row 7), or new ones when it carries none. The
+ * checks are rows 8 to 12 of the protocol's order, in its words: JSON, orchestrator, app, type, manifest id; then the
+ * recipient, which a session keeps once it is bound. `randomId` gives 128 random bits as 32 hex digits, for sessions and
+ * for manifest ids that the caller left out. Throws {@link RequestError}.
  */
 export function restoreSession(
   request: PaymentRequest,
   orchestrator: OrchestratorInfo,
-  { sender, randomId }: RestoreOptions,
+  randomId: () => string,
 ): RestoredSession {
   if (!request.state) {
     return {
@@ -37,9 +30,6 @@ export function restoreSession(
       isNew: true,
       manifestId: request.manifestId === '' ? randomId() : request.manifestId,
     };
-  }
-  if (!isSealedBy(sender, request.state)) {
-    throw new RequestError('STATE_SIGNATURE_INVALID', 'invalid sig');
   }
   const books = decodeSealedState(request.state.state);
   if (books.orchestratorAddress !== orchestrator.address) {
@@ -91,5 +81,6 @@ function openSession(
     authId: '',
     recipient: orchestrator.ticketParams.recipient,
     credentialHash: undefined,
+    segmentCredentials: undefined,
   };
 }

@@ -1,7 +1,4 @@
 import type { Intent } from '../keys/intents.ts';
-import { verifyPersonalSignature } from '../keys/signature.ts';
-import type { Address } from '../pm/bytes.ts';
-import type { SealedState } from '../wire/payment-request.ts';
 
 type SealIntent = Extract<Intent, { kind: 'session-state' }>;
 
@@ -11,9 +8,4 @@ type SealIntent = Extract<Intent, { kind: 'session-state' }>;
  */
 export function keySealIntent(state: Uint8Array): SealIntent {
   return { kind: 'session-state', state };
-}
-
-/** Whether the sender sealed exactly these bytes. */
-export function isSealedBy(sender: Address, { state, sig }: SealedState): boolean {
-  return verifyPersonalSignature(sender, state, sig);
 }

@@ -1,6 +1,7 @@
 import { parsePaymentType } from '../pm/billing.ts';
 import { parseAddress } from '../pm/bytes.ts';
 import { formatRational, parseRational, zero } from '../pm/rational.ts';
+import type { CarriedCredentials } from '../pm/segment-credentials.ts';
 import type { SessionState } from '../pm/session-state.ts';
 import {
   FieldTypeError,
@@ -8,15 +9,18 @@ import {
   maxUint32,
   maxUint64,
   minInt64,
+  readBytes,
   readInteger,
   readMembers,
   readObject,
   readString,
 } from '../wire/go-struct.ts';
+import { encodeBase64 } from '../wire/base64.ts';
 import { formatGoTime, parseGoTime } from '../wire/go-time.ts';
 import { type JsonValue, formatGoJsonString, parseJson } from '../wire/json.ts';
 
 type Member = readonly [key: string, json: string];
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
  * The members of go-livepeer's `RemotePaymentState` in its order, as it writes them; this is also what the auth
@@ -34,6 +38,11 @@ export function encodeExtendedState(state: SessionState): string {
   }
   if (state.credentialHash !== undefined) {
     additions.push(['CredentialHash', formatGoJsonString(state.credentialHash)]);
+  }
+  if (state.segmentCredentials) {
+    const { manifestIdHash, signature } = state.segmentCredentials;
+    additions.push(['ManifestIDHash', formatGoJsonString(manifestIdHash)]);
+    additions.push(['SegCredsSig', formatGoJsonString(encodeBase64(signature))]);
   }
   return encodeMembers([...upstreamMembers(state), ...additions]);
 }
@@ -62,14 +71,14 @@ function encodeMembers(members: readonly Member[]): string {
 
 /**
  * Reads state bytes whose seal has been verified, ours or go-livepeer's. Key case and unknown members do not
- * matter; an absent, empty or unreadable balance is 0, as upstream has it. Throws `FieldTypeError` or
- * `JsonSyntaxError`.
+ * matter; an absent, empty or unreadable balance is 0, as upstream has it; credentials whose signature has not 65 bytes
+ * are none. Throws `FieldTypeError` or `JsonSyntaxError`.
  */
 export function decodeState(bytes: Uint8Array): SessionState {
   const value = parseJson(bytes);
   if (value.kind === 'null') throw new FieldTypeError('state', 'an object');
   const initialPrice = { pricePerUnit: 0n, pixelsPerUnit: 0n };
-  const state: { -readonly [Key in keyof SessionState]: SessionState[Key] } = {
+  const state: Mutable<SessionState> = {
     stateId: '',
     pmSessionId: '',
     lastUpdate: undefined,
@@ -84,6 +93,11 @@ export function decodeState(bytes: Uint8Array): SessionState {
     authId: '',
     recipient: undefined,
     credentialHash: undefined,
+    segmentCredentials: undefined,
+  };
+  const carried: Mutable<CarriedCredentials> = {
+    manifestIdHash: '',
+    signature: new Uint8Array(),
   };
   const int64 = (json: JsonValue, field: string) => readInteger(json, field, minInt64, maxInt64);
   readMembers(readObject(value, 'state'), {
@@ -104,9 +118,15 @@ export function decodeState(bytes: Uint8Array): SessionState {
     AuthID: (json, field) => (state.authId = readString(json, field)),
     Recipient: (json, field) => (state.recipient = readAddress(json, field)),
     CredentialHash: (json, field) => (state.credentialHash = readString(json, field)),
+    ManifestIDHash: (json, field) => (carried.manifestIdHash = readString(json, field)),
+    SegCredsSig: (json, field) => (carried.signature = readBytes(json, field)),
   });
+  if (carried.signature.length === signatureBytes) state.segmentCredentials = carried;
   return state;
 }
+
+/** r ‖ s ‖ v */
+const signatureBytes = 65;
 
 const zeroAddress = `0x${'0'.repeat(40)}`;
 

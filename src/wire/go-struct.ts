@@ -34,16 +34,18 @@ export function readMembers(
   members: readonly JsonMember[],
   fields: Readonly<Record<string, FieldReader | FieldReader['read']>>,
 ): void {
-  const byFoldedKey = new Map(
-    Object.entries(fields).map(([name, field]) => [
-      foldKey(name),
-      { name, ...(typeof field === 'function' ? { read: field } : field) },
-    ]),
-  );
+  let nameOfFoldedKey: Map<string, string> | undefined;
   for (const { key, value } of members) {
-    const field: (FieldReader & { name: string }) | undefined = byFoldedKey.get(foldKey(key));
-    if (value.kind === 'null') field?.clear?.();
-    else field?.read(value, field.name);
+    let name: string | undefined = key;
+    if (!Object.hasOwn(fields, key)) {
+      nameOfFoldedKey ??= new Map(Object.keys(fields).map((known) => [foldKey(known), known]));
+      name = nameOfFoldedKey.get(foldKey(key));
+    }
+    const field = name === undefined ? undefined : fields[name];
+    if (name === undefined || field === undefined) continue;
+    const { read, clear } = typeof field === 'function' ? { read: field } : field;
+    if (value.kind === 'null') clear?.();
+    else read(value, name);
   }
 }
 

@@ -21,8 +21,13 @@ export class Cli {
   stdout = '';
   stderr = '';
 
-  constructor(args: readonly string[], environment: Record<string, string> = {}) {
-    this.child = spawn(process.execPath, [program, ...args], {
+  /** `script` is the program itself, from the sources unless told otherwise. */
+  constructor(
+    args: readonly string[],
+    environment: Record<string, string> = {},
+    script: string = program,
+  ) {
+    this.child = spawn(process.execPath, [script, ...args], {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -12,6 +12,13 @@ describe.concurrent('help', () => {
       args: ['keys', 'new'],
       says: ['--config', 'make a new secp256k1 key', 'nothing is replaced'],
     },
+    { args: ['keys', 'import'], says: ['--keystore', '--private-key-file', 'nothing is replaced'] },
+    { args: ['deposit'], says: ['status', 'fund', 'unlock', 'cancel-unlock', 'withdraw'] },
+    { args: ['deposit', 'status'], says: ['--config', '--json', 'nothing is signed'] },
+    {
+      args: ['deposit', 'fund'],
+      says: ['--deposit', '--reserve', '--dry-run', '--yes', '--max-fee', '--wait'],
+    },
     { args: ['keys', 'show'], says: ['--config', 'address', 'nothing is signed'] },
     { args: ['keys', 'check'], says: ['--config', 'self-test', 'verify'] },
     { args: ['config'], says: ['check', 'schema'] },

@@ -1,260 +1,38 @@
 /**
- * `npm run demo`: a signer and two sandbox orchestrators, each a process of its own, and a gateway that pays
- * both through the signer over HTTP. One session pays for video (`lv2v`), one for time (`live`). Ends with
- * exit code 0 only if everything that the demo claims has happened.
+ * `npm run demo`: a signer and two sandbox orchestrators, and a gateway that pays both through the signer. Ends with exit
+ * code 0 only if everything that the demo claims has happened.
  *
  *   node test/demo/demo.ts [--config FILE]
  */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { Payment } from '../../src/wire/net_pb.ts';
-import { GatewaySession } from '../gateway/gateway-session.ts';
-import { advance, fetchStats } from '../sandbox-orchestrator/admin-client.ts';
-import { toInteger } from '../sandbox-orchestrator/bytes.ts';
-import type { SandboxStats } from '../sandbox-orchestrator/stats.ts';
-import { maxWinProb } from '../sandbox-orchestrator/ticket.ts';
-import { ManagedProcess } from './managed-process.ts';
-import { type Column, formatHeading, formatRow, groupDigits } from './table.ts';
+import { ProcessGroup } from './managed-process.ts';
+import { runDemo } from './run-demo.ts';
 
-const root = resolve(import.meta.dirname, '../..');
-
-/** A second of 720p video at 1200 wei a pixel, and of live time: 27 648 000 · 1200 wei. */
-const secondPriceWei = 33_177_600_000n;
-/** A ticket is worth about a second, and one in ten wins. */
-const ticketEvWei = secondPriceWei;
-const faceValueWei = 10n * ticketEvWei;
-
-const paymentsPerSession = 12;
-const cadenceMs = 500;
-const timeLimitMs = 30_000;
-/** After this many payments a session gets ticket params that the signer finds expired. */
-const staleAfterPayments = 4;
-/** Params live 40 blocks; from a view this far behind, one block is left for a signer that is up to date. */
-const blocksBehind = 39;
-
-const columns: readonly Column[] = [
-  { heading: '#', width: 3, align: 'right' },
-  { heading: 'time', width: 7, align: 'right' },
-  { heading: 'session', width: 8, align: 'left' },
-  { heading: 'type', width: 4, align: 'left' },
-  { heading: 'status', width: 10, align: 'left' },
-  { heading: 'tickets', width: 7, align: 'right' },
-  { heading: 'EV (wei)', width: 17, align: 'right' },
-  { heading: 'credit at O (wei)', width: 17, align: 'right' },
-  { heading: 'winners', width: 7, align: 'right' },
-];
-
-/** One session as the demo watches it. */
-type Watched = {
-  readonly type: 'lv2v' | 'live';
-  readonly orchestratorUrl: string;
-  readonly session: GatewaySession;
-  payments: number;
-  tickets: number;
-  refreshes: number;
-  skipped: number;
-};
-
-const started: ManagedProcess[] = [];
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    void stopAll().then(() => process.exit(1));
-  });
-}
+const { values } = parseArgs({
+  options: { config: { type: 'string', default: 'config/dev.yaml' } },
+});
+const processes = new ProcessGroup();
+processes.stopOnSignals();
 try {
-  process.exitCode = await run();
-} catch (error) {
-  console.error(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
-  const [signer] = started;
-  if (signer !== undefined && signer.stderr !== '') {
-    console.error(`\nWhat the signer wrote to stderr:\n${signer.stderr.trimEnd()}`);
-  }
-  process.exitCode = 1;
-} finally {
-  await stopAll();
-}
-
-async function stopAll(): Promise<void> {
-  await Promise.all(started.map((child) => child.stop()));
-}
-
-async function run(): Promise<number> {
-  const { values } = parseArgs({
-    options: { config: { type: 'string', default: 'config/dev.yaml' } },
+  const { expectations, elapsedMs } = await runDemo({
+    config: values.config,
+    paymentsPerSession: 12,
+    processes,
+    print: console.log,
   });
-  const signerUrl = await startSigner(values.config);
-  const watched = await Promise.all([
-    startSession(signerUrl, 'lv2v', 1200n),
-    startSession(signerUrl, 'live', secondPriceWei),
-  ]);
-  const elapsedMs = await drive(watched);
-  return summarize(watched, elapsedMs);
-}
-
-async function startSigner(config: string): Promise<string> {
-  const script = 'src/cli/livepeer-signer.ts';
-  if (!existsSync(resolve(root, script))) {
-    throw new Error(`${resolve(root, script)} does not exist; run the demo in a complete checkout`);
-  }
-  if (!existsSync(resolve(root, config))) {
-    throw new Error(`${resolve(root, config)} does not exist; name a configuration with --config`);
-  }
-  const { process: child, match } = await ManagedProcess.start({
-    name: 'The signer',
-    args: [script, 'serve', '--config', config, '--listen', '127.0.0.1:0'],
-    cwd: root,
-    ready: /livepeer-signer is listening on (http\S+) as (0x[0-9a-fA-F]{40})/,
-  });
-  started.push(child);
-  const [, url = '', address = ''] = match;
-  console.log(`signer        ${url}  pays as ${address}  (${config})`);
-  return url;
-}
-
-async function startSession(
-  signerUrl: string,
-  type: Watched['type'],
-  pricePerUnit: bigint,
-): Promise<Watched> {
-  const { process: child, match } = await ManagedProcess.start({
-    name: `The sandbox orchestrator for ${type}`,
-    args: [
-      ...['test/sandbox-orchestrator/main.ts', '--type', type],
-      ...['--price-per-unit', `${pricePerUnit}`],
-      ...['--ticket-ev-wei', `${ticketEvWei}`, '--face-value-wei', `${faceValueWei}`],
-    ],
-    cwd: root,
-    ready: /"url":"(https:[^"]+)"/,
-  });
-  started.push(child);
-  const [, orchestratorUrl = ''] = match;
-  const session = await GatewaySession.start({ signerUrl, orchestratorUrl, paymentType: type });
-  const unit = type === 'lv2v' ? 'pixel' : 'second';
-  console.log(
-    `orchestrator  ${orchestratorUrl}  ${type}, ${pricePerUnit} wei a ${unit}, session ${session.manifestId}`,
-  );
-  return { type, orchestratorUrl, session, payments: 0, tickets: 0, refreshes: 0, skipped: 0 };
-}
-
-/** Pays both sessions twice a second until each has shown what it should. Returns the time it took. */
-async function drive(watched: readonly Watched[]): Promise<number> {
-  console.log(`\n${formatHeading(columns)}`);
-  const startedAt = performance.now();
-  let calls = 0;
-  for (let round = 1; watched.some(isUnfinished); round += 1) {
-    const elapsedMs = performance.now() - startedAt;
-    if (elapsedMs > timeLimitMs) break;
-    for (const each of watched) {
-      calls += 1;
-      const isStale = each.payments === staleAfterPayments - 1;
-      if (isStale) await advance(each.orchestratorUrl, { l1Blocks: -blocksBehind });
-      const cells = await payOnce(each);
-      if (isStale) await advance(each.orchestratorUrl, { l1Blocks: blocksBehind });
-      const seconds = ((performance.now() - startedAt) / 1000).toFixed(2);
-      console.log(formatRow(columns, [`${calls}`, `${seconds} s`, ...cells]));
-    }
-    await sleep(Math.max(0, round * cadenceMs - (performance.now() - startedAt)));
-  }
-  return performance.now() - startedAt;
-}
-
-function isUnfinished({ payments, refreshes }: Watched): boolean {
-  return payments < paymentsPerSession || refreshes === 0;
-}
-
-/** One payment cycle. Returns the cells of its row from the session on. */
-async function payOnce(each: Watched): Promise<string[]> {
-  const cycle = await each.session.pay();
-  each.refreshes += cycle.refreshes;
-  const refreshed = '480 > '.repeat(cycle.refreshes);
-  const head = [each.session.manifestId, each.type];
-  if (cycle.outcome === 'skipped') {
-    each.skipped += 1;
-    return [...head, `${refreshed}482`, '0', '0'];
-  }
-  const tickets = cycle.payment.ticketSenderParams.length;
-  each.payments += 1;
-  each.tickets += tickets;
-  const account = findAccount(await fetchStats(each.orchestratorUrl), each.session);
-  return [
-    ...head,
-    `${refreshed}200`,
-    `${tickets}`,
-    groupDigits(`${expectedValueWei(cycle.payment)}`),
-    groupDigits(account?.balanceWei ?? '0'),
-    `${account?.winningTickets ?? 0}`,
-  ];
-}
-
-/** Rounded down to a wei. */
-function expectedValueWei({ ticketParams, ticketSenderParams }: Payment): bigint {
-  if (ticketParams === undefined) return 0n;
-  const perTicket = toInteger(ticketParams.faceValue) * toInteger(ticketParams.winProb);
-  return (BigInt(ticketSenderParams.length) * perTicket) / maxWinProb;
-}
-
-function findAccount(
-  stats: SandboxStats,
-  session: GatewaySession,
-): SandboxStats['sessions'][number] | undefined {
-  return stats.sessions.find(({ manifestId }) => manifestId === session.manifestId);
-}
-
-/** Compares what was sent with what the orchestrators took, and prints it. Returns the exit code. */
-async function summarize(watched: readonly Watched[], elapsedMs: number): Promise<number> {
-  const expectations: { claim: string; holds: boolean }[] = [];
-  for (const each of watched) {
-    const { type, session, payments, tickets } = each;
-    const stats = await fetchStats(each.orchestratorUrl);
-    const account = findAccount(stats, session);
-    for (const { senderNonce, recipientRandHash, faceValueWei: wei } of stats.winners) {
-      const params = recipientRandHash.slice(0, 10);
-      console.log(
-        `winner: ${type}, params ${params}…, nonce ${senderNonce}, ${groupDigits(wei)} wei`,
-      );
-    }
-    expectations.push(
-      {
-        claim: `${type}: the orchestrator accepted all of ${payments} payments, at least ${paymentsPerSession}`,
-        holds: payments >= paymentsPerSession && account?.acceptedPayments === payments,
-      },
-      {
-        claim: `${type}: it credited all of ${tickets} tickets`,
-        holds: tickets > 0 && account?.acceptedTickets === tickets,
-      },
-      {
-        claim: `${type}: it rejected nothing${stats.rejections.map(({ reason }) => `: ${reason}`).join('')}`,
-        holds: stats.rejections.length === 0,
-      },
-      {
-        claim: `${type}: the session was never dropped${stats.droppedSessions.map(({ reason }) => `: ${reason}`).join('')}`,
-        holds: stats.droppedSessions.length === 0,
-      },
-      {
-        claim: `${type}: the signer asked for fresh params (480) and the session went on`,
-        holds: each.refreshes > 0 && payments > staleAfterPayments,
-      },
-    );
-  }
-  const total = watched.reduce((sum, { payments }) => sum + payments, 0);
-  const skipped = watched.reduce((sum, each) => sum + each.skipped, 0);
-  expectations.push(
-    { claim: `at least 20 payments were made: ${total}`, holds: total >= 20 },
-    {
-      claim: `the signer said that nothing was due (482): ${skipped} times`,
-      holds: skipped > 0,
-    },
-  );
   console.log('');
   for (const { claim, holds } of expectations) console.log(`${holds ? 'ok  ' : 'FAIL'}  ${claim}`);
   const failed = expectations.filter(({ holds }) => !holds).length;
-  const seconds = (elapsedMs / 1000).toFixed(1);
-  console.log(
+  const verdict =
     failed === 0
-      ? `\nAll ${expectations.length} expectations held after ${seconds} s.`
-      : `\n${failed} of ${expectations.length} expectations failed after ${seconds} s.`,
-  );
-  return failed === 0 ? 0 : 1;
+      ? `All ${expectations.length} expectations held`
+      : `${failed} of ${expectations.length} expectations failed`;
+  console.log(`\n${verdict} after ${(elapsedMs / 1000).toFixed(1)} s.`);
+  process.exitCode = failed === 0 ? 0 : 1;
+} catch (error) {
+  console.error(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
+  console.error(processes.stderr);
+  process.exitCode = 1;
+} finally {
+  await processes.stop();
 }

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-export type ManagedProcessOptions = {
+type ManagedProcessOptions = {
   /** For messages: what this process is. */
   readonly name: string;
   /** Arguments to Node: a script and its own arguments. */
   readonly args: readonly string[];
   readonly cwd: string;
+  /** Beside this process's own environment. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** What the process prints on stdout once it is ready. */
   readonly ready: RegExp;
 };
@@ -15,15 +17,20 @@ const startTimeoutMs = 20_000;
 const stopTimeoutMs = 5_000;
 
 /** A Node process that is started, waited for, and stopped. */
-export class ManagedProcess {
+class ManagedProcess {
   readonly #child: ChildProcess;
   readonly #name: string;
   #stdout = '';
   #stderr = '';
 
-  private constructor({ name, args, cwd }: ManagedProcessOptions) {
+  private constructor(options: ManagedProcessOptions) {
+    const { name, args, cwd, environment = {} } = options;
     this.#name = name;
-    this.#child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(process.execPath, args, {
+      cwd,
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child.stdout?.on('data', (chunk: Buffer) => (this.#stdout += chunk.toString('utf8')));
     this.#child.stderr?.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString('utf8')));
   }
@@ -44,9 +51,10 @@ export class ManagedProcess {
     }
   }
 
-  /** Everything written to stderr so far. */
+  /** Its name and everything that it has written to stderr so far; empty for nothing. */
   get stderr(): string {
-    return this.#stderr;
+    const text = this.#stderr.trimEnd();
+    return text === '' ? '' : `What ${this.#name.replace(/^T/, 't')} wrote to stderr:\n${text}\n`;
   }
 
   /** Asks the process to end, and ends it after 5 s. */
@@ -82,5 +90,38 @@ export class ManagedProcess {
         resolve(match);
       });
     });
+  }
+}
+
+/** The processes that one run needs, ended together. */
+export class ProcessGroup {
+  readonly #processes: ManagedProcess[] = [];
+
+  /**
+   * Starts a process and waits for its ready line. Returns the line's match. Throws Error, with what the process wrote, if
+   * it ends before or takes over 20 s.
+   */
+  async start(options: ManagedProcessOptions): Promise<RegExpExecArray> {
+    const { process: started, match } = await ManagedProcess.start(options);
+    this.#processes.push(started);
+    return match;
+  }
+
+  /** What the processes have written to stderr so far, each under its name. */
+  get stderr(): string {
+    return this.#processes.map(({ stderr }) => stderr).join('');
+  }
+
+  /** Ends the processes, and this one with exit code 1, when this one is told to end. */
+  stopOnSignals(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        void this.stop().then(() => process.exit(1));
+      });
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((each) => each.stop()));
   }
 }

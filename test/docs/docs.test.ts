@@ -59,6 +59,8 @@ type Node = z.core.JSONSchema.BaseSchema;
 function fieldsOf(schema: Node, path = ''): [field: string, preset: string][] {
   const items = schema.items as Node | undefined;
   if (items?.properties) return fieldsOf(items, `${path}[]`);
+  const variants = schema.oneOf?.flatMap((variant) => fieldsOf(variant, path));
+  if (variants) return [...new Map(variants)];
   if (!schema.properties) {
     const preset = schema.default;
     const text = typeof preset === 'string' ? preset : JSON.stringify(preset);

@@ -8,7 +8,7 @@ export const markdownFiles: readonly string[] = [
   ...['docs', 'softhsm', 'config', 'plugins', 'test'].map((folder) => join(root, folder)),
 ].flatMap((folder, index) =>
   readdirSync(folder, { recursive: index > 0, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.md'))
+    .filter((name) => name.endsWith('.md') && !name.includes('node_modules'))
     .map((name) => relative(root, join(folder, name))),
 );
 

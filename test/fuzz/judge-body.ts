@@ -1,5 +1,6 @@
+import { createHash, createPublicKey, verify } from 'node:crypto';
 import { fromBinary } from '@bufbuild/protobuf';
-import { hashMessage, hexToBytes } from 'viem';
+import { type Hex, hashMessage, hashTypedData, hexToBytes, toHex } from 'viem';
 import { loadNativeRecover } from '../../src/keys/secp256k1.ts';
 import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
 
@@ -26,22 +27,23 @@ const maxTotalEv = 20_000_000_000_000n;
 const maxWinProb = 2n ** 256n - 1n;
 
 /**
- * How many tickets a body of `POST /generate-live-payment` must be answered with, or why none: the protocol's text put
- * into code a second time, over `JSON.parse`, apart from the product's decoder, policy and arithmetic.
+ * How many tickets a body of `POST /generate-live-payment` must be answered with, and whether its session carries the
+ * signed credentials, or why none: the protocol's text put into code a second time, over `JSON.parse`, apart from the
+ * product's decoder, policy and arithmetic.
  */
 export function judgeBody(
   body: Uint8Array,
   world: World,
-): { tickets: bigint } | { reason: string } {
+): { tickets: bigint; carriesCredentials: boolean } | { reason: string } {
   try {
-    return { tickets: countTickets(body, world) };
+    return judge(body, world);
   } catch (error) {
     if (error instanceof Refused) return { reason: error.message };
     throw error;
   }
 }
 
-function countTickets(body: Uint8Array, world: World): bigint {
+function judge(body: Uint8Array, world: World): { tickets: bigint; carriesCredentials: boolean } {
   if (body.length > 65_536) refuse('too large');
   const fields = readFields(body);
   if (fields.orchestrator.length === 0) refuse('no orchestrator');
@@ -113,7 +115,7 @@ function countTickets(body: Uint8Array, world: World): bigint {
   if (tickets * evTimes > maxTotalEv * maxWinProb) refuse('EV of all tickets');
   const idLength = Buffer.byteLength(fields.manifestId);
   if (idLength === 104 || idLength === 168) refuse('manifest id');
-  return tickets;
+  return { tickets, carriesCredentials: session?.manifestIdHash === sha256Of(fields.manifestId) };
 }
 
 const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
@@ -323,14 +325,59 @@ function membersOf(json: string): [key: string, json: string][] {
 const recover = loadNativeRecover();
 const halfOrder = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n;
 
+/** r ‖ s ‖ v over the digest, with a low s, by the key. */
+function requireSigned(digest: Hex, sig: Uint8Array, publicKey: Uint8Array): void {
+  const v = sig[64];
+  if (v !== 27 && v !== 28) refuse('seal');
+  if (uint(sig.subarray(32, 64)) > halfOrder) refuse('seal');
+  const recovered = recover(hexToBytes(digest), sig.subarray(0, 64), v === 27 ? 0 : 1);
+  if (!recovered || Buffer.compare(recovered, publicKey) !== 0) refuse('seal');
+}
+
+/** An instance's seal under a delegation by the key, on Arbitrum One, that holds now. */
+function requireDelegated(state: Uint8Array, sig: Uint8Array, publicKey: Uint8Array): void {
+  if (sig.length !== 178 || sig[0] !== 1) refuse('seal');
+  const [instanceKey, notBefore, notAfter] = [
+    sig.subarray(1, 33),
+    uint(sig.subarray(33, 41)),
+    uint(sig.subarray(41, 49)),
+  ];
+  const nowSeconds = BigInt(Math.floor(Date.now() / 1000));
+  if (nowSeconds < notBefore || nowSeconds > notAfter) refuse('delegation not of now');
+  const delegation = hashTypedData({
+    domain: {
+      name: 'livepeer-signer',
+      version: '1',
+      chainId: 42_161,
+      verifyingContract: '0xa8bB618B1520E284046F3dFc448851A1Ff26e41B',
+    },
+    types: {
+      StateDelegation: [
+        { name: 'instanceKey', type: 'bytes32' },
+        { name: 'notBefore', type: 'uint64' },
+        { name: 'notAfter', type: 'uint64' },
+      ],
+    },
+    primaryType: 'StateDelegation',
+    message: { instanceKey: toHex(instanceKey), notBefore, notAfter },
+  });
+  requireSigned(delegation, sig.subarray(49, 114), publicKey);
+  const message = Buffer.concat([
+    Buffer.from('livepeer-signer session state\n'),
+    sig.subarray(0, 114),
+    state,
+  ]);
+  const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), instanceKey]);
+  const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  if (!verify(undefined, message, key, sig.subarray(114))) refuse('seal');
+}
+
+const sha256Of = (text: string): string => createHash('sha256').update(text).digest('hex');
+
 function readSession({ state: { bytes, sig } }: Fields, publicKey: Uint8Array) {
   if (bytes.length === 0 && sig.length === 0) return undefined;
-  const v = sig[64];
-  if (sig.length !== 65 || (v !== 27 && v !== 28)) return refuse('seal');
-  if (uint(sig.subarray(32, 64)) > halfOrder) return refuse('seal');
-  const digest = hexToBytes(hashMessage({ raw: bytes }));
-  const recovered = recover(digest, sig.subarray(0, 64), v === 27 ? 0 : 1);
-  if (!recovered || Buffer.compare(recovered, publicKey) !== 0) return refuse('seal');
+  if (sig.length === 65) requireSigned(hashMessage({ raw: bytes }), sig, publicKey);
+  else requireDelegated(bytes, sig, publicKey);
   const text = Buffer.from(bytes).toString('utf8');
   const members = new Map(membersOf(text));
   const member = (name: string) => members.get(name) ?? refuse(`state without ${name}`);
@@ -347,5 +394,6 @@ function readSession({ state: { bytes, sig } }: Fields, publicKey: Uint8Array) {
     price: [BigInt(member('InitialPricePerUnit')), BigInt(member('InitialPixelsPerUnit'))] as const,
     type: textOf(member('Type')),
     recipient: members.has('Recipient') ? textOf(member('Recipient')) : undefined,
+    manifestIdHash: members.has('ManifestIDHash') ? textOf(member('ManifestIDHash')) : undefined,
   };
 }

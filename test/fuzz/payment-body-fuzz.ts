@@ -1,6 +1,8 @@
 import { Agent, request } from 'node:http';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { type Hex, hexToBytes } from 'viem';
+import { loadNativeRecover } from '../../src/keys/secp256k1.ts';
 import { parseGoTime } from '../../src/wire/go-time.ts';
 import { type Answer, digestsOfAnswer } from '../keys/answer-digests.ts';
 import { never, openTestProvider } from '../keys/open-test-gate.ts';
@@ -19,6 +21,8 @@ export type FuzzReport = {
   readonly statuses: Readonly<Record<number, number>>;
   readonly keyCalls: number;
   readonly tickets: number;
+  /** how many of the answers needed their segment credentials signed */
+  readonly credentials: number;
   /** ten times on the way and at the end, garbage collected; the first is after a tenth of the bodies */
   readonly memory: readonly MemorySample[];
 };
@@ -33,6 +37,8 @@ export type MemorySample = {
 };
 
 type Reply = { readonly status: number; readonly text: string };
+
+const recover = loadNativeRecover();
 
 const connections = 8;
 /** Sessions that answers have opened and that further bodies are made from. */
@@ -57,7 +63,8 @@ class FuzzFailure extends Error {
 
 /**
  * Sends generated bodies to a running signer over several kept-alive connections. Every answer must be below 500, the same
- * as an independent judgement of the body, and every digest that the key signed must belong to a 200's own answer.
+ * as an independent judgement of the body, and the key must have signed exactly the tickets of the 200s, and the credentials
+ * of those whose session did not carry them.
  */
 export async function fuzzPaymentBodies(bodies: number, seed: number): Promise<FuzzReport> {
   const signer = await startTestSigner();
@@ -86,6 +93,7 @@ async function run(
   const statuses: Record<number, number> = {};
   let keyCalls = 0;
   let tickets = 0;
+  let credentials = 0;
   const memory: MemorySample[] = [];
 
   for (let sent = 0; sent < bodies; sent += connections) {
@@ -121,11 +129,16 @@ async function run(
       if (BigInt(digests.tickets.length) !== judgement.tickets) {
         throw fail(`${digests.tickets.length} tickets, not ${judgement.tickets.toString()}`);
       }
-      for (const digest of [...digests.tickets, digests.credentials, digests.state]) {
+      const isSigned = judgement.carriesCredentials ? [] : [digests.credentials];
+      for (const digest of [...digests.tickets, ...isSigned]) {
         if (!signed.has(digest)) throw fail('an answer that the key did not sign');
         accountedFor++;
       }
+      if (!isSignedBy(publicKey, digests.credentials, digests.credentialsSig)) {
+        throw fail('credentials that are not signed');
+      }
       tickets += digests.tickets.length;
+      credentials += isSigned.length;
       keepSession(pool, basePool, body, JSON.parse(text) as Answer, random.int(maxPool));
     }
     if (callsOfBatch !== accountedFor) {
@@ -136,7 +149,13 @@ async function run(
     keyCalls += callsOfBatch;
   }
   memory.push(measureMemory());
-  return { seed, bodies, statuses, keyCalls, tickets, memory };
+  return { seed, bodies, statuses, keyCalls, tickets, credentials, memory };
+}
+
+function isSignedBy(publicKey: Uint8Array, digest: string, signature: Uint8Array): boolean {
+  const recoveryId = signature[64] === 27 ? 0 : 1;
+  const recovered = recover(hexToBytes(digest as Hex), signature.subarray(0, 64), recoveryId);
+  return recovered !== undefined && Buffer.compare(recovered, publicKey) === 0;
 }
 
 /** Keeps the session that a plain body has opened or continued, for later bodies. */

@@ -7,6 +7,7 @@ import {
   type ListenOptions,
 } from '../../src/http/server.ts';
 import { createHttpApp, listen } from '../../src/http/server.ts';
+import { createMetrics } from '../../src/ops/metrics.ts';
 import { identifyCaller } from '../../src/auth/caller.ts';
 
 export type TestApp = HttpServer & {
@@ -28,12 +29,14 @@ export async function startApp(
     { write: (line: string) => void logLines.push(JSON.parse(line) as Record<string, unknown>) },
   );
   const app = createHttpApp({
-    orchestratorInfo,
+    orchestratorInfo: () => orchestratorInfo,
     generateLivePayment,
     identifyCaller: (rawHeaders) => identifyCaller(rawHeaders, false),
     logger,
     bodyLimitBytes,
     requestDeadlineMs,
+    metrics: createMetrics(),
+    checkReadiness: () => Promise.resolve({ isReady: true, report: {} }),
   });
   const server = await listen(app, {
     host: '127.0.0.1',

@@ -208,7 +208,7 @@ describe('a client that goes away', () => {
     client.abort();
     await expect(request).rejects.toThrow();
     await delay(500);
-    // the ticket, the credentials and the state were to be signed one after the other
+    // the ticket and the credentials were to be signed one after the other
     expect(slow.key.digests).toHaveLength(1);
     expect(slow.logLines.at(-1)).toMatchObject({ code: 'REQUEST_ABORTED' });
   });

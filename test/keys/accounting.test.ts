@@ -12,33 +12,49 @@ describe('the key over one payment', () => {
   let signer: TestSigner | undefined;
   afterEach(() => signer?.close());
 
-  it('signs its tickets, its credentials and its state, and not one digest more', async () => {
-    signer = await startTestSigner();
+  it.each([
+    ['delegated', 'its tickets, and its credentials where the manifest id is new'],
+    ['key', 'the same and the state'],
+  ])('signs, with the seal %s, %s, and not one digest more', async (seal) => {
+    signer = await startTestSigner({ settings: { session: { seal } } });
+    const key = signer.key;
+    const expectSigned = (...digests: string[]) => {
+      expect(key.digests.map((digest) => toHex(digest)).sort()).toEqual(digests.sort());
+      key.reset();
+    };
+    const sealOf = (state: string) => (seal === 'key' ? [state] : []);
     signer.now = vectorTime;
     const first = await signer.post(vectors.endToEnd.cases[0]?.requestBody ?? '');
     expect(first.status).toBe(200);
     const { tickets, credentials, state } = digestsOfAnswer(first.text);
     expect(tickets).toHaveLength(3);
-    const seen = signer.key.digests.map((digest) => toHex(digest));
-    expect(seen.sort()).toEqual([...tickets, credentials, state].sort());
+    expectSigned(...tickets, credentials, ...sealOf(state));
 
-    signer.key.reset();
     signer.now = vectorTime + 5_000_000_000n;
     const answer = JSON.parse(first.text) as Answer;
-    const next = await signer.post(
-      JSON.stringify({
-        ...(JSON.parse(vectors.endToEnd.cases[0]?.requestBody ?? '') as object),
-        ManifestID: 'mid1',
-        state: answer.state,
-      }),
-    );
-    expect(next.status).toBe(200);
-    const later = digestsOfAnswer(next.text);
+    const continued = async ({ state: given }: Answer) =>
+      signer?.post(
+        JSON.stringify({
+          ...(JSON.parse(vectors.endToEnd.cases[0]?.requestBody ?? '') as object),
+          ManifestID: 'mid1',
+          state: given,
+        }),
+      );
+    const next = await continued(answer);
+    expect(next?.status).toBe(200);
+    const later = digestsOfAnswer(next?.text ?? '');
     expect(later.tickets).toHaveLength(1);
     expect(later.tickets).not.toContain(tickets[0]);
-    expect(signer.key.digests.map((digest) => toHex(digest)).sort()).toEqual(
-      [...later.tickets, later.credentials, later.state].sort(),
-    );
+    expectSigned(...later.tickets, later.credentials, ...sealOf(later.state));
+
+    signer.now = vectorTime + 65_000_000_000n;
+    const third = await continued(JSON.parse(next?.text ?? '') as Answer);
+    expect(third?.status).toBe(200);
+    const last = digestsOfAnswer(third?.text ?? '');
+    expect(last.tickets.length).toBeGreaterThan(0);
+    expectSigned(...last.tickets, ...sealOf(last.state));
+    expect(last.credentials).toBe(later.credentials);
+    expect(last.credentialsSig).toEqual(later.credentialsSig);
   });
 
   it('is not used by sign-orchestrator-info, refusals, or anything else over HTTP', async () => {
@@ -85,9 +101,9 @@ describe('the key over one payment', () => {
     signer = await startTestSigner({
       concurrency: 1,
       delayMs: 10,
-      // self-test and orchestrator info come first
+      // self-test, orchestrator info and delegation come first
       reply: (signature) =>
-        replies++ === 2
+        replies++ === 3
           ? { encoding: 'raw', bytes: stringToBytes('garbage!') }
           : { encoding: 'raw', bytes: signature },
     });

@@ -11,6 +11,8 @@ export type Answer = { payment: string; segCreds: string; state: { State: string
 export function digestsOfAnswer(text: string): {
   tickets: string[];
   credentials: string;
+  /** r ‖ s ‖ v over `credentials` */
+  credentialsSig: Uint8Array;
   state: string;
 } {
   const answer = JSON.parse(text) as Answer;
@@ -36,6 +38,7 @@ export function digestsOfAnswer(text: string): {
       return hashMessage({ raw: hash });
     }),
     credentials: hashMessage({ raw: keccak256(preimage) }),
+    credentialsSig: credentials.sig,
     state: hashMessage({ raw: Buffer.from(answer.state.State, 'base64') }),
   };
 }

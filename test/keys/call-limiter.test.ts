@@ -72,6 +72,49 @@ describe('CallLimiter', () => {
     expect(order).toEqual([0, 1, 2, 3, 4]);
   });
 
+  it('lets lanes take turns, and keeps the order within each', async () => {
+    const limiter = new CallLimiter({ concurrency: 1, maxQueued: 100 });
+    const order: string[] = [];
+    const [a, b, c] = [{}, {}, {}];
+    const run = (lane: object, ...names: string[]) =>
+      names.map((name) => limiter.run(() => Promise.resolve(order.push(name)), never, lane));
+    await Promise.all([
+      ...run(a, 'a1', 'a2', 'a3', 'a4'),
+      ...run(b, 'b1', 'b2'),
+      ...run(c, 'c1'),
+      ...run(a, 'a5'),
+    ]);
+    expect(order).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4', 'a5']);
+  });
+
+  it('counts the calls of all lanes against its bound, and forgets those that left', async () => {
+    const limiter = new CallLimiter({ concurrency: 1, maxQueued: 2 });
+    const first = heldCall();
+    const running = limiter.run(first.work, never);
+    const abort = new AbortController();
+    const waiting = [{}, {}].map((lane) =>
+      limiter.run(() => Promise.resolve(), abort.signal, lane),
+    );
+    const third = limiter.run(() => Promise.resolve(), never, {});
+    await expect(third).rejects.toMatchObject({ code: 'PROVIDER_THROTTLED' });
+    abort.abort(new Error('gone'));
+    for (const call of waiting) await expect(call).rejects.toThrow('gone');
+
+    const next = [{}, {}].map((lane) => limiter.run(() => Promise.resolve('next'), never, lane));
+    first.end();
+    await running;
+    await expect(Promise.all(next)).resolves.toEqual(['next', 'next']);
+  });
+
+  it('limits concurrency alone where no rate is given', async () => {
+    const limiter = new CallLimiter({ concurrency: 50_000, maxQueued: 1 });
+    const calls = Array.from({ length: 20_000 }, () => heldCall());
+    const results = calls.map(({ work }) => limiter.run(work, never));
+    expect(calls.filter(({ work }) => work.mock.calls.length === 1)).toHaveLength(20_000);
+    for (const { end } of calls) end();
+    await Promise.all(results);
+  });
+
   it('gives the place of a failed call to the next one', async () => {
     const limiter = new CallLimiter({ requestsPerSecond: 1000, concurrency: 1, maxQueued: 10 });
     const failed = limiter.run(() => Promise.reject(new Error('no')), never);

@@ -5,6 +5,7 @@ import {
   encodePacked,
   getAddress,
   hashMessage,
+  hashTypedData,
   keccak256,
   recoverMessageAddress,
   stringToBytes,
@@ -18,7 +19,14 @@ import {
   ProviderError,
   type ProviderSignature,
 } from '../../src/keys/provider.ts';
-import { addressFromBytes, bytesToUint, toHex, zeroBytes32 } from '../../src/pm/bytes.ts';
+import type { StateDelegation } from '../../src/keys/state-delegation.ts';
+import {
+  type Address,
+  addressFromBytes,
+  bytesToUint,
+  toHex,
+  zeroBytes32,
+} from '../../src/pm/bytes.ts';
 import { refuseManifestId } from '../../src/pm/segment-credentials.ts';
 import { type Ticket, encodeTicketPreimage } from '../../src/pm/ticket.ts';
 import { createGrantAuthority } from '../../src/policy/grants.ts';
@@ -244,6 +252,36 @@ describe("an intent's digest", () => {
     );
   });
 
+  it('of a state delegation is viem’s typed-data hash, in the signer’s own domain', () => {
+    const anyTime = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+    const anyDelegation = fc.record({
+      chainId: fc.maxSafeNat(),
+      broker: anyAddress,
+      instanceKey: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+      notBefore: anyTime,
+      notAfter: anyTime,
+    });
+    fc.assert(
+      fc.property(anyDelegation, (delegation) => {
+        const { chainId, broker, instanceKey, notBefore, notAfter } = delegation;
+        expect(digestsOf({ kind: 'state-delegation', delegation }).map(toHex)).toEqual([
+          hashTypedData({
+            domain: { name: 'livepeer-signer', version: '1', chainId, verifyingContract: broker },
+            types: {
+              StateDelegation: [
+                { name: 'instanceKey', type: 'bytes32' },
+                { name: 'notBefore', type: 'uint64' },
+                { name: 'notAfter', type: 'uint64' },
+              ],
+            },
+            primaryType: 'StateDelegation',
+            message: { instanceKey: toHex(instanceKey), notBefore, notAfter },
+          }),
+        ]);
+      }),
+    );
+  });
+
   it('of a self-test covers text that names the product and the address', () => {
     fc.assert(
       fc.property(anyAddress, (address) => {
@@ -262,6 +300,14 @@ describe('the domains of the intents', () => {
   const formOfTicket = (ticket: Ticket): Form => ({
     hashed: true,
     length: encodeTicketPreimage(ticket).length,
+  });
+
+  const delegationTo = (broker: Address): StateDelegation => ({
+    chainId: 42_161,
+    broker,
+    instanceKey: new Uint8Array(32),
+    notBefore: 0n,
+    notAfter: 0n,
   });
 
   const otherForms: fc.Arbitrary<Form> = fc.oneof(
@@ -318,9 +364,10 @@ describe('the domains of the intents', () => {
           digestsOf({ kind: 'segment-credentials', manifestId }),
           digestsOf({ kind: 'orchestrator-info', sender: address }),
           digestsOf({ kind: 'session-state', state }),
+          digestsOf({ kind: 'state-delegation', delegation: delegationTo(address) }),
           digestsOf({ kind: 'self-test', sender: address }),
         ].flat();
-        expect(new Set(digests.map(toHex)).size).toBe(5);
+        expect(new Set(digests.map(toHex)).size).toBe(6);
       }),
     );
   });
@@ -482,6 +529,48 @@ describe('signatures made at once', () => {
     await calls[0]?.sign();
     await settled();
     expect(calls.length).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('payments that wait for the key', () => {
+  it('take turns: one ticket is not kept waiting by a hundred that came before', async () => {
+    const { provider } = await openTestProvider({ concurrency: 4, delayMs: 10 });
+    const { gate, issue } = await openTestGate(provider);
+    const done: string[] = [];
+    const pay = async (name: string, count: number) => {
+      await gate.sign(issue({ kind: 'ticket-batch', tickets: sampleTickets(count) }), {
+        signal: never,
+      });
+      done.push(name);
+    };
+    const startedAtMs = performance.now();
+    const large = pay('100 tickets', 100);
+    await Promise.all([pay('1 ticket', 1), pay('2 tickets', 2)]);
+    const smallTookMs = performance.now() - startedAtMs;
+    await large;
+    expect(done).toEqual(['1 ticket', '2 tickets', '100 tickets']);
+    // two or three rounds of 10 ms, of the twenty-six that all of them need
+    expect(smallTookMs).toBeLessThan((performance.now() - startedAtMs) / 3);
+  });
+
+  it('are called in turns, whichever came first', async () => {
+    const { provider, calls } = await openHeldProvider(1);
+    const { gate, issue } = await openTestGate(provider);
+    const order: string[] = [];
+    const pay = (name: string, count: number) => {
+      const tickets = sampleTickets(count);
+      return gate
+        .sign(issue({ kind: 'ticket-batch', tickets }), { signal: never })
+        .then(() => order.push(name));
+    };
+    const all = [pay('5 tickets', 5), pay('2 tickets', 2), pay('1 ticket', 1)];
+    for (let call = 0; call < 8; call++) {
+      await settled();
+      await calls[call]?.sign();
+    }
+    await Promise.all(all);
+    expect(order).toEqual(['1 ticket', '2 tickets', '5 tickets']);
+    expect(calls).toHaveLength(8);
   });
 });
 

@@ -58,12 +58,14 @@ function kindOf(name: ts.Node): Use['kind'] {
 
 /** The group of providers that stands behind the gate as one provider; its members are called by it alone. */
 const failover = { provider: 'src/keys/failover.ts', member: 'src/keys/failover-member.ts' };
-const callers = [failover.member, 'src/keys/gate.ts'];
+/** What other programs may import; it signs what they ask for, and so nothing of the signer may import it. */
+const viemAccount = 'src/keys/viem-account.ts';
+const callers = [failover.member, 'src/keys/gate.ts', viemAccount];
 
 const isImplementation = (path: string) =>
   path === 'src/keys/provider.ts' || path === failover.provider || path.startsWith('plugins/');
 
-/** Every use that is neither a call by those two nor a provider's definition of the method. */
+/** Every use that is neither a call by those nor a provider's definition of the method. */
 function strayUses(files: readonly { path: string; text: string }[]): Use[] {
   return files
     .flatMap(usesOfSigningMethod)
@@ -98,7 +100,12 @@ describe('the source', () => {
     expect(importers.filter((path) => !path.startsWith('src/cli/'))).toEqual([]);
   });
 
-  it('calls a provider’s signing method once in the key gate, once in a failover group, and nowhere else', () => {
+  it('keeps the viem account, which has no policy, out of all of the signer', () => {
+    expect(files.map(({ path }) => path)).toContain(viemAccount);
+    expect(importersOf(/(^|\/)viem-account(\.[jt]s)?$/, all)).toEqual([]);
+  });
+
+  it('calls a provider’s signing method once in the key gate, in a failover group and in the viem account, and nowhere else', () => {
     const calls = files.flatMap(usesOfSigningMethod).filter(({ kind }) => kind === 'call');
     expect(calls.map(({ path }) => path).sort()).toEqual(callers);
   });

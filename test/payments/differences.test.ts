@@ -231,7 +231,15 @@ describe('differences 22 and 23: ids', () => {
     const signer = await startSigner(
       {
         settings,
-        key: { plugin: key.plugin, section: {}, generateIfMissing: false },
+        keys: [
+          {
+            name: 'keys.0:test-key',
+            plugin: key.plugin,
+            section: {},
+            generateIfMissing: false,
+            isRetiring: false,
+          },
+        ],
         resolvePath: (path) => path,
       },
       pino({ level: 'silent' }),
@@ -421,8 +429,10 @@ describe('the auth webhook', () => {
     webhook.onAsked = () => (digestsWhenAsked = signer.key.digests.length);
     const paid = expectPaid(await signer.post(await buildRequest()));
     expect(digestsWhenAsked).toBe(0);
-    expect(signer.key.digests).toHaveLength(4);
-    const { Recipient, CredentialHash, ...upstream } = paid.state;
+    expect(signer.key.digests).toHaveLength(2 + 1);
+    const { Recipient, CredentialHash, ManifestIDHash, SegCredsSig, ...upstream } = paid.state;
+    expect(ManifestIDHash).toMatch(/^[0-9a-f]{64}$/);
+    expect(Buffer.from(SegCredsSig ?? '', 'base64')).toHaveLength(65);
     expect(Recipient).toMatch(/^0x/);
     expect(CredentialHash).toBe('');
     const asked = webhook.asked[0]?.state ?? {};

@@ -50,8 +50,8 @@ describe('a payment whose key fails (rows 24, 25 and 30)', () => {
     ['is closed', 'PROVIDER_CLOSED', fail('PROVIDER_CLOSED')],
     ['denies access', 'KEY_ACCESS_DENIED', fail('KEY_ACCESS_DENIED')],
     ['has lost the key', 'KEY_NOT_FOUND', fail('KEY_NOT_FOUND')],
-    ['signs with another key', 'PROVIDER_REPLY_INVALID', (_signature, digest) => raw(secp256k1.sign(digest, otherKey))],
-    ['signs another digest', 'PROVIDER_REPLY_INVALID', () => raw(secp256k1.sign(otherDigest, ownKey))],
+    ['signs with another key', 'PROVIDER_REPLY_INVALID', (_signature, digest) => raw(secp256k1.sign(digest, otherKey).bytes)],
+    ['signs another digest', 'PROVIDER_REPLY_INVALID', () => raw(secp256k1.sign(otherDigest, ownKey).bytes)],
     ['answers garbage as DER', 'PROVIDER_REPLY_INVALID', () => der(Buffer.from('garbage'))],
     ['answers nothing as DER', 'PROVIDER_REPLY_INVALID', () => der(Buffer.of())],
     ['answers DER with a byte behind it', 'PROVIDER_REPLY_INVALID', (signature) => der(Buffer.concat([encodeDerSignature(split(signature)), Buffer.of(0)]))],
@@ -81,7 +81,7 @@ describe('a payment whose key fails (rows 24, 25 and 30)', () => {
     },
   );
 
-  it.each([0, 1, 2, 3])('gives nothing away when only signature %i of 4 fails', async (failing) => {
+  it.each([0, 1, 2])('gives nothing away when only signature %i of 3 fails', async (failing) => {
     let count = 0;
     reply = (signature, digest) =>
       count++ === failing ? fail('PROVIDER_UNAVAILABLE')(signature, digest) : raw(signature);

@@ -18,13 +18,16 @@ import {
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-describe('a sealed state', () => {
+describe.each([
+  { seal: 'delegated', sealBytes: 178 },
+  { seal: 'key', sealBytes: 65 },
+])('a state with the seal $seal', ({ seal: sealSetting, sealBytes }) => {
   let signer: TestSigner;
   let state: Uint8Array;
   let sig: Uint8Array;
 
   beforeAll(async () => {
-    signer = await startTestSigner();
+    signer = await startTestSigner({ settings: { session: { seal: sealSetting } } });
     signer.now = usualNow - 5_000_000_000n;
     const first = expectPaid(await signer.post(await buildRequest({ state: null })));
     state = Buffer.from(first.sealed.State, 'base64');
@@ -92,7 +95,7 @@ describe('a sealed state', () => {
       state,
       sig: changed,
     }));
-    expect(forgeries).toHaveLength(65);
+    expect(forgeries).toHaveLength(sealBytes);
     expect(await listUnrefused(forgeries)).toEqual([]);
     expect(signer.key.digests).toHaveLength(0);
   });
@@ -117,11 +120,6 @@ describe('a sealed state', () => {
     expect(signer.key.digests).toHaveLength(0);
   });
 
-  const r = () => bytesToUint(sig.subarray(0, 32));
-  const s = () => bytesToUint(sig.subarray(32, 64));
-  const v = () => sig[64] ?? 0;
-  const signature = (rValue: bigint, sValue: bigint, vValue: number) =>
-    Buffer.concat([uintToBytes32(rValue), uintToBytes32(sValue), Buffer.of(vValue)]);
   // prettier-ignore
   const forgeries: readonly [what: string, state: () => Uint8Array, sig: () => Uint8Array][] = [
     ['State with a byte behind it', () => Buffer.concat([state, Buffer.of(0)]), () => sig],
@@ -135,18 +133,8 @@ describe('a sealed state', () => {
     ['Sig with a byte before it', () => state, () => Buffer.concat([Buffer.of(0), sig])],
     ['Sig twice', () => state, () => Buffer.concat([sig, sig])],
     ['Sig as hex text', () => state, () => bytes(toHex(sig))],
-    ['v 0 or 1', () => state, () => signature(r(), s(), v() - 27)],
-    ['v of the other parity', () => state, () => signature(r(), s(), 55 - v())],
-    ['v 29 or 30', () => state, () => signature(r(), s(), v() + 2)],
-    ['v 37 or 38', () => state, () => signature(r(), s(), v() + 10)],
-    ['a high s', () => state, () => signature(r(), curveOrder - s(), 55 - v())],
-    ['a high s and the same v', () => state, () => signature(r(), curveOrder - s(), v())],
-    ['r of zero', () => state, () => signature(0n, s(), v())],
-    ['s of zero', () => state, () => signature(r(), 0n, v())],
-    ['r of n', () => state, () => signature(curveOrder, s(), v())],
-    ['r of 2^256 - 1', () => state, () => signature(2n ** 256n - 1n, s(), v())],
-    ['all zeros', () => state, () => new Uint8Array(65)],
-    ['r and s exchanged', () => state, () => signature(s(), r(), v())],
+    ['Sig as long as the other seal', () => state, () => Buffer.concat([sig, sig, sig]).subarray(0, 243 - sealBytes)],
+    ['zeros for Sig', () => state, () => new Uint8Array(sealBytes)],
     ['the orchestrator info’s signature', () => state, () => Buffer.from(vectors.infoSig.signature.slice(2), 'hex')],
   ];
   it.each(forgeries)('is refused: %s', async (_what, forgedState, forgedSig) => {
@@ -190,6 +178,49 @@ describe('a sealed state', () => {
     } finally {
       await other.close();
     }
+  });
+});
+
+describe('the key’s own signature over a state', () => {
+  let signer: TestSigner;
+  let state: Uint8Array;
+  let sig: Uint8Array;
+  beforeAll(async () => {
+    signer = await startTestSigner();
+    signer.now = usualNow;
+    state = bytes(toJson(usualState));
+    sig = await seal(state, vectors.key.privateKey);
+  });
+  beforeEach(() => signer.key.reset());
+  afterAll(() => signer.close());
+
+  it('seals it as it was given', async () => {
+    expectPaid(await signer.post(await buildRequest({ stateBytes: state })));
+  });
+
+  const r = () => bytesToUint(sig.subarray(0, 32));
+  const s = () => bytesToUint(sig.subarray(32, 64));
+  const v = () => sig[64] ?? 0;
+  const signature = (rValue: bigint, sValue: bigint, vValue: number) =>
+    Buffer.concat([uintToBytes32(rValue), uintToBytes32(sValue), Buffer.of(vValue)]);
+  // prettier-ignore
+  const forgeries: readonly [what: string, sig: () => Uint8Array][] = [
+    ['v 0 or 1', () => signature(r(), s(), v() - 27)],
+    ['v of the other parity', () => signature(r(), s(), 55 - v())],
+    ['v 29 or 30', () => signature(r(), s(), v() + 2)],
+    ['v 37 or 38', () => signature(r(), s(), v() + 10)],
+    ['a high s', () => signature(r(), curveOrder - s(), 55 - v())],
+    ['a high s and the same v', () => signature(r(), curveOrder - s(), v())],
+    ['r of zero', () => signature(0n, s(), v())],
+    ['s of zero', () => signature(r(), 0n, v())],
+    ['r of n', () => signature(curveOrder, s(), v())],
+    ['r of 2^256 - 1', () => signature(2n ** 256n - 1n, s(), v())],
+    ['r and s exchanged', () => signature(s(), r(), v())],
+  ];
+  it.each(forgeries)('is refused with %s', async (_what, forged) => {
+    const body = { state: { State: state, Sig: forged() } };
+    const answer = await signer.post(await buildRequest({ state: null, body }));
+    expectRefusal(signer, answer, 400, 'invalid sig');
   });
 
   const usual = toJson(usualState);
@@ -265,7 +296,8 @@ describe('a sealed state', () => {
     });
 
     it.each(['extended', 'upstream'])('verifies by its rules with %s fields', async (fields) => {
-      const sealing = await startTestSigner({ settings: { session: { fields } } });
+      const session = { seal: 'key', fields };
+      const sealing = await startTestSigner({ settings: { session } });
       sealing.now = usualNow;
       let paid: Paid;
       try {
@@ -282,8 +314,10 @@ describe('a sealed state', () => {
       expect(sealed).toHaveLength(65);
       expect([27, 28]).toContain(sealed[64]);
       expect(bytesToUint(sealed.subarray(32, 64)) <= curveOrder / 2n).toBe(true);
-      const ours = ['Recipient', 'CredentialHash'].filter((key) => key in paid.state);
-      expect(ours).toEqual(fields === 'extended' ? ['Recipient'] : []);
+      const ours = Object.keys(paid.state).slice(13);
+      expect(ours).toEqual(
+        fields === 'extended' ? ['Recipient', 'ManifestIDHash', 'SegCredsSig'] : [],
+      );
       expect(Object.keys(paid.state).slice(0, 13)).toEqual(Object.keys(usualState));
     });
   });

@@ -1,12 +1,16 @@
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { Authorization, Caller } from '../../src/auth/authorization.ts';
 import { AuthError } from '../../src/auth/authorization.ts';
+import { Grant } from '../../src/keys/grant.ts';
 import { bytes32FromBytes, maxUint256, parseAddress } from '../../src/pm/bytes.ts';
 import { formatRational, rational, zero } from '../../src/pm/rational.ts';
 import type { SessionState } from '../../src/pm/session-state.ts';
 import { expectedValue } from '../../src/pm/ticket.ts';
 import { type PaymentProposal, type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
+
+const sha256Hex = (text: string) => createHash('sha256').update(text).digest('hex');
 
 function address(digit: string) {
   const parsed = parseAddress(`0x${digit.repeat(40)}`);
@@ -36,6 +40,7 @@ const books: SessionState = {
   authId: '',
   recipient: address('2'),
   credentialHash: undefined,
+  segmentCredentials: undefined,
 };
 
 /** Tickets of 10^12 wei EV; every guardrail allows it. */
@@ -123,6 +128,7 @@ describe('a payment that every guardrail allows', () => {
       kind: 'ticket-batch',
       tickets: verdict.tickets,
     });
+    if (!(verdict.segmentCredentials instanceof Grant)) throw new Error('no grant');
     expect(policy.redeem(verdict.segmentCredentials)).toEqual({
       kind: 'segment-credentials',
       manifestId: 'mid1',
@@ -133,6 +139,33 @@ describe('a payment that every guardrail allows', () => {
       expect.objectContaining({ code: 'GRANT_INVALID' }) as Error,
     );
   });
+});
+
+describe('segment credentials that the session carries', () => {
+  const signature = new Uint8Array(65).fill(1);
+  const carrying = (manifestIdHash: string): PaymentProposal => ({
+    ...good,
+    books: { ...books, segmentCredentials: { manifestIdHash, signature } },
+  });
+
+  it('need no grant for the same manifest id', async () => {
+    const verdict = await openPolicy().decidePayment(carrying(sha256Hex('mid1')), never);
+    expect(verdict).toMatchObject({ kind: 'allow', segmentCredentials: signature });
+  });
+
+  it.each(['mid2', 'mid', 'MID1', ''])(
+    'are granted anew where they are those of "%s"',
+    async (id) => {
+      const policy = openPolicy();
+      const verdict = await policy.decidePayment(carrying(sha256Hex(id)), never);
+      if (verdict.kind !== 'allow') throw new Error(verdict.refusal.message);
+      if (!(verdict.segmentCredentials instanceof Grant)) throw new Error('no grant');
+      expect(policy.redeem(verdict.segmentCredentials)).toEqual({
+        kind: 'segment-credentials',
+        manifestId: 'mid1',
+      });
+    },
+  );
 });
 
 type Change = (proposal: PaymentProposal) => PaymentProposal;

@@ -49,10 +49,14 @@ export type GcpKmsWireServer = {
   delayMs: number;
   /** The share of signing calls that is answered RESOURCE_EXHAUSTED, evenly spread, 0 to 1. */
   throttledShare: number;
+  /** The share of signatures that come with a wrong checksum, evenly spread, 0 to 1. */
+  wrongChecksumShare: number;
   /** How many `getCryptoKeyVersion` replies say PENDING_GENERATION about a key made from now on. */
   pendingReplies: number;
   /** Signatures made, i.e. what Google would bill and log, answered or not. */
   readonly signCount: number;
+  /** Signatures that came with a wrong checksum because of `wrongChecksumShare`. */
+  readonly damagedCount: number;
   /** Every request in the order of its arrival. */
   readonly requests: readonly KmsRequest[];
   /** Requests that their client cancelled. */
@@ -118,6 +122,8 @@ export async function startGcpKmsWireServer(
   let signCount = 0;
   let cancelledCount = 0;
   let throttling = 0;
+  let damaging = 0;
+  let damagedCount = 0;
   const sockets = new Set<Socket>();
 
   const isFaulty = (fault: keyof KmsFaults): boolean => {
@@ -130,6 +136,13 @@ export async function startGcpKmsWireServer(
     if (throttling < 1) return;
     throttling -= 1;
     fail(grpc.status.RESOURCE_EXHAUSTED, 'Quota exceeded.');
+  };
+  const isDamaged = (): boolean => {
+    damaging += state.wrongChecksumShare;
+    if (damaging < 1) return false;
+    damaging -= 1;
+    damagedCount += 1;
+    return true;
   };
   const nameOf = (name: string): string =>
     isFaulty('wrongName') ? name.replace(/\d+$/, (version) => `${version}7`) : name;
@@ -197,7 +210,7 @@ export async function startGcpKmsWireServer(
         name: nameOf(name),
         signature,
         signatureCrc32c: {
-          value: isFaulty('wrongSignatureChecksum') ? damaged(checksum) : checksum,
+          value: isFaulty('wrongSignatureChecksum') || isDamaged() ? damaged(checksum) : checksum,
         },
         verifiedDigestCrc32c: digestCrc32c !== null && !isFaulty('digestNotVerified'),
         protectionLevel,
@@ -292,9 +305,13 @@ export async function startGcpKmsWireServer(
     faults,
     delayMs: 0,
     throttledShare: 0,
+    wrongChecksumShare: 0,
     pendingReplies: 2,
     get signCount() {
       return signCount;
+    },
+    get damagedCount() {
+      return damagedCount;
     },
     requests,
     get cancelledCount() {

@@ -4,6 +4,7 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,12 +12,14 @@
 #include <pkcs11/pkcs11.h>
 
 enum { FAIL_FUNCTION, FAIL_CODE, FAIL_SKIP, FAIL_COUNT, SIGN_DELAY_MS, MAX_SESSIONS, TOKEN_FLAGS, POINT_FORM, LOGINS, OPEN_SESSIONS,
-       SIGNING, MOST_SIGNING, SIGNATURES, ENTRIES };
+       SIGNING, MOST_SIGNING, SIGNATURES, CLOSE_SESSIONS, ENTRIES };
 enum { ON_LOGIN = 1, ON_OPEN_SESSION, ON_SIGN_INIT, ON_SIGN, ON_SLOT_LIST };
 
 static volatile int *faults;
 static CK_FUNCTION_LIST real;
 static CK_FUNCTION_LIST shown;
+/* SoftHSM frees a session that another thread signs with, so sessions are closed between two calls. */
+static pthread_rwlock_t sessions = PTHREAD_RWLOCK_INITIALIZER;
 
 static CK_RV fault(int function) {
   if (faults[FAIL_FUNCTION] != function) return CKR_OK;
@@ -85,9 +88,24 @@ static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, C
   return rv;
 }
 
+/* As an HSM does that was restarted: once for each time it is told to, all sessions end, and the login with them. */
+static void close_sessions(CK_SESSION_HANDLE session) {
+  CK_SESSION_INFO info;
+  if (!__sync_bool_compare_and_swap(&faults[CLOSE_SESSIONS], 1, 0)) return;
+  if (real.C_GetSessionInfo(session, &info) != CKR_OK) return;
+  pthread_rwlock_wrlock(&sessions);
+  if (real.C_CloseAllSessions(info.slotID) == CKR_OK) faults[OPEN_SESSIONS] = 0;
+  pthread_rwlock_unlock(&sessions);
+}
+
 static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key) {
+  close_sessions(session);
   CK_RV rv = fault(ON_SIGN_INIT);
-  return rv != CKR_OK ? rv : real.C_SignInit(session, mechanism, key);
+  if (rv != CKR_OK) return rv;
+  pthread_rwlock_rdlock(&sessions);
+  rv = real.C_SignInit(session, mechanism, key);
+  pthread_rwlock_unlock(&sessions);
+  return rv;
 }
 
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR signature,
@@ -96,7 +114,9 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, 
   if (signing > faults[MOST_SIGNING]) faults[MOST_SIGNING] = signing;
   if (faults[SIGN_DELAY_MS] > 0) usleep(1000u * (unsigned)faults[SIGN_DELAY_MS]);
   CK_RV rv = fault(ON_SIGN);
+  pthread_rwlock_rdlock(&sessions);
   if (rv == CKR_OK) rv = real.C_Sign(session, data, length, signature, signature_length);
+  pthread_rwlock_unlock(&sessions);
   if (rv == CKR_OK) __sync_fetch_and_add(&faults[SIGNATURES], 1);
   __sync_fetch_and_sub(&faults[SIGNING], 1);
   return rv;

@@ -18,6 +18,7 @@ const entries = [
   'signing',
   'mostSigning',
   'signatures',
+  'closeSessions',
 ] as const;
 
 type Entry = (typeof entries)[number];

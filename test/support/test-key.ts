@@ -47,7 +47,7 @@ export function createTestKey(privateKeyHex: string, options: TestKeyOptions = {
           signDigest: async (digest, { signal }) => {
             digests.push(digest);
             if (options.delayMs !== undefined) await delay(options.delayMs, undefined, { signal });
-            const signature = secp256k1.sign(digest, privateKey);
+            const { bytes: signature } = secp256k1.sign(digest, privateKey);
             return options.reply
               ? options.reply(signature, digest)
               : { encoding: 'raw', bytes: signature };

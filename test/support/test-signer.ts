@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import type { Config } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { type RunningSigner, type Sources, startSigner } from '../../src/main.ts';
+import type { Metrics } from '../../src/ops/metrics.ts';
 import { type TestKey, type TestKeyOptions, createTestKey } from './test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
 
@@ -11,6 +12,8 @@ export type TestSigner = RunningSigner & {
   readonly logLines: Record<string, unknown>[];
   /** Unix nanoseconds the signer's clock shows; the system's when undefined */
   now: bigint | undefined;
+  /** the same for the clock that delegations go by */
+  sealNow: bigint | undefined;
   /** the ids handed out next, in order, before random ones */
   ids: string[];
   post(body: string | Uint8Array, headers?: Record<string, string>): Promise<TestAnswer>;
@@ -26,6 +29,7 @@ export type TestSignerOptions = TestKeyOptions & {
   readonly privateKey?: string;
   /** laid over the default settings, section by section */
   readonly settings?: Record<string, unknown>;
+  readonly metrics?: Metrics;
 };
 
 /** The facts that the protocol's vectors are computed with. */
@@ -49,7 +53,15 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
   });
   const config: Config = {
     settings,
-    key: { plugin: key.plugin, section: {}, generateIfMissing: false },
+    keys: [
+      {
+        name: 'keys.0:test-key',
+        plugin: key.plugin,
+        section: {},
+        generateIfMissing: false,
+        isRetiring: false,
+      },
+    ],
     resolvePath: (path) => path,
   };
   const logLines: Record<string, unknown>[] = [];
@@ -57,12 +69,17 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
     { level: 'info' },
     { write: (line: string) => void logLines.push(JSON.parse(line) as Record<string, unknown>) },
   );
-  const source: { now: bigint | undefined; ids: string[] } = { now: undefined, ids: [] };
+  const source: Pick<TestSigner, 'now' | 'sealNow' | 'ids'> = {
+    now: undefined,
+    sealNow: undefined,
+    ids: [],
+  };
   const sources: Sources = {
     now: () => source.now ?? BigInt(Date.now()) * 1_000_000n,
+    sealNow: () => source.sealNow ?? BigInt(Date.now()) * 1_000_000n,
     randomId: () => source.ids.shift() ?? crypto.randomUUID().replaceAll('-', ''),
   };
-  const signer = await startSigner(config, logger, sources);
+  const signer = await startSigner(config, logger, sources, options.metrics);
   key.reset();
   return Object.assign(source, {
     ...signer,

@@ -58,10 +58,10 @@ function word(text: string): Bytes32 {
   return value;
 }
 
-/** Bit-for-bit equality with go-livepeer needs its billing rule and no additions to the state. */
+/** Bit-for-bit equality with go-livepeer needs its billing rule, its seal and no additions to the state. */
 const asUpstream = {
   billing: { rule: 'upstream' },
-  session: { fields: 'upstream' },
+  session: { seal: 'key', fields: 'upstream' },
   auth: { trustedProxies: ['127.0.0.1'] },
 };
 

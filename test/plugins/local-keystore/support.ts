@@ -6,6 +6,7 @@ import { plugin } from '../../../plugins/local-keystore/index.ts';
 import {
   type GeneratedKey,
   type KeyProvider,
+  type KeyToImport,
   type ProviderContext,
   ProviderError,
   Secret,
@@ -109,6 +110,7 @@ export type Workspace = {
   write(name: string, content: unknown): Promise<string>;
   open(config?: Record<string, unknown>): Promise<KeyProvider>;
   generate(config?: Record<string, unknown>): Promise<GeneratedKey>;
+  import(key: KeyToImport, config?: Record<string, unknown>): Promise<GeneratedKey>;
 };
 
 /** A temporary folder with a provider context over it; `secret` is what `env:PASSWORD` gives. */
@@ -143,6 +145,10 @@ export async function makeWorkspace(secret = password): Promise<Workspace> {
     generate: async (config = {}) => {
       if (plugin.generateKey === undefined) throw new Error('the plugin makes no keys');
       return plugin.generateKey(parse(config), context);
+    },
+    import: async (key, config = {}) => {
+      if (plugin.importKey === undefined) throw new Error('the plugin imports no keys');
+      return plugin.importKey(parse(config), key, context);
     },
   };
 }

@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import { KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { secp256k1 } from '@noble/curves/secp256k1';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { plugin } from '../../../plugins/aws-kms/index.ts';
 import { type LocalKms, startLocalKms } from '../../support/local-kms.ts';
 import { calm, configFor, context, digest, open, useCredentials } from './setup.ts';
@@ -10,12 +11,11 @@ let kms: LocalKms;
 beforeAll(async () => {
   kms = await startLocalKms();
   useCredentials({ accessKeyId: 'AKIAEMULATOR00000000', secretAccessKey: 'emulator' });
+  return async () => {
+    vi.unstubAllEnvs();
+    await kms.stop();
+  };
 }, 300_000);
-
-afterAll(async () => {
-  vi.unstubAllEnvs();
-  await kms.stop();
-});
 
 const make = (keyId: string) => plugin.generateKey?.(configFor(kms, { keyId }), context);
 
@@ -28,10 +28,8 @@ describe('against another implementation of KMS', () => {
     expect(made?.publicKey).toEqual(publicKey);
 
     const { bytes } = await provider.signDigest(digest, calm);
-    // This version of the emulator takes MessageType DIGEST for RAW and hashes once more; AWS does not.
-    const hashedAgain = createHash('sha256').update(digest).digest();
     const signature = secp256k1.Signature.fromDER(bytes);
-    expect(secp256k1.verify(signature, hashedAgain, publicKey, { lowS: false })).toBe(true);
+    expect(secp256k1.verify(signature, digest, publicKey, { lowS: false })).toBe(true);
     await provider.close();
   });
 
@@ -47,6 +45,44 @@ describe('against another implementation of KMS', () => {
       origin: 'AWS_KMS',
       created: expect.stringMatching(/^\d{4}-\d{2}-\d{2}T/) as string,
     });
+    await provider.close();
+  });
+
+  it('notices that the alias was moved, and goes on signing with the key it was opened with', async () => {
+    await make('alias/moving');
+    const other = await make('alias/other');
+    const provider = await open(kms, { keyId: 'alias/moving' });
+    const publicKey = await provider.getPublicKey(calm);
+    const admin = new KMSClient({ region: kms.region, endpoint: kms.endpoint });
+    await admin.send(
+      new UpdateAliasCommand({
+        AliasName: 'alias/moving',
+        TargetKeyId: other?.keyRef.replace('aws-kms:', ''),
+      }),
+    );
+    admin.destroy();
+    await expect(provider.checkHealth(calm)).rejects.toMatchObject({ code: 'KEY_UNSUITABLE' });
+    const { bytes } = await provider.signDigest(digest, calm);
+    const signature = secp256k1.Signature.fromDER(bytes);
+    expect(secp256k1.verify(signature, digest, publicKey, { lowS: false })).toBe(true);
+    await provider.close();
+  });
+
+  it('gives 100 valid signatures asked for at once', async () => {
+    await make('alias/busy');
+    const provider = await open(kms, { keyId: 'alias/busy' });
+    const publicKey = await provider.getPublicKey(calm);
+    const digests = Array.from({ length: 100 }, () => randomBytes(32));
+    const signatures = await Promise.all(digests.map((each) => provider.signDigest(each, calm)));
+    const valid = signatures.filter(({ bytes }, index) =>
+      secp256k1.verify(
+        secp256k1.Signature.fromDER(bytes),
+        digests[index] ?? new Uint8Array(),
+        publicKey,
+        { lowS: false },
+      ),
+    );
+    expect(valid).toHaveLength(100);
     await provider.close();
   });
 

@@ -1,0 +1,36 @@
+# The signer. Which key providers are in it beside local-keystore is chosen when it is built:
+#   docker build --build-arg PROVIDERS="aws-kms" -t livepeer-signer .
+ARG NODE=24-bookworm
+
+FROM node:${NODE} AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+COPY plugins plugins
+RUN npm run build
+
+# pkcs11js is compiled here: this image has Python and a C++ compiler, the final one has not
+FROM node:${NODE} AS dependencies
+ARG PROVIDERS="aws-kms gcp-kms pkcs11"
+WORKDIR /app
+COPY package.json package-lock.json docker/install-dependencies.sh ./
+RUN sh install-dependencies.sh "${PROVIDERS}"
+
+FROM node:${NODE}-slim
+ARG PROVIDERS="aws-kms gcp-kms pkcs11"
+COPY docker/install-p11-kit.sh /tmp/
+RUN sh /tmp/install-p11-kit.sh "${PROVIDERS}" && rm /tmp/install-p11-kit.sh
+RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin signer
+WORKDIR /app
+ENV NODE_ENV=production
+COPY --from=dependencies /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json LICENSE ./
+COPY docker/healthcheck.mjs docker/
+USER signer
+EXPOSE 7936
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "/app/docker/healthcheck.mjs"]
+ENTRYPOINT ["node", "/app/dist/src/cli/livepeer-signer.js"]
+CMD ["serve", "--config", "/etc/livepeer-signer/signer.yaml", "--listen", "0.0.0.0:7936"]

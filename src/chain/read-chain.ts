@@ -1,0 +1,181 @@
+import { z } from 'zod';
+import { ConfigError } from '../errors.ts';
+import { type Address, type Hex, parseAddress, parseBytes32, zeroBytes32 } from '../pm/bytes.ts';
+import { ChainError, type ChainFacts } from './facts.ts';
+import type { RpcCall, RpcEndpoint } from './json-rpc.ts';
+import {
+  type ContractView,
+  blockHashForRound,
+  getContract,
+  getSenderInfo,
+  lastInitializedRound,
+} from './livepeer-contracts.ts';
+
+/** What one node said at one moment. */
+export type ChainView = {
+  readonly ticketBroker: Address;
+  readonly facts: ChainFacts;
+  /** the chain's own block number, which on Arbitrum is not that of L1 */
+  readonly blockNumber: bigint;
+  /** when that block was made, Unix seconds */
+  readonly blockTime: bigint;
+};
+
+/** A node is of another chain than the one that was configured. */
+export class WrongChainError extends ConfigError {}
+
+export type ChainReader = {
+  /**
+   * Asks the node: one HTTP request, two when a round has begun, four the first time. Throws `CONFIG_INVALID` when the node
+   * is of another chain, or when the contracts are not there, and {@link ChainError} for everything else.
+   */
+  read(signal: AbortSignal): Promise<ChainView>;
+};
+
+export type ChainReaderOptions = {
+  readonly chainId: number;
+  readonly controller: Address;
+  readonly sender: Address;
+};
+
+type Contracts = { readonly ticketBroker: Address; readonly roundsManager: Address };
+
+/** Block and round numbers beyond this don't fit into what go-livepeer sends. */
+const maxNumber = 2n ** 63n - 1n;
+
+const quantity = z
+  .string()
+  .regex(/^0x[0-9a-fA-F]{1,16}$/)
+  .transform(BigInt)
+  .refine((value) => value <= maxNumber);
+
+/** `l1BlockNumber` is Arbitrum's; other nodes leave it out. */
+const headerSchema = z.object({
+  number: quantity,
+  l1BlockNumber: quantity.nullish(),
+  timestamp: quantity,
+});
+
+const bytes = z.string().regex(/^0x(?:[0-9a-fA-F]{2})*$/);
+
+/** Reads the sender's deposit, the round and the L1 block from one node. */
+export function createChainReader(
+  endpoint: RpcEndpoint,
+  { chainId, controller, sender }: ChainReaderOptions,
+): ChainReader {
+  const { name } = endpoint;
+  let contracts: Contracts | undefined;
+  let knownRound: bigint | undefined;
+
+  const malformed = (what: string): ChainError =>
+    new ChainError('CHAIN_FACTS_UNAVAILABLE', `${name} gave no valid ${what}`, { retryable: true });
+
+  function requireChain(answer: unknown): void {
+    const answered = quantity.safeParse(answer).data;
+    if (answered === undefined) throw malformed('chain id');
+    if (answered === BigInt(chainId)) return;
+    throw new WrongChainError(
+      'CONFIG_INVALID',
+      `${name} is a node of chain ${answered.toString()}, and chain.chainId is ${chainId}: correct one of them`,
+    );
+  }
+
+  function decode<Value>(view: ContractView<Value>, answer: unknown): Value {
+    const data = bytes.safeParse(answer).data as Hex | undefined;
+    if (data === '0x') throw noContracts();
+    try {
+      if (data) return view.decode(data);
+    } catch {
+      // no better than no data at all
+    }
+    throw malformed(`answer to ${view.name}`);
+  }
+
+  function noContracts(): ConfigError {
+    return new ConfigError(
+      'CONFIG_INVALID',
+      `${name} has no Livepeer contracts where chain.controller, ${controller}, says: correct it`,
+    );
+  }
+
+  async function findContracts(signal: AbortSignal): Promise<Contracts> {
+    const [answeredChain] = await endpoint.call([askChainId], signal);
+    requireChain(answeredChain);
+    const views = [
+      getContract(controller, 'TicketBroker'),
+      getContract(controller, 'RoundsManager'),
+    ];
+    const answers = await endpoint.call(views.map(toCall), signal);
+    const [ticketBroker, roundsManager] = views.map((view, index) =>
+      parseAddress(decode(view, answers[index])),
+    );
+    if (!isThere(ticketBroker) || !isThere(roundsManager)) throw noContracts();
+    return { ticketBroker, roundsManager };
+  }
+
+  return {
+    async read(signal) {
+      contracts ??= await findContracts(signal);
+      const { ticketBroker, roundsManager } = contracts;
+      const askSender = getSenderInfo(ticketBroker, sender);
+      const askRound = lastInitializedRound(roundsManager);
+      const askHash = (round: bigint) => blockHashForRound(roundsManager, round);
+
+      const [answeredChain, latestBlock, answeredSender, answeredRound, hashOfKnown] =
+        await endpoint.call(
+          [
+            askChainId,
+            { method: 'eth_getBlockByNumber', params: ['latest', false] },
+            toCall(askSender),
+            toCall(askRound),
+            ...(knownRound === undefined ? [] : [toCall(askHash(knownRound))]),
+          ],
+          signal,
+        );
+      requireChain(answeredChain);
+      const header = headerSchema.safeParse(latestBlock).data;
+      if (!header) throw malformed('block');
+      const { deposit, reserve, withdrawRound } = decode(askSender, answeredSender);
+      const round = decode(askRound, answeredRound);
+      if (round > maxNumber) throw malformed('round');
+
+      const [answeredHash] =
+        round === knownRound
+          ? [hashOfKnown]
+          : await endpoint.call([toCall(askHash(round))], signal);
+      const blockHash = parseBytes32(decode(askHash(round), answeredHash));
+      if (!blockHash || blockHash === zeroBytes32) {
+        throw new ChainError(
+          'CHAIN_FACTS_UNAVAILABLE',
+          `${name} has no block hash for round ${round.toString()}, so that tickets could not be redeemed; ` +
+            'on a new chain, initialize a round first',
+          { retryable: true },
+        );
+      }
+      knownRound = round;
+      return {
+        ticketBroker,
+        facts: {
+          l1Block: header.l1BlockNumber ?? header.number,
+          round,
+          deposit,
+          reserve,
+          withdrawRound,
+          lastInitializedRound: { round, blockHash },
+        },
+        blockNumber: header.number,
+        blockTime: header.timestamp,
+      };
+    },
+  };
+}
+
+const askChainId: RpcCall = { method: 'eth_chainId', params: [] };
+
+function toCall({ to, data }: ContractView<unknown>): RpcCall {
+  return { method: 'eth_call', params: [{ to, data }, 'latest'] };
+}
+
+function isThere(contract: Address | undefined): contract is Address {
+  return contract !== undefined && BigInt(contract) !== 0n;
+}

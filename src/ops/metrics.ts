@@ -1,0 +1,149 @@
+import http from 'node:http';
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { ConfigError } from '../errors.ts';
+
+/** What a sender's key and deposit look like at the moment of a scrape. */
+export type SenderSample = {
+  /** EIP-55 */
+  readonly address: string;
+  readonly sessionsInLastHour: number;
+  /** undefined where nothing is read from a chain */
+  readonly chain:
+    | {
+        readonly ageMs: number;
+        readonly isFresh: boolean;
+        readonly isDepositLow: boolean;
+        readonly isReserveLow: boolean;
+      }
+    | undefined;
+};
+
+/** Counts what the signer does. Amounts are not metrics: they are exact in the log. */
+export type Metrics = {
+  paymentSigned(sender: string, type: string, tickets: number, seconds: number): void;
+  requestRefused(code: string): void;
+  /** Has `read` called at each scrape. */
+  watchSenders(read: () => readonly SenderSample[]): void;
+  /** The Prometheus text of this process. */
+  text(): Promise<string>;
+};
+
+const durationBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4.5];
+
+/** The metrics of docs/metrics.md, all at zero. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  // a worker process answers the primary's question for its metrics
+  AggregatorRegistry.setRegistries(registry);
+  new AggregatorRegistry();
+  const registers = [registry];
+  const payments = new Counter({
+    name: 'livepeer_signer_payments_total',
+    help: 'Payments signed',
+    labelNames: ['sender', 'type'] as const,
+    registers,
+  });
+  const tickets = new Counter({
+    name: 'livepeer_signer_tickets_total',
+    help: 'Tickets in the payments signed',
+    labelNames: ['sender'] as const,
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'livepeer_signer_refusals_total',
+    help: 'Requests refused or failed, by the code of docs/errors.md',
+    labelNames: ['code'] as const,
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'livepeer_signer_payment_duration_seconds',
+    help: 'From the whole request body to the answer, of payments signed',
+    buckets: durationBuckets,
+    registers,
+  });
+  const gauge = (name: string, help: string) =>
+    new Gauge({ name, help, labelNames: ['sender'] as const, registers });
+  const sessions = new Gauge({
+    name: 'livepeer_signer_sessions_in_last_hour',
+    help: 'Sessions that paid in the last hour',
+    labelNames: ['sender'] as const,
+    registers,
+    // the first gauge of a scrape samples for all
+    collect: () => sampleSenders(),
+  });
+  const chainAge = gauge(
+    'livepeer_signer_chain_facts_age_seconds',
+    'Age of what is known of the chain',
+  );
+  const stale = gauge(
+    'livepeer_signer_chain_facts_stale',
+    '1 while what is known of the chain is too old for payments',
+  );
+  const depositLow = gauge(
+    'livepeer_signer_deposit_low',
+    '1 while the deposit is below the configured threshold',
+  );
+  const reserveLow = gauge(
+    'livepeer_signer_reserve_low',
+    '1 while the reserve is below the configured threshold',
+  );
+  let readSenders: () => readonly SenderSample[] = () => [];
+
+  function sampleSenders(): void {
+    for (const { address, sessionsInLastHour, chain } of readSenders()) {
+      sessions.set({ sender: address }, sessionsInLastHour);
+      if (!chain) continue;
+      chainAge.set({ sender: address }, chain.ageMs / 1000);
+      stale.set({ sender: address }, chain.isFresh ? 0 : 1);
+      depositLow.set({ sender: address }, chain.isDepositLow ? 1 : 0);
+      reserveLow.set({ sender: address }, chain.isReserveLow ? 1 : 0);
+    }
+  }
+
+  return {
+    paymentSigned(sender, type, ticketCount, seconds) {
+      payments.inc({ sender, type });
+      tickets.inc({ sender }, ticketCount);
+      durations.observe(seconds);
+    },
+    requestRefused: (code) => refusals.inc({ code }),
+    watchSenders(read) {
+      readSenders = read;
+    },
+    text: () => registry.metrics(),
+  };
+}
+
+/** The Prometheus text of all worker processes, summed; for their primary. */
+export function readWorkerMetrics(): Promise<string> {
+  return new AggregatorRegistry().clusterMetrics();
+}
+
+/**
+ * Serves `read` at `GET /metrics` for as long as the process lives for something else. Throws `CONFIG_INVALID` when the
+ * address can't be listened on.
+ */
+export async function serveMetrics(
+  { host, port }: { readonly host: string; readonly port: number },
+  read: () => Promise<string>,
+): Promise<void> {
+  const server = http.createServer((request, response) => {
+    if (request.method !== 'GET' || request.url !== '/metrics') {
+      response.writeHead(404).end();
+      return;
+    }
+    read().then(
+      (text) =>
+        response.writeHead(200, { 'Content-Type': Registry.PROMETHEUS_CONTENT_TYPE }).end(text),
+      () => response.writeHead(500).end(),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => {
+      const message = `metrics.listen: can't listen on ${host}:${port}: ${cause.message}`;
+      reject(new ConfigError('CONFIG_INVALID', message, { cause }));
+    });
+    server.listen(port, host, resolve);
+  });
+  server.unref();
+}

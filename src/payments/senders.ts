@@ -1,0 +1,72 @@
+import { checksum } from 'ox/Address';
+import type { Caller } from '../auth/authorization.ts';
+import type { ChainSource } from '../chain/facts.ts';
+import { RequestError } from '../errors.ts';
+import type { KeyGate } from '../keys/gate.ts';
+import { parseAddress } from '../pm/bytes.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { InstanceSeal } from '../session/instance-seal.ts';
+import type { SealVerifier } from '../session/seal-verifier.ts';
+import type { SealedState } from '../wire/payment-request.ts';
+import type { SessionUsage } from './session-usage.ts';
+import type { OrchestratorInfoSignature } from './sign-orchestrator-info.ts';
+
+/** One key with all that depends on its address. */
+export type Sender = {
+  /** `active` keys begin sessions; `retiring` ones end those that they have begun */
+  readonly role: 'active' | 'retiring';
+  readonly policy: Policy;
+  readonly gate: KeyGate;
+  readonly chain: ChainSource;
+  readonly isSealed: SealVerifier;
+  /** what seals states without a key call; undefined when the key seals them itself */
+  readonly instanceSeal: InstanceSeal | undefined;
+  readonly orchestratorInfo: OrchestratorInfoSignature;
+  readonly usage: SessionUsage;
+};
+
+/** The keys of this signer: the active one first, then those that retire. */
+export type Senders = readonly [active: Sender, ...retiring: Sender[]];
+
+/** By this header a caller asks for one of the keys: for gateways that hold an earlier key's address. */
+export const senderHeader = 'Livepeer-Payer-Address';
+
+/** The key that the caller asks for; the active one when it names none. Throws `SENDER_UNKNOWN`. */
+export function chooseSender(senders: Senders, { headers }: Caller): Sender {
+  const named = headers.get(senderHeader)?.[0];
+  if (named === undefined) return senders[0];
+  const address = parseAddress(named);
+  const sender = senders.find(({ gate }) => gate.address === address);
+  if (sender) return sender;
+  throw new RequestError('SENDER_UNKNOWN', `${senderHeader} names no key of this signer`);
+}
+
+/** The key that a session began with: the one its state is sealed for. Throws `STATE_SIGNATURE_INVALID`. */
+export function findSealer(senders: Senders, state: SealedState): Sender {
+  const sender = senders.find(({ isSealed }) => isSealed(state));
+  if (sender) return sender;
+  throw new RequestError('STATE_SIGNATURE_INVALID', 'invalid sig');
+}
+
+/** A key's use, for operators. */
+export type SenderStatus = {
+  readonly address: string;
+  readonly role: Sender['role'];
+  readonly sessionsInLastHour: number;
+  /** RFC 3339; null when none since `observedSince` */
+  readonly lastPaymentAt: string | null;
+  /** RFC 3339: when this process began to count */
+  readonly observedSince: string;
+};
+
+/** What each key is used for at `nowMs` (Unix milliseconds), by this process. */
+export function describeSenders(senders: Senders, nowMs: number): SenderStatus[] {
+  return senders.map(({ gate, role, usage }) => ({
+    address: checksum(gate.address),
+    role,
+    sessionsInLastHour: usage.sessionsInLastHour(nowMs),
+    lastPaymentAt:
+      usage.lastSeenAtMs === undefined ? null : new Date(usage.lastSeenAtMs).toISOString(),
+    observedSince: new Date(usage.sinceMs).toISOString(),
+  }));
+}

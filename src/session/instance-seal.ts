@@ -1,0 +1,137 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { isSignerError } from '../errors.ts';
+import { ProviderError } from '../keys/provider.ts';
+import type { DelegationDomain, StateDelegation } from '../keys/state-delegation.ts';
+import { encodeSealHeader, instanceMessage } from './delegated-seal.ts';
+
+/** Gives the `Sig` of a state, 178 bytes, without a key call. */
+export type Seal = (state: Uint8Array) => Uint8Array;
+
+/** This instance's own sealing key, with the sender's delegation for it. */
+export type InstanceSeal = {
+  /** The seal as it holds now. Never waits; throws `STATE_DELEGATION_ENDED` when none does. */
+  current(): Seal;
+  /** Ends the renewals. */
+  close(): void;
+};
+
+export type InstanceSealOptions = {
+  readonly domain: DelegationDomain;
+  /** Has the sender's key sign; throws `SignerError`s. */
+  readonly signDelegation: (
+    delegation: StateDelegation,
+    signal: AbortSignal,
+  ) => Promise<Uint8Array>;
+  /** how far the clocks of two instances may be apart, in milliseconds */
+  readonly clockSkewMs: number;
+  /** Unix nanoseconds */
+  readonly now: () => bigint;
+  readonly log: (
+    level: 'info' | 'warn',
+    message: string,
+    fields: Readonly<Record<string, unknown>>,
+  ) => void;
+};
+
+const second = 1_000_000_000n;
+const lifetimeSeconds = 8n * 3600n;
+/** What a delegation must still have before it when it seals a state: the client comes back with it later. */
+const leastSeconds = 60n;
+
+/** The clock is looked at this often, for it may jump, or the machine sleep. */
+const checkIntervalMs = 10_000;
+const signTimeoutMs = 30_000;
+const firstPauseMs = 1_000;
+const longestPauseMs = 60_000;
+
+/**
+ * Makes an Ed25519 key in memory and has the sender delegate sealing to it: one key call now, and one each time half of
+ * the delegation's eight hours are over, in the background. A renewal that fails is tried again after 1 s, 2 s … 60 s.
+ * Throws what `signDelegation` throws.
+ */
+export async function startInstanceSeal(options: InstanceSealOptions): Promise<InstanceSeal> {
+  const { domain, now, log } = options;
+  const clockSkew = BigInt(options.clockSkewMs) * 1_000_000n;
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const { x = '' } = publicKey.export({ format: 'jwk' });
+  const instanceKey = Uint8Array.from(Buffer.from(x, 'base64url'));
+  const closing = new AbortController();
+
+  async function delegate() {
+    const notBefore = now() / second;
+    const notAfter = notBefore + lifetimeSeconds;
+    const delegation = { ...domain, instanceKey, notBefore, notAfter };
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(signTimeoutMs)]);
+    const signature = await options.signDelegation(delegation, signal);
+    const header = encodeSealHeader(delegation, signature);
+    const seal: Seal = (state) =>
+      Buffer.concat([header, sign(undefined, instanceMessage(header, state), privateKey)]);
+    return { notBefore, notAfter, seal };
+  }
+
+  let held = await delegate();
+  let timer: NodeJS.Timeout;
+  let pauseMs = firstPauseMs;
+
+  function isRenewalDue(): boolean {
+    const time = now();
+    return (
+      time < held.notBefore * second || time >= ((held.notBefore + held.notAfter) / 2n) * second
+    );
+  }
+
+  async function renewWhenDue(): Promise<void> {
+    let nextMs = checkIntervalMs;
+    try {
+      if (isRenewalDue()) {
+        held = await delegate();
+        log('info', 'delegation for sealing session states renewed', describeEnd(held));
+      }
+      pauseMs = firstPauseMs;
+    } catch (error) {
+      if (closing.signal.aborted) return;
+      log('warn', 'delegation for sealing session states not renewed; it will be tried again', {
+        ...describeEnd(held),
+        ...describeFailure(error),
+        pauseMs,
+      });
+      nextMs = pauseMs;
+      pauseMs = Math.min(2 * pauseMs, longestPauseMs);
+    }
+    checkAfter(nextMs);
+  }
+
+  function checkAfter(delayMs: number): void {
+    if (closing.signal.aborted) return;
+    timer = setTimeout(() => void renewWhenDue(), delayMs).unref();
+  }
+  checkAfter(checkIntervalMs);
+
+  return {
+    current() {
+      const time = now();
+      const { notBefore, notAfter, seal } = held;
+      const isBegun = time >= notBefore * second - clockSkew;
+      if (isBegun && time <= (notAfter - leastSeconds) * second) return seal;
+      throw new ProviderError(
+        'STATE_DELEGATION_ENDED',
+        'the key has not renewed the delegation that session states are sealed under',
+        { retryable: true },
+      );
+    },
+    close() {
+      clearTimeout(timer);
+      closing.abort();
+    },
+  };
+}
+
+function describeEnd({ notAfter }: { readonly notAfter: bigint }): Record<string, unknown> {
+  return { endsAt: new Date(Number(notAfter) * 1000).toISOString() };
+}
+
+function describeFailure(error: unknown): Record<string, unknown> {
+  return isSignerError(error)
+    ? { code: error.code, error: error.message }
+    : { code: 'INTERNAL', error: error instanceof Error ? error.message : String(error) };
+}

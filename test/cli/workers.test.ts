@@ -1,0 +1,125 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Cli, Folder, devConfig } from './cli.ts';
+import { payableRequest } from './payable-request.ts';
+
+const twoWorkers = {
+  LIVEPEER_SIGNER__SERVER__LISTEN: '127.0.0.1:0',
+  LIVEPEER_SIGNER__SERVER__WORKERS: '2',
+};
+const running: Cli[] = [];
+
+afterEach(() => {
+  for (const { child } of running.splice(0)) child.kill('SIGKILL');
+});
+
+function serve(folder: Folder, environment: Record<string, string> = {}, text = devConfig): Cli {
+  const cli = new Cli(['serve', '--config', folder.write('signer.yaml', text)], {
+    ...twoWorkers,
+    ...environment,
+  });
+  running.push(cli);
+  return cli;
+}
+
+/** The worker processes, by Linux's `/proc`. */
+function workersOf({ child }: Cli): number[] {
+  const file = `/proc/${child.pid}/task/${child.pid}/children`;
+  return readFileSync(file, 'utf8').split(' ').filter(Boolean).map(Number);
+}
+
+type Line = { readonly msg: string; readonly worker?: number; readonly pauseMs?: number };
+
+function logOf({ stderr }: Cli): Line[] {
+  return stderr
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Line);
+}
+
+async function pay(url: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${url}/generate-live-payment`, {
+    method: 'POST',
+    body: payableRequest(),
+    headers: { Connection: 'close' },
+  });
+  return { status: response.status, text: await response.text() };
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await delay(20);
+}
+
+describe('several workers', () => {
+  it('share one port and one key, made on first use, take connections in turns, and all end at SIGTERM', async () => {
+    using folder = new Folder();
+    const cli = serve(folder);
+    const url = await cli.listening();
+    const workers = workersOf(cli);
+    expect(workers).toHaveLength(2);
+    for (let payment = 0; payment < 6; payment += 1) expect((await pay(url)).status).toBe(200);
+    cli.child.kill('SIGTERM');
+    const { status, stdout } = await cli.ended();
+    expect(status).toBe(0);
+    expect(stdout).toMatch(
+      /^made a new key for (0x\w{40})\nlivepeer-signer is listening on \S+ as \1\n$/,
+    );
+    const paying = logOf(cli).filter(({ msg }) => msg === 'payment signed');
+    expect(new Set(paying.map(({ worker }) => worker))).toEqual(new Set([1, 2]));
+    for (const worker of workers) expect(() => process.kill(worker, 0)).toThrow();
+    expect(logOf(cli).map(({ msg }) => msg)).not.toContain('worker ended; it will be replaced');
+  });
+
+  it('take the states that another of them has sealed', async () => {
+    using folder = new Folder();
+    const cli = serve(folder);
+    const url = await cli.listening();
+    const body = JSON.parse(payableRequest()) as Record<string, unknown>;
+    const first = JSON.parse((await pay(url)).text) as { state: unknown };
+    const statuses: number[] = [];
+    for (let payment = 0; payment < 4; payment += 1) {
+      const response = await fetch(`${url}/generate-live-payment`, {
+        method: 'POST',
+        body: JSON.stringify({ ManifestID: 'a1b2c3d4', ...body, state: first.state }),
+        headers: { Connection: 'close' },
+      });
+      statuses.push(response.status);
+      await response.text();
+    }
+    // nothing is due so soon after a payment, which only a signer that believes the state knows
+    expect([...new Set(statuses)]).toEqual([482]);
+    const refusing = logOf(cli).filter(({ msg }) => msg === 'request refused');
+    expect(new Set(refusing.map(({ worker }) => worker))).toEqual(new Set([1, 2]));
+  });
+
+  it('are replaced when they end, later each time, while the others go on', async () => {
+    using folder = new Folder();
+    const cli = serve(folder);
+    const url = await cli.listening();
+    for (const [crashes, pauseMs] of [1_000, 2_000].entries()) {
+      const [victim = 0] = workersOf(cli).slice(-1);
+      process.kill(victim, 'SIGKILL');
+      await until(
+        () => logOf(cli).filter(({ msg }) => msg.startsWith('worker ended')).length > crashes,
+      );
+      expect(logOf(cli).at(-1)).toMatchObject({ pauseMs, signal: 'SIGKILL' });
+      expect((await pay(url)).status).toBe(200);
+      await until(() => workersOf(cli).length === 2 && !workersOf(cli).includes(victim));
+      await until(() => logOf(cli).filter(({ msg }) => msg === 'listening').length === 3 + crashes);
+    }
+    expect(new URL(url).port).toBe(new URL(await cli.listening()).port);
+  });
+
+  it('end with the exit code of the one that does not start', async () => {
+    using folder = new Folder();
+    const cli = serve(
+      folder,
+      {},
+      devConfig.replace('generateIfMissing: true', 'generateIfMissing: false'),
+    );
+    const { status, stderr } = await cli.ended();
+    expect(status).toBe(1);
+    expect(stderr.match(/KEY_NOT_FOUND/g)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { createMetrics } from '../../src/ops/metrics.ts';
+import { startMetricsSigner } from './metrics-signer.ts';
+
+/** The value of one sample of a Prometheus text; undefined when there is none. */
+function sampleOf(text: string, sample: string): number | undefined {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${sample} `));
+  return line === undefined ? undefined : Number(line.slice(sample.length + 1));
+}
+
+describe('metrics', () => {
+  it('count payments and tickets by sender, and refusals by code', async () => {
+    const { signer, metrics, pay, refuse } = await startMetricsSigner();
+    await pay();
+    await pay();
+    await refuse();
+    const text = await metrics.text();
+    const sender = signer.checksumAddress;
+    const payments = `livepeer_signer_payments_total{sender="${sender}",type="live-video-to-video"}`;
+    expect(sampleOf(text, payments)).toBe(2);
+    expect(sampleOf(text, `livepeer_signer_tickets_total{sender="${sender}"}`)).toBe(6);
+    expect(sampleOf(text, 'livepeer_signer_refusals_total{code="BODY_MALFORMED"}')).toBe(1);
+    expect(sampleOf(text, 'livepeer_signer_payment_duration_seconds_count')).toBe(2);
+    expect(sampleOf(text, `livepeer_signer_sessions_in_last_hour{sender="${sender}"}`)).toBe(2);
+    await signer.close();
+  });
+
+  it('tell of a low deposit and of stale facts', async () => {
+    const metrics = createMetrics();
+    const address = '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266';
+    const chain = { ageMs: 2500, isFresh: false, isDepositLow: true, isReserveLow: false };
+    metrics.watchSenders(() => [{ address, sessionsInLastHour: 0, chain }]);
+    const text = await metrics.text();
+    const values = [
+      'chain_facts_age_seconds',
+      'chain_facts_stale',
+      'deposit_low',
+      'reserve_low',
+    ].map((name) => sampleOf(text, `livepeer_signer_${name}{sender="${address}"}`));
+    expect(values).toEqual([2.5, 1, 1, 0]);
+  });
+
+  it('are the ones of docs/metrics.md', async () => {
+    const document = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const documented = [...document.matchAll(/^\| `(livepeer_signer_\w+)` \| (\w+)/gm)].map(
+      ([, name, type]) => `${name} ${type}`,
+    );
+    const exposed = [...(await createMetrics().text()).matchAll(/^# TYPE (\w+ \w+)$/gm)].map(
+      ([, type]) => type,
+    );
+    expect(exposed).toEqual(documented);
+  });
+});

@@ -1,0 +1,256 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
+import { checksum } from 'ox/Address';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { KeyConfig } from '../../src/config/load.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { type RunningSigner, startSigner } from '../../src/main.ts';
+import { SessionUsage } from '../../src/payments/session-usage.ts';
+import { toHex } from '../../src/pm/bytes.ts';
+import { GatewaySession } from '../gateway/gateway-session.ts';
+import { type SandboxServer, startSandboxServer } from '../sandbox-orchestrator/server.ts';
+import { SandboxWorld } from '../sandbox-orchestrator/world.ts';
+import { type TestKey, createTestKey } from '../support/test-key.ts';
+import { vectorChain } from '../support/test-signer.ts';
+import { vectors } from '../vectors/vectors.ts';
+
+const recipient = '0x73aed7b5deb30222fa896f399d46cc99c7bee57f';
+
+/** Signers with other keys, one after the other, behind one address. */
+class Door {
+  readonly #sockets = new Set<net.Socket>();
+  #port = 0;
+  readonly #server = net.createServer((client) => {
+    const upstream = net.connect(this.#port, '127.0.0.1');
+    this.#sockets.add(client);
+    client.once('close', () => this.#sockets.delete(client));
+    client.pipe(upstream).pipe(client);
+    client.on('error', () => upstream.destroy());
+    upstream.on('error', () => client.destroy());
+  });
+
+  async open(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  leadTo(signer: RunningSigner): void {
+    this.#port = Number(new URL(signer.url).port);
+  }
+
+  /** Resolves when no client is connected any more. */
+  async emptied(): Promise<void> {
+    await Promise.all([...this.#sockets].map((socket) => once(socket, 'close')));
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+function start(keys: readonly { key: TestKey; isRetiring: boolean }[]): Promise<RunningSigner> {
+  const configs = keys.map(({ key, isRetiring }, index): KeyConfig => ({
+    name: `keys.${index}:test-key`,
+    plugin: key.plugin,
+    section: {},
+    generateIfMissing: false,
+    isRetiring,
+  }));
+  const [first, ...others] = configs;
+  if (!first) throw new Error('no key');
+  const settings = configSchema.parse({
+    server: { listen: '127.0.0.1:0' },
+    keys: keys.map(({ isRetiring }) => ({ provider: 'test-key', retiring: isRetiring })),
+    chain: vectorChain,
+  });
+  const config = {
+    settings,
+    keys: [first, ...others] as const,
+    resolvePath: (path: string) => path,
+  };
+  return startSigner(config, pino({ level: 'silent' }));
+}
+
+describe('a signer with an active and a retiring key', () => {
+  const oldKey = createTestKey(`0x${'0a'.repeat(32)}`);
+  const newKey = createTestKey(`0x${'0b'.repeat(32)}`);
+  let door: Door;
+  let signerUrl: string;
+  let orchestrator: SandboxServer;
+  let signer: RunningSigner | undefined;
+
+  beforeEach(async () => {
+    door = new Door();
+    signerUrl = await door.open();
+    const { chain } = vectors.endToEnd;
+    const world = new SandboxWorld(() => BigInt(Date.now()) * 1_000_000n, {
+      l1Block: BigInt(chain.lastSeenL1Block),
+      round: BigInt(chain.lastInitializedRound),
+      roundBlockHash: Buffer.from(chain.lastInitializedL1BlockHash.slice(2), 'hex'),
+      activeOrchestrators: new Set([recipient]),
+    });
+    orchestrator = await startSandboxServer({
+      host: '127.0.0.1',
+      port: 0,
+      world,
+      config: {
+        paymentType: 'live',
+        address: '0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc',
+        recipient,
+        pricePerUnit: 1_000_000n,
+        pixelsPerUnit: 1n,
+        ticketEvWei: 1_000_000n,
+        faceValueWei: 10_000_000n,
+        ticketSecret: randomBytes(32),
+        authTokenSecret: randomBytes(32),
+      },
+    });
+  });
+  afterEach(async () => {
+    door.close();
+    await signer?.close();
+    signer = undefined;
+    await orchestrator.close();
+  });
+
+  /** Starts the next signer, leads new connections to it, and stops the one before. */
+  async function replaceSigner(...keys: Parameters<typeof start>[0]): Promise<RunningSigner> {
+    const next = await start(keys);
+    door.leadTo(next);
+    await signer?.close();
+    await door.emptied();
+    signer = next;
+    return next;
+  }
+
+  const startSession = (signerHeaders?: Record<string, string>) =>
+    GatewaySession.start({
+      signerUrl,
+      orchestratorUrl: orchestrator.url,
+      paymentType: 'live',
+      ...(signerHeaders && { signerHeaders }),
+    });
+
+  /** Pays `rounds` times with every session at once; the sender of each payment that was made. */
+  async function payAll(sessions: readonly GatewaySession[], rounds: number) {
+    const senders = new Map<GatewaySession, Set<string>>(sessions.map((s) => [s, new Set()]));
+    let paid = 0;
+    for (let round = 0; round < rounds; round++) {
+      await Promise.all(
+        sessions.map(async (session) => {
+          const cycle = await session.pay();
+          if (cycle.outcome !== 'paid') return;
+          paid += 1;
+          senders.get(session)?.add(toHex(cycle.payment.sender));
+        }),
+      );
+    }
+    return { paid, senders };
+  }
+
+  it('ends 20 sessions with the old key while 20 new ones use the new key, and drops none', async () => {
+    const { address: oldAddress } = await replaceSigner({ key: oldKey, isRetiring: false });
+    const old = await Promise.all(Array.from({ length: 20 }, () => startSession()));
+    const before = await payAll(old, 2);
+
+    const { address: newAddress } = await replaceSigner(
+      { key: newKey, isRetiring: false },
+      { key: oldKey, isRetiring: true },
+    );
+    expect(newAddress).not.toBe(oldAddress);
+    const fresh = await Promise.all(Array.from({ length: 20 }, () => startSession()));
+    const [oldPaid, newPaid] = await Promise.all([payAll(old, 4), payAll(fresh, 4)]);
+
+    expect(before.paid).toBe(40);
+    expect(oldPaid.paid + newPaid.paid).toBe(160);
+    for (const session of old)
+      expect([...(oldPaid.senders.get(session) ?? [])]).toEqual([oldAddress]);
+    for (const session of fresh) {
+      expect([...(newPaid.senders.get(session) ?? [])]).toEqual([newAddress]);
+    }
+    expect(orchestrator.orchestrator.rejections).toEqual([]);
+    expect(orchestrator.orchestrator.droppedSessions).toEqual([]);
+
+    const response = await fetch(`${signerUrl}/readyz`);
+    const { keys } = (await response.json()) as { keys: unknown[] };
+    expect(keys).toMatchObject([
+      { address: checksum(newAddress as `0x${string}`), role: 'active', sessionsInLastHour: 20 },
+      { address: checksum(oldAddress as `0x${string}`), role: 'retiring', sessionsInLastHour: 20 },
+    ]);
+  });
+
+  it('lets a gateway that holds the old address begin sessions with it, by header', async () => {
+    await replaceSigner({ key: newKey, isRetiring: false }, { key: oldKey, isRetiring: true });
+    const oldAddress = '0x' + (await addressOf(oldKey));
+    const pinned = await startSession({ 'Livepeer-Payer-Address': oldAddress });
+    expect(pinned.sender.toLowerCase()).toBe(oldAddress);
+    const { senders } = await payAll([pinned], 3);
+    expect([...(senders.get(pinned) ?? [])]).toEqual([oldAddress]);
+    expect(orchestrator.orchestrator.rejections).toEqual([]);
+  });
+
+  it('refuses an address whose key it does not have, with no key call', async () => {
+    await replaceSigner({ key: newKey, isRetiring: false }, { key: oldKey, isRetiring: true });
+    oldKey.reset();
+    newKey.reset();
+    const response = await fetch(`${signerUrl}/sign-orchestrator-info`, {
+      method: 'POST',
+      headers: { 'Livepeer-Payer-Address': `0x${'11'.repeat(20)}` },
+    });
+    expect([response.status, await response.json()]).toEqual([
+      400,
+      { error: { message: 'Livepeer-Payer-Address names no key of this signer' } },
+    ]);
+    expect([...oldKey.digests, ...newKey.digests]).toEqual([]);
+  });
+
+  it('no longer takes a session whose key has been withdrawn', async () => {
+    await replaceSigner({ key: oldKey, isRetiring: false });
+    const session = await startSession();
+    await session.pay();
+    await replaceSigner({ key: newKey, isRetiring: false });
+    await expect(session.pay()).rejects.toMatchObject({ status: 400, message: /invalid sig/ });
+  });
+
+  it('does not start with one key listed as active and as retiring', async () => {
+    await replaceSigner({ key: oldKey, isRetiring: false });
+    await expect(
+      start([
+        { key: oldKey, isRetiring: false },
+        { key: oldKey, isRetiring: true },
+      ]),
+    ).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+});
+
+async function addressOf(key: TestKey): Promise<string> {
+  const signer = await start([{ key, isRetiring: false }]);
+  await signer.close();
+  return signer.address.slice(2);
+}
+
+describe('session usage', () => {
+  const hour = 3_600_000;
+
+  it('counts each session once, for an hour after its last payment', () => {
+    const usage = new SessionUsage(0);
+    usage.record('aaaaaaaaaaaaaaaa', 0);
+    usage.record('bbbbbbbbbbbbbbbb', 1000);
+    usage.record('aaaaaaaaaaaaaaaa', 2000);
+    expect(usage.sessionsInLastHour(2000)).toBe(2);
+    expect(usage.sessionsInLastHour(hour + 1000)).toBe(1);
+    expect(usage.sessionsInLastHour(hour + 2000)).toBe(0);
+    expect(usage.lastSeenAtMs).toBe(2000);
+  });
+
+  it('keeps a bounded number of sessions', () => {
+    const usage = new SessionUsage(0);
+    for (let index = 0; index < 200_100; index++) {
+      usage.record(index.toString(16).padStart(16, '0').split('').reverse().join(''), index / 100);
+    }
+    expect(usage.sessionsInLastHour(3000)).toBe(200_000);
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { createStaticChain } from '../../src/chain/static.ts';
+import { type CallOptions, ProviderError } from '../../src/keys/provider.ts';
+import { type Address, zeroBytes32 } from '../../src/pm/bytes.ts';
+import { createReadinessCheck } from '../../src/payments/readiness.ts';
+
+const chain = createStaticChain({
+  chainId: 1,
+  ticketBroker: `0x${'00'.repeat(20)}` as Address,
+  facts: {
+    l1Block: 1n,
+    round: 1n,
+    deposit: 1n,
+    reserve: 1n,
+    withdrawRound: 0n,
+    lastInitializedRound: { round: 1n, blockHash: zeroBytes32 },
+  },
+});
+
+describe('readiness', () => {
+  it('is given where the provider can’t be asked and nothing is read from a chain', async () => {
+    expect(await createReadinessCheck({}, chain)()).toEqual({
+      isReady: true,
+      report: { ready: true, key: { ready: true, problem: undefined }, chain: { ready: true } },
+    });
+  });
+
+  it('is denied with the code of what is wrong with the key, and no more than that', async () => {
+    const checkHealth = () =>
+      Promise.reject(new ProviderError('PROVIDER_UNAVAILABLE', 'slot 3 of hsm.internal is gone'));
+    expect(await createReadinessCheck({ checkHealth }, chain)()).toEqual({
+      isReady: false,
+      report: {
+        ready: false,
+        key: { ready: false, problem: 'PROVIDER_UNAVAILABLE' },
+        chain: { ready: true },
+      },
+    });
+  });
+
+  it('asks the device once, however many ask for it', async () => {
+    const calls: CallOptions[] = [];
+    const check = createReadinessCheck(
+      { checkHealth: (options) => Promise.resolve(void calls.push(options)) },
+      chain,
+    );
+    await Promise.all([check(), check(), check()]);
+    await check();
+    expect(calls).toHaveLength(1);
+  });
+
+  it('is denied when the device does not answer in time', async () => {
+    const checkHealth = ({ signal }: CallOptions) =>
+      new Promise<void>((_resolve, reject) => {
+        signal.addEventListener('abort', () =>
+          reject(new ProviderError('PROVIDER_TIMEOUT', 'no answer')),
+        );
+      });
+    const startedAtMs = performance.now();
+    const { report } = await createReadinessCheck({ checkHealth }, chain)();
+    expect(report).toMatchObject({ ready: false, key: { problem: 'PROVIDER_TIMEOUT' } });
+    expect(performance.now() - startedAtMs).toBeLessThan(3_000);
+  });
+});

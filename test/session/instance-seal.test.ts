@@ -1,0 +1,134 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ProviderError } from '../../src/keys/provider.ts';
+import { type Instance, startInstance, startedAt } from './instances.ts';
+
+const state = new TextEncoder().encode('{"StateID":"f1405ced","PMSessionID":"","SenderNonce":2}');
+const hour = 3_600_000;
+const ended = expect.objectContaining({
+  name: 'ProviderError',
+  code: 'STATE_DELEGATION_ENDED',
+  retryable: true,
+}) as Error;
+
+describe('the delegation of an instance', () => {
+  let instance: Instance;
+  beforeEach(async () => {
+    vi.useFakeTimers({ now: Number(startedAt / 1_000_000n) });
+    instance = await startInstance({ now: () => BigInt(Date.now()) * 1_000_000n });
+  });
+  afterEach(() => {
+    instance.seal.close();
+    vi.useRealTimers();
+  });
+
+  const isSealing = () => instance.isSealed({ state, sig: instance.sign(state) });
+  const unavailable = new ProviderError('PROVIDER_UNAVAILABLE', 'the device is gone');
+
+  it('is signed once, for eight hours from now', () => {
+    const [delegation] = instance.delegations;
+    expect(instance.key.digests).toHaveLength(1);
+    expect(delegation?.notBefore).toBe(startedAt / 1_000_000_000n);
+    expect((delegation?.notAfter ?? 0n) - (delegation?.notBefore ?? 0n)).toBe(8n * 3600n);
+    expect(delegation?.instanceKey).toHaveLength(32);
+  });
+
+  it('is renewed when half of it is over, for the same instance key, and not before', async () => {
+    await vi.advanceTimersByTimeAsync(4 * hour - 1);
+    expect(instance.delegations).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(instance.delegations).toHaveLength(2);
+    const [first, next] = instance.delegations;
+    expect(next?.instanceKey).toEqual(first?.instanceKey);
+    expect(next?.notBefore).toBeGreaterThanOrEqual((first?.notBefore ?? 0n) + 4n * 3600n);
+    expect(isSealing()).toBe(true);
+  });
+
+  it('is renewed for as long as the instance runs: two key calls in eight hours', async () => {
+    for (let hours = 0; hours < 48; hours++) {
+      await vi.advanceTimersByTimeAsync(hour);
+      expect(isSealing()).toBe(true);
+    }
+    expect(instance.key.digests.length).toBeGreaterThanOrEqual(12);
+    expect(instance.key.digests.length).toBeLessThanOrEqual(13);
+  });
+
+  it('still opens what was sealed under the one before', async () => {
+    const sig = instance.sign(state);
+    await vi.advanceTimersByTimeAsync(5 * hour);
+    expect(instance.delegations).toHaveLength(2);
+    expect(instance.sign(state)).not.toEqual(sig);
+    expect(instance.isSealed({ state, sig })).toBe(true);
+  });
+
+  it('seals on while its renewal fails, which is tried again ever more slowly and logged', async () => {
+    await vi.advanceTimersByTimeAsync(4 * hour - 60_000);
+    instance.failure = unavailable;
+    await vi.advanceTimersByTimeAsync(300_000);
+    expect(isSealing()).toBe(true);
+    const pauses = instance.logged.map(({ fields }) => fields['pauseMs']);
+    expect(pauses.slice(0, 8)).toEqual([1, 2, 4, 8, 16, 32, 60, 60].map((s) => s * 1000));
+    expect(instance.logged[0]).toMatchObject({
+      level: 'warn',
+      fields: { code: 'PROVIDER_UNAVAILABLE', error: 'the device is gone' },
+    });
+
+    instance.failure = undefined;
+    await vi.advanceTimersByTimeAsync(70_000);
+    expect(instance.delegations).toHaveLength(2);
+    expect(instance.logged.at(-1)).toMatchObject({ level: 'info' });
+  });
+
+  it('seals nothing once it has ended, and goes on when the key is back', async () => {
+    instance.failure = unavailable;
+    await vi.advanceTimersByTimeAsync(8 * hour - 60_000);
+    expect(isSealing()).toBe(true);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(() => instance.seal.current()).toThrow(ended);
+    await vi.advanceTimersByTimeAsync(hour);
+    expect(() => instance.seal.current()).toThrow(ended);
+    expect(instance.key.digests).toHaveLength(1);
+
+    instance.failure = undefined;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(isSealing()).toBe(true);
+    expect(instance.key.digests).toHaveLength(2);
+  });
+
+  it('is never waited for by sealing, however long the key takes', async () => {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    instance.heldUntil = promise;
+    await vi.advanceTimersByTimeAsync(6 * hour);
+    expect(instance.delegations).toHaveLength(1);
+    expect(isSealing()).toBe(true);
+    resolve(undefined);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(instance.delegations).toHaveLength(2);
+    expect(isSealing()).toBe(true);
+  });
+
+  it('is renewed soon after the clock has leapt past its end, as when the machine slept', async () => {
+    vi.setSystemTime(Date.now() + 20 * hour);
+    expect(() => instance.seal.current()).toThrow(ended);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(isSealing()).toBe(true);
+    expect(instance.delegations).toHaveLength(2);
+  });
+
+  it('is renewed when the clock is set back before its beginning', async () => {
+    vi.setSystemTime(Date.now() - 29_000);
+    expect(isSealing()).toBe(true);
+    vi.setSystemTime(Date.now() - hour);
+    expect(() => instance.seal.current()).toThrow(ended);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(isSealing()).toBe(true);
+  });
+
+  it('is not renewed any more once the instance is closed', async () => {
+    expect(vi.getTimerCount()).toBe(1);
+    instance.seal.close();
+    expect(vi.getTimerCount()).toBe(0);
+    await vi.advanceTimersByTimeAsync(10 * hour);
+    expect(instance.delegations).toHaveLength(1);
+    expect(instance.logged).toEqual([]);
+  });
+});
