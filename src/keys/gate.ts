@@ -40,10 +40,10 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
 
   function signDigest(
     digest: Uint8Array,
-    signal: AbortSignal,
-    failed: AbortController,
+    stopped: AbortController,
     lane: Grant,
   ): Promise<Uint8Array> {
+    const { signal } = stopped;
     const work = async () => {
       try {
         return toEthereumSignature(
@@ -52,40 +52,34 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
           publicKey,
         );
       } catch (error) {
-        failed.abort(error);
+        stopped.abort(error);
         throw error;
       }
     };
     return limiter.run(work, signal, lane);
   }
 
-  /** Ends with the caller's signal even where a provider does not. */
-  async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
-    const aborted = Promise.withResolvers<never>();
-    const abort = (): void => aborted.reject(describeAbort(provider.keyRef, signal));
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      return await Promise.race([work, aborted.promise]);
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
-  }
-
   return {
     address: publicKeyToAddress(publicKey),
     async sign(grant, { signal }) {
-      const failed = new AbortController();
-      const either = AbortSignal.any([signal, failed.signal]);
       const digests = digestsOf(redeem(grant));
+      const stopped = new AbortController();
+      const left = Promise.withResolvers<never>();
+      // ends with the caller's signal even where the provider does not
+      const leave = (): void => {
+        stopped.abort(signal.reason);
+        left.reject(describeAbort(provider.keyRef, signal));
+      };
+      if (signal.aborted) leave();
+      signal.addEventListener('abort', leave, { once: true });
       try {
-        const signatures = Promise.all(
-          digests.map((digest) => signDigest(digest, either, failed, grant)),
-        );
-        return await untilAborted(signatures, signal);
+        const signatures = digests.map((digest) => signDigest(digest, stopped, grant));
+        return await Promise.race([Promise.all(signatures), left.promise]);
       } catch (error) {
-        failed.abort(error);
+        stopped.abort(error);
         throw error;
+      } finally {
+        signal.removeEventListener('abort', leave);
       }
     },
   };

@@ -95,6 +95,40 @@ describe('payments with facts from the chain', () => {
     }
   });
 
+  it('survive an outage of all nodes of 10 s: 200 while the facts are fresh, 503, 200 again', async () => {
+    const freshMs = 4_000;
+    const outageMs = 10_000;
+    const signer = await startOnChain({ maxAgeMs: freshMs, refreshIntervalMs: 200 });
+    const request = await buildRequest();
+    try {
+      expectPaid(await signer.post(request));
+      setFaults({ kind: 'down' });
+      const downAtMs = performance.now();
+      const seen: { atMs: number; status: number }[] = [];
+      while (performance.now() - downAtMs < outageMs) {
+        const atMs = performance.now() - downAtMs;
+        seen.push({ atMs, status: (await signer.post(request)).status });
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      const lastPaid = seen.findLast(({ status }) => status === 200);
+      const firstRefused = seen.find(({ status }) => status !== 200);
+      expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([200, 503]));
+      expect(lastPaid?.atMs).toBeGreaterThan(freshMs - 1_000);
+      expect(lastPaid?.atMs).toBeLessThan(firstRefused?.atMs ?? 0);
+      expect(firstRefused?.atMs).toBeLessThan(freshMs + 1_000);
+
+      setFaults({ kind: 'none' });
+      const upAtMs = performance.now();
+      await vi.waitFor(async () => expect((await signer.post(request)).status).toBe(200), 5_000);
+      console.log(
+        `outage of ${outageMs} ms: paid until ${Math.round(lastPaid?.atMs ?? 0)} ms, 503 from ` +
+          `${Math.round(firstRefused?.atMs ?? 0)} ms, paid again ${Math.round(performance.now() - upAtMs)} ms after it`,
+      );
+    } finally {
+      await signer.close();
+    }
+  });
+
   it('take no longer while every node needs 2 s for an answer', async () => {
     const signer = await startOnChain({ maxAgeMs: 10_000 });
     const request = await buildRequest();

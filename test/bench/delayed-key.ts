@@ -1,0 +1,31 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { chooseSecp256k1 } from '../../plugins/local-keystore/secp256k1.ts';
+import { type KeyProviderPlugin, portVersion } from '../../src/keys/provider.ts';
+
+const configSchema = z.strictObject({
+  delayMs: z.number(),
+  concurrency: z.int(),
+});
+
+const privateKey = new Uint8Array(32).fill(1);
+
+/** A key that takes its time, as one behind a network does. */
+export const plugin: KeyProviderPlugin<z.infer<typeof configSchema>> = {
+  portVersion,
+  name: 'delayed-key',
+  configSchema,
+  open({ delayMs, concurrency }) {
+    const secp256k1 = chooseSecp256k1();
+    return Promise.resolve({
+      keyRef: 'delayed-key:memory',
+      concurrency,
+      getPublicKey: () => Promise.resolve(secp256k1.publicKeyOf(privateKey)),
+      signDigest: async (digest, { signal }) => {
+        await delay(delayMs, undefined, { signal });
+        return { encoding: 'raw', ...secp256k1.sign(digest, privateKey) };
+      },
+      close: () => Promise.resolve(),
+    });
+  },
+};

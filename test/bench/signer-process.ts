@@ -1,0 +1,67 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Cli } from '../cli/cli.ts';
+import { readCpuMicroseconds, readResidentBytes } from './process-usage.ts';
+
+const chain = `chain:
+  source: static
+  l1Block: 20999970
+  round: 3800
+  roundBlockHash: "0x7624778dedc75f8b322b9fa1632a610d40b85e106c7d9bf0e743a9ce291b9c6f"
+  deposit: 0.5 ether
+  reserve: 0.5 ether
+`;
+
+export type SignerProcessOptions = {
+  /** where its files lie */
+  readonly folder: string;
+  /** the `keys` entry of its configuration, as JSON has it */
+  readonly key: Readonly<Record<string, unknown>>;
+  readonly workers?: number;
+  readonly environment?: Record<string, string>;
+};
+
+/** `livepeer-signer serve` in a process of its own, on a free port. */
+export type SignerProcess = {
+  readonly url: string;
+  /** from the start of the process until it listened */
+  readonly readyAfterMs: number;
+  /** CPU it has used so far, its workers' included */
+  readonly cpuMicroseconds: () => number;
+  readonly residentBytes: () => number;
+  stop(): Promise<void>;
+};
+
+export async function startSignerProcess(options: SignerProcessOptions): Promise<SignerProcess> {
+  const { folder, key, workers = 1, environment = {} } = options;
+  const config = join(folder, `signer-${String(key['provider']).replaceAll(/\W/g, '')}.yaml`);
+  writeFileSync(
+    config,
+    `server: { workers: ${workers} }\nkeys: [${JSON.stringify(key)}]\n${chain}`,
+  );
+  const cli = new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], environment);
+  const url = await cli.listening();
+  // log lines are not kept: a bench writes hundreds of thousands
+  cli.child.stderr?.removeAllListeners('data').resume();
+  const readyAfterMs = performance.now() - cli.startedAt;
+  const pid = cli.child.pid ?? 0;
+  return {
+    url,
+    readyAfterMs,
+    cpuMicroseconds: () => readCpuMicroseconds(pid),
+    residentBytes: () => readResidentBytes(pid),
+    stop: async () => {
+      cli.child.kill('SIGTERM');
+      const { status } = await cli.ended();
+      if (status !== 0) throw new Error(`the signer ended with status ${status}`);
+    },
+  };
+}
+
+/** A `keys` entry that makes a development key in the folder. */
+export const localKeystore = {
+  provider: 'local-keystore',
+  path: 'keystore',
+  password: 'file:keystore-password',
+  generateIfMissing: true,
+};

@@ -1,0 +1,137 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { BareOrder, BareReport } from './bare-provider.ts';
+import { type Device, deviceNames, openDevice } from './devices.ts';
+import { type Floor, measureFloor } from './floor.ts';
+import { type Measured, runLoad } from './load.ts';
+import { type Figure, type Scenario, formatNumber, median } from './result.ts';
+import { startSignerProcess } from './signer-process.ts';
+
+const rounds = 3;
+const warmUpMs = 5_000;
+const durationMs = 4_000;
+/** Requests under way at once, and calls of the bare provider. */
+const concurrency = 16;
+
+/** Payments a second and CPU a payment over each provider, against the bare provider and against the floor. */
+export const throughput: Scenario = async ({ folder, say }) => {
+  const rows: string[][] = [];
+  const figures: Figure[] = [];
+  for (const provider of deviceNames) {
+    const device = await openDevice(provider, folder);
+    try {
+      say(device.name);
+      rows.push(...(await measureDevice(device, folder, figures)));
+    } finally {
+      await device.close();
+    }
+  }
+  return {
+    table: [['', 'a second', 'CPU µs each', 'of bare', 'of floor'], ...rows],
+    notes: [
+      `payments of one ticket in running sessions, one worker, ${concurrency} requests under way at once; median of ${rounds} rounds`,
+      'authentication and audit are not part of these payments',
+      "the floor's empty request and the payments are loaded by the same client, on the same machine",
+    ],
+    figures,
+  };
+};
+
+async function measureDevice(
+  device: Device,
+  folder: string,
+  figures: Figure[],
+): Promise<string[][]> {
+  const { name, key, environment } = device;
+  const signer = await startSignerProcess({ folder, key, ...(environment && { environment }) });
+  const payments: Measured[] = [];
+  const bares: BareReport[] = [];
+  const floors: Floor[] = [];
+  try {
+    for (let round = 0; round < rounds; round += 1) {
+      bares.push(await runBareProvider(device, folder));
+      payments.push(
+        await runLoad(
+          {
+            kind: 'payments',
+            url: signer.url,
+            connections: concurrency,
+            tickets: 1,
+            warmUpMs,
+            durationMs,
+          },
+          signer.cpuMicroseconds,
+        ),
+      );
+      if (name === 'local keystore') floors.push(await measureFloor(concurrency));
+    }
+  } finally {
+    await signer.stop();
+  }
+  const middle = <Item>(items: readonly Item[], read: (item: Item) => number): number =>
+    median(items.map(read));
+  const perSecond = middle(payments, (each) => each.perSecond);
+  const cpu = middle(payments, (each) => each.cpuMicroseconds);
+  const barePerSecond = middle(bares, (each) => each.perSecond);
+  const bareCpu = middle(bares, (each) => each.cpuMicroseconds);
+  const ofBare = perSecond / barePerSecond;
+  const rows = [
+    [`${name}, bare`, formatNumber(barePerSecond), formatNumber(bareCpu), '', ''],
+    [`${name}, payments`, formatNumber(perSecond), formatNumber(cpu), formatNumber(ofBare), ''],
+  ];
+  figures.push({ name: `payments a second, ${name}`, value: perSecond });
+  if (name === 'SoftHSM') {
+    figures.push({
+      name: 'payments a second over SoftHSM, of the bare pool’s signatures',
+      value: ofBare,
+      goal: { atLeast: 0.85 },
+    });
+  }
+  if (floors.length > 0) {
+    const sum = middle(floors, (floor) => floor.sum);
+    for (const [part, label] of [
+      ['sign', 'one native signature'],
+      ['sealVerify', 'one state verified'],
+      ['seal', 'one state sealed'],
+      ['emptyRequest', 'one empty express request'],
+    ] as const) {
+      rows.push([
+        `floor: ${label}`,
+        '',
+        formatNumber(middle(floors, (floor) => floor[part])),
+        '',
+        '',
+      ]);
+    }
+    rows.push(['floor: sum', '', formatNumber(sum), '', '']);
+    rows[1]?.splice(4, 1, formatNumber(cpu / sum));
+    figures.push({
+      name: 'CPU of a payment, local keystore, of its floor',
+      value: cpu / sum,
+      goal: { atMost: 2 },
+    });
+  }
+  return rows;
+}
+
+async function runBareProvider({ key, environment }: Device, folder: string): Promise<BareReport> {
+  const { provider, ...section } = key;
+  const child = fork(join(import.meta.dirname, 'bare-provider.ts'), {
+    env: { ...process.env, ...environment },
+  });
+  const order: BareOrder = {
+    provider: String(provider),
+    section: { ...section, generateIfMissing: undefined },
+    folder,
+    calls: concurrency,
+    warmUpMs,
+    durationMs,
+  };
+  let report: BareReport | undefined;
+  child.on('message', (message: BareReport) => (report = message));
+  child.send(order);
+  await once(child, 'exit');
+  if (!report) throw new Error('the bare provider ended early: see its error above');
+  return report;
+}
