@@ -51,12 +51,12 @@ const passing: readonly (readonly [string, Fault, string])[] = [
     'PROVIDER_UNAVAILABLE',
   ],
   ['a connection reset', { kind: 'connection reset' }, 'PROVIDER_UNAVAILABLE'],
-  ['no answer in time', { kind: 'delay', ms: 400 }, 'PROVIDER_TIMEOUT'],
+  ['no answer in time', { kind: 'delay', ms: 2_000 }, 'PROVIDER_TIMEOUT'],
 ];
 
 describe('a passing fault', () => {
   it.each(passing)('%s is tried again until it has passed', async (_, fault) => {
-    const provider = await open(server, { keyId, maxAttempts: 3, attemptTimeoutMs: 150 });
+    const provider = await open(server, { keyId, maxAttempts: 3, attemptTimeoutMs: 800 });
     server.setFault('Sign', fault, 2);
     const { bytes } = await provider.signDigest(digest, calm);
     expect(
@@ -69,7 +69,7 @@ describe('a passing fault', () => {
   });
 
   it.each(passing)('%s is given up after maxAttempts', async (_, fault, code) => {
-    const provider = await open(server, { keyId, maxAttempts: 2, attemptTimeoutMs: 150 });
+    const provider = await open(server, { keyId, maxAttempts: 2, attemptTimeoutMs: 800 });
     server.setFault('Sign', fault);
     await expect(provider.signDigest(digest, calm)).rejects.toMatchObject({
       name: 'ProviderError',

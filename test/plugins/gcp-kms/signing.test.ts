@@ -241,16 +241,16 @@ describe('throttling by Cloud KMS', () => {
 
 describe('deadlines and aborts of Cloud KMS calls', () => {
   it('ends each attempt at its own deadline, and tries again', async () => {
-    await reopen({ attemptTimeoutMs: 100, maxAttempts: 2 });
+    await reopen({ attemptTimeoutMs: 800, maxAttempts: 2 });
     server.delayMs = 10_000;
     const startMs = performance.now();
     await expect(sign()).rejects.toMatchObject({ code: 'PROVIDER_TIMEOUT', retryable: true });
-    expect(performance.now() - startMs).toBeLessThan(2000);
+    expect(performance.now() - startMs).toBeLessThan(6000);
     expect(countSigning()).toBe(2);
   });
 
   it('succeeds at the second attempt when only the first one was slow', async () => {
-    await reopen({ attemptTimeoutMs: 200 });
+    await reopen({ attemptTimeoutMs: 800 });
     server.delayMs = 10_000;
     const signing = sign();
     await expect.poll(countSigning).toBe(1);
