@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from '../pm/keccak256.ts';
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
 import * as TxEnvelopeEip1559 from 'ox/TxEnvelopeEip1559';
 import { InternalError } from '../errors.ts';
@@ -48,7 +48,7 @@ export function encodeBrokerCall(call: BrokerCall): { data: Hex; value: bigint }
   if (!isBrokerFunction(call.name)) {
     throw new InternalError('INTERNAL', 'that function of the TicketBroker may not be called');
   }
-  const selector = keccak_256(utf8ToBytes(prototypes[call.name])).subarray(0, 4);
+  const selector = keccak256(utf8ToBytes(prototypes[call.name])).subarray(0, 4);
   switch (call.name) {
     case 'fundDeposit':
       return { data: toHex(selector), value: call.deposit };

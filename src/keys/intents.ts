@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from '../pm/keccak256.ts';
 import { utf8ToBytes } from '@noble/hashes/utils';
 import { checksum } from 'ox/Address';
 import type { Address } from '../pm/bytes.ts';
@@ -36,9 +36,9 @@ export function digestsOf(intent: Intent): Uint8Array[] {
     case 'ticket-batch':
       return intent.tickets.map((ticket) => personalMessageDigest(hashTicket(ticket)));
     case 'segment-credentials':
-      return [personalMessageDigest(keccak_256(flattenSegmentCredentials(intent.manifestId)))];
+      return [personalMessageDigest(keccak256(flattenSegmentCredentials(intent.manifestId)))];
     case 'orchestrator-info':
-      return [personalMessageDigest(keccak_256(utf8ToBytes(checksum(intent.sender))))];
+      return [personalMessageDigest(keccak256(utf8ToBytes(checksum(intent.sender))))];
     case 'session-state':
       return [personalMessageDigest(intent.state)];
     case 'state-delegation':

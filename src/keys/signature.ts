@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from '../pm/keccak256.ts';
 import { Integer, Sequence } from 'asn1js';
 import { type Address, addressFromBytes, bytesToUint, uintToBytes32 } from '../pm/bytes.ts';
 import { personalMessageDigest } from '../pm/personal-message.ts';
@@ -16,11 +16,11 @@ function invalid(message: string, cause?: unknown): ProviderError {
   return new ProviderError('PROVIDER_REPLY_INVALID', message, { cause, retryable: true });
 }
 
+const isScalar = (value: bigint): boolean => value >= 1n && value < curveOrder;
+
 function assertInRange({ r, s }: RS): RS {
-  for (const [name, value] of Object.entries({ r, s })) {
-    if (value < 1n || value >= curveOrder) {
-      throw invalid(`the key provider's signature has ${name} outside [1, n - 1]`);
-    }
+  if (!isScalar(r) || !isScalar(s)) {
+    throw invalid(`the key provider's signature has ${isScalar(r) ? 's' : 'r'} outside [1, n - 1]`);
   }
   return { r, s };
 }
@@ -113,7 +113,7 @@ export function toEthereumSignature(
 
 /** The Ethereum address of a 65-byte uncompressed SEC1 public key. */
 export function publicKeyToAddress(publicKey: Uint8Array): Address {
-  return addressFromBytes(keccak_256(publicKey.subarray(1)));
+  return addressFromBytes(keccak256(publicKey.subarray(1)));
 }
 
 /**

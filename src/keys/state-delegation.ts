@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from '../pm/keccak256.ts';
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
 import { type Address, fromHex, uintToBytes32 } from '../pm/bytes.ts';
 
@@ -18,7 +18,7 @@ export type StateDelegation = DelegationDomain & {
   readonly notAfter: bigint;
 };
 
-const hashText = (text: string): Uint8Array => keccak_256(utf8ToBytes(text));
+const hashText = (text: string): Uint8Array => keccak256(utf8ToBytes(text));
 
 const domainType = hashText(
   'EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)',
@@ -32,7 +32,7 @@ const domainVersion = hashText('1');
 /** The EIP-712 digest, 32 bytes: keccak256(0x1901 ‖ domain separator ‖ hash of the struct). */
 export function stateDelegationDigest(delegation: StateDelegation): Uint8Array {
   const { chainId, broker, instanceKey, notBefore, notAfter } = delegation;
-  const domainSeparator = keccak_256(
+  const domainSeparator = keccak256(
     concatBytes(
       domainType,
       domainName,
@@ -41,8 +41,8 @@ export function stateDelegationDigest(delegation: StateDelegation): Uint8Array {
       uintToBytes32(BigInt(broker)),
     ),
   );
-  const structHash = keccak_256(
+  const structHash = keccak256(
     concatBytes(delegationType, instanceKey, uintToBytes32(notBefore), uintToBytes32(notAfter)),
   );
-  return keccak_256(concatBytes(fromHex('0x1901'), domainSeparator, structHash));
+  return keccak256(concatBytes(fromHex('0x1901'), domainSeparator, structHash));
 }

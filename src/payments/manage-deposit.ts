@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from '../pm/keccak256.ts';
 import type { MinedTransaction, TicketBrokerClient } from '../chain/ticket-broker.ts';
 import {
   type BrokerCall,
@@ -52,7 +52,7 @@ export async function callTicketBroker(
     signal: AbortSignal.timeout(signTimeoutMs),
   });
   const signed = encodeSignedBrokerTransaction(transaction, signature);
-  const hash = toHex(keccak_256(fromHex(signed)));
+  const hash = toHex(keccak256(fromHex(signed)));
   onSigned(hash);
   await chain.broadcast({ hash, signed });
   return chain.waitForReceipt(hash, waitMs);

@@ -1,13 +1,22 @@
 const hourMs = 3_600_000;
-/** Beyond this many the count is a lower bound: memory is bounded whatever is asked. */
-const maxSessions = 200_000;
-/** Of a session's id of 128 random bits, enough to tell sessions apart. */
-const idLength = 12;
 
-/** The sessions that have paid lately, by one key. */
+/** A session stands in one of the sets, by its id, and there in any place. */
+const sets = 2 ** 14;
+const placesOfSet = 16;
+const places = sets * placesOfSet;
+
+/** Of a session's id of 128 random bits in hex, enough to tell sessions apart. */
+const idDigits = 12;
+
+/**
+ * Counts the sessions that have paid lately, by one key. Its memory is fixed: 4 MiB, room for 262,144 sessions. A session
+ * whose set is full takes the place of the one seen there longest ago, so the count is a lower bound; up to 100,000 sessions
+ * it is exact but for a few.
+ */
 export class SessionUsage {
-  /** session to the time it was last seen, the one seen longest ago first */
-  readonly #seenAtMs = new Map<string, number>();
+  readonly #ids = new Float64Array(places);
+  /** Unix milliseconds, by the place of the id */
+  readonly #seenAtMs = new Float64Array(places).fill(-Infinity);
   #lastSeenAtMs: number | undefined;
   /** When counting began, in Unix milliseconds. */
   readonly sinceMs: number;
@@ -16,19 +25,22 @@ export class SessionUsage {
     this.sinceMs = nowMs;
   }
 
-  /** `nowMs` is in Unix milliseconds. */
+  /** `stateId` is in hex, `nowMs` in Unix milliseconds. */
   record(stateId: string, nowMs: number): void {
-    const id = stateId.slice(0, idLength);
-    this.#seenAtMs.delete(id);
-    this.#seenAtMs.set(id, nowMs);
+    const id = Number.parseInt(stateId.slice(0, idDigits), 16);
+    const place = this.#placeOf(id);
+    this.#ids[place] = id;
+    this.#seenAtMs[place] = nowMs;
     this.#lastSeenAtMs = nowMs;
-    if (this.#seenAtMs.size > maxSessions) this.#forget(nowMs, 1);
   }
 
   /** How many sessions have paid in the hour before `nowMs`. */
   sessionsInLastHour(nowMs: number): number {
-    this.#forget(nowMs, 0);
-    return this.#seenAtMs.size;
+    let count = 0;
+    for (let place = 0; place < places; place += 1) {
+      if ((this.#seenAtMs[place] ?? 0) > nowMs - hourMs) count += 1;
+    }
+    return count;
   }
 
   /** When a session last paid, in Unix milliseconds; undefined when none has since start. */
@@ -36,12 +48,14 @@ export class SessionUsage {
     return this.#lastSeenAtMs;
   }
 
-  #forget(nowMs: number, atLeast: number): void {
-    let left = atLeast;
-    for (const [id, seenAtMs] of this.#seenAtMs) {
-      if (left <= 0 && seenAtMs > nowMs - hourMs) return;
-      this.#seenAtMs.delete(id);
-      left -= 1;
+  /** Where the session stands already, or else the place of its set that was left alone for longest. */
+  #placeOf(id: number): number {
+    const first = (id % sets) * placesOfSet;
+    let oldest = first;
+    for (let place = first; place < first + placesOfSet; place += 1) {
+      if (this.#ids[place] === id) return place;
+      if ((this.#seenAtMs[place] ?? 0) < (this.#seenAtMs[oldest] ?? 0)) oldest = place;
     }
+    return oldest;
   }
 }

@@ -1,4 +1,4 @@
-import { bytesToHex, hexToBytes } from '@noble/hashes/utils';
+import { hexToBytes } from '@noble/hashes/utils';
 
 /** `0x` and an even number of lower-case hex digits. */
 export type Hex = `0x${string}`;
@@ -10,7 +10,7 @@ export type Address = Hex & { readonly __brand: 'Address' };
 export type Bytes32 = Hex & { readonly __brand: 'Bytes32' };
 
 export function toHex(bytes: Uint8Array): Hex {
-  return `0x${bytesToHex(bytes)}`;
+  return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
 }
 
 /** Throws when the text is not an even number of hex digits after `0x`. */

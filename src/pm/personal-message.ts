@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from './keccak256.ts';
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
 
 /**
@@ -7,5 +7,5 @@ import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
  */
 export function personalMessageDigest(message: Uint8Array): Uint8Array {
   const prefix = utf8ToBytes(`\x19Ethereum Signed Message:\n${message.length}`);
-  return keccak_256(concatBytes(prefix, message));
+  return keccak256(concatBytes(prefix, message));
 }

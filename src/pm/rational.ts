@@ -1,4 +1,7 @@
-/** An exact fraction in lowest terms; the denominator is positive. All money that is not whole wei is one. */
+/**
+ * An exact fraction; the denominator is positive. All money that is not whole wei is one. Sums and products are not reduced:
+ * that takes more time than all else, and only text has to be in lowest terms.
+ */
 export type Rational = { readonly numerator: bigint; readonly denominator: bigint };
 
 function greatestCommonDivisor(a: bigint, b: bigint): bigint {
@@ -18,20 +21,17 @@ export function rational(numerator: bigint, denominator = 1n): Rational {
 
 export const zero = rational(0n);
 
-/**
- * a + b. Both are in lowest terms, so that all the sum can be reduced by is a divisor of what the denominators have in
- * common (Knuth, The Art of Computer Programming, 4.5.1): numbers stay half as long as the denominators' product.
- */
+/** a + b, over the larger denominator where that is a multiple of the other: expected values and balances have such ones. */
 export function add(a: Rational, b: Rational): Rational {
-  const common =
-    a.denominator === 1n || b.denominator === 1n
-      ? 1n
-      : greatestCommonDivisor(a.denominator, b.denominator);
-  const rest = b.denominator / common;
-  const numerator = a.numerator * rest + b.numerator * (a.denominator / common);
-  if (common === 1n) return { numerator, denominator: a.denominator * rest };
-  const divisor = greatestCommonDivisor(numerator, common);
-  return { numerator: numerator / divisor, denominator: (a.denominator / divisor) * rest };
+  const [fine, coarse] = a.denominator < b.denominator ? [b, a] : [a, b];
+  if (fine.denominator % coarse.denominator === 0n) {
+    const numerator = fine.numerator + coarse.numerator * (fine.denominator / coarse.denominator);
+    return { numerator, denominator: fine.denominator };
+  }
+  return {
+    numerator: a.numerator * b.denominator + b.numerator * a.denominator,
+    denominator: a.denominator * b.denominator,
+  };
 }
 
 /** a − b */
@@ -41,7 +41,7 @@ export function subtract(a: Rational, b: Rational): Rational {
 
 /** a · factor */
 export function scale(a: Rational, factor: bigint): Rational {
-  return factor === 1n ? a : rational(a.numerator * factor, a.denominator);
+  return { numerator: a.numerator * factor, denominator: a.denominator };
 }
 
 /** Negative when a < b, zero when equal, positive when a > b. */
@@ -69,8 +69,9 @@ export function divideRoundingUp(a: Rational, b: Rational): bigint {
   return numerator % denominator > 0n ? quotient + 1n : quotient;
 }
 
-/** `"123"` when whole, else `"num/den"`, as Go's `Rat.RatString` writes it. */
-export function formatRational({ numerator, denominator }: Rational): string {
+/** `"123"` when whole, else `"num/den"` in lowest terms, as Go's `Rat.RatString` writes it. */
+export function formatRational(value: Rational): string {
+  const { numerator, denominator } = rational(value.numerator, value.denominator);
   return denominator === 1n
     ? numerator.toString()
     : `${numerator.toString()}/${denominator.toString()}`;
@@ -101,7 +102,8 @@ export function parseRational(text: string): Rational | undefined {
   const fraction = fractionPattern.exec(text);
   if (fraction) {
     const denominator = BigInt(fraction[2] ?? '');
-    return denominator === 0n ? undefined : rational(BigInt(fraction[1] ?? ''), denominator);
+    if (denominator === 0n) return undefined;
+    return { numerator: BigInt(fraction[1] ?? ''), denominator };
   }
   const decimal = decimalPattern.exec(text);
   if (!decimal) return undefined;

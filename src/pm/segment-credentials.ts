@@ -1,10 +1,10 @@
 import { sha256 } from '@noble/hashes/sha2';
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from './keccak256.ts';
 import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils';
 import type { Refusal } from './refusal.ts';
 
 /** keccak256 of no bytes: the data hash of the empty segment that payment credentials describe. */
-export const emptySegmentHash = keccak_256(new Uint8Array());
+export const emptySegmentHash = keccak256(new Uint8Array());
 
 const sequenceZero = new Uint8Array(32);
 

@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from './keccak256.ts';
 import { concatBytes } from '@noble/hashes/utils';
 import {
   type Address,
@@ -10,7 +10,7 @@ import {
   uintToBytes32,
   zeroBytes32,
 } from './bytes.ts';
-import { type Rational, rational } from './rational.ts';
+import type { Rational } from './rational.ts';
 
 /** A Livepeer round and the block hash that the RoundsManager stored for it. */
 export type CreationRound = { readonly round: bigint; readonly blockHash: Bytes32 };
@@ -66,7 +66,7 @@ export function encodeTicketPreimage(ticket: Ticket): Uint8Array {
 
 /** keccak256 of the preimage, 32 bytes: the message of the ticket's EIP-191 signature. */
 export function hashTicket(ticket: Ticket): Uint8Array {
-  return keccak_256(encodeTicketPreimage(ticket));
+  return keccak256(encodeTicketPreimage(ticket));
 }
 
 const expectedValues = new WeakMap<object, Rational>();
@@ -77,7 +77,7 @@ export function expectedValue(
 ): Rational {
   const known = expectedValues.get(ticket);
   if (known) return known;
-  const value = rational(ticket.faceValue * ticket.winProb, maxUint256);
+  const value = { numerator: ticket.faceValue * ticket.winProb, denominator: maxUint256 };
   expectedValues.set(ticket, value);
   return value;
 }

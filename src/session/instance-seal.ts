@@ -3,6 +3,7 @@ import { isSignerError } from '../errors.ts';
 import { ProviderError } from '../keys/provider.ts';
 import type { DelegationDomain, StateDelegation } from '../keys/state-delegation.ts';
 import { encodeSealHeader, instanceMessage } from './delegated-seal.ts';
+import type { RecentSeals } from './recent-seals.ts';
 
 /** Gives the `Sig` of a state, 178 bytes, without a key call. */
 export type Seal = (state: Uint8Array) => Uint8Array;
@@ -26,6 +27,8 @@ export type InstanceSealOptions = {
   readonly clockSkewMs: number;
   /** Unix nanoseconds */
   readonly now: () => bigint;
+  /** is told of each state that is sealed */
+  readonly recentSeals?: RecentSeals | undefined;
   readonly log: (
     level: 'info' | 'warn',
     message: string,
@@ -50,7 +53,7 @@ const longestPauseMs = 60_000;
  * Throws what `signDelegation` throws.
  */
 export async function startInstanceSeal(options: InstanceSealOptions): Promise<InstanceSeal> {
-  const { domain, now, log } = options;
+  const { domain, now, recentSeals, log } = options;
   const clockSkew = BigInt(options.clockSkewMs) * 1_000_000n;
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const { x = '' } = publicKey.export({ format: 'jwk' });
@@ -64,8 +67,12 @@ export async function startInstanceSeal(options: InstanceSealOptions): Promise<I
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(signTimeoutMs)]);
     const signature = await options.signDelegation(delegation, signal);
     const header = encodeSealHeader(delegation, signature);
-    const seal: Seal = (state) =>
-      Buffer.concat([header, sign(undefined, instanceMessage(header, state), privateKey)]);
+    const seal: Seal = (state) => {
+      const signature = sign(undefined, instanceMessage(header, state), privateKey);
+      const sig = Buffer.concat([header, signature]);
+      recentSeals?.remember({ state, sig });
+      return sig;
+    };
     return { notBefore, notAfter, seal };
   }
 

@@ -17,6 +17,8 @@ export class JsonSyntaxError extends Error {}
 
 const maxDepth = 256;
 const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+/** Nothing is escaped, and no character has to be. */
+const plainStringPattern = /"[ !#-[\]-~]*"/y;
 const literals = { t: 'true', f: 'false', n: 'null' } as const;
 
 class Reader {
@@ -57,8 +59,11 @@ class Reader {
 
   /** The next character that is not white space, still to be read; '' at the end. */
   peek(): string {
-    while (' \t\n\r'.includes(this.#text[this.#position] ?? '#')) this.#position++;
-    return this.#text[this.#position] ?? '';
+    for (;;) {
+      const next = this.#text[this.#position] ?? '';
+      if (next !== ' ' && next !== '\n' && next !== '\r' && next !== '\t') return next;
+      this.#position++;
+    }
   }
 
   fail(): never {
@@ -95,6 +100,11 @@ class Reader {
 
   #string(): string {
     const start = this.#position;
+    plainStringPattern.lastIndex = start;
+    if (plainStringPattern.test(this.#text)) {
+      this.#position = plainStringPattern.lastIndex;
+      return this.#text.slice(start + 1, this.#position - 1);
+    }
     let end = start;
     do {
       end = this.#text.indexOf('"', end + 1);

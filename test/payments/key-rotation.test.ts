@@ -246,11 +246,25 @@ describe('session usage', () => {
     expect(usage.lastSeenAtMs).toBe(2000);
   });
 
-  it('keeps a bounded number of sessions', () => {
+  const randomSessions = (count: number) =>
+    Array.from({ length: count }, () => randomBytes(16).toString('hex'));
+
+  it('counts 50,000 sessions to within one in a thousand', () => {
     const usage = new SessionUsage(0);
-    for (let index = 0; index < 200_100; index++) {
-      usage.record(index.toString(16).padStart(16, '0').split('').reverse().join(''), index / 100);
-    }
-    expect(usage.sessionsInLastHour(3000)).toBe(200_000);
+    const sessions = randomSessions(50_000);
+    for (const session of [...sessions, ...sessions]) usage.record(session, 1000);
+    const count = usage.sessionsInLastHour(1000);
+    expect(count).toBeGreaterThanOrEqual(49_950);
+    expect(count).toBeLessThanOrEqual(50_000);
+  });
+
+  it('counts no more sessions than it has room for, and forgets the oldest first', () => {
+    const usage = new SessionUsage(0);
+    for (const session of randomSessions(300_000)) usage.record(session, 1000);
+    expect(usage.sessionsInLastHour(1000)).toBeGreaterThan(200_000);
+    expect(usage.sessionsInLastHour(1000)).toBeLessThanOrEqual(262_144);
+    for (const session of randomSessions(10_000)) usage.record(session, hour + 1000);
+    expect(usage.sessionsInLastHour(hour + 1000)).toBeGreaterThan(9_990);
+    expect(usage.sessionsInLastHour(hour + 1000)).toBeLessThanOrEqual(10_000);
   });
 });

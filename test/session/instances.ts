@@ -3,6 +3,7 @@ import type { TestKey } from '../support/test-key.ts';
 import type { DelegationDomain, StateDelegation } from '../../src/keys/state-delegation.ts';
 import type { Address } from '../../src/pm/bytes.ts';
 import { type InstanceSeal, startInstanceSeal } from '../../src/session/instance-seal.ts';
+import { RecentSeals } from '../../src/session/recent-seals.ts';
 import { type SealVerifier, createSealVerifier } from '../../src/session/seal-verifier.ts';
 
 export const second = 1_000_000_000n;
@@ -50,10 +51,12 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
   const now = options.now ?? (() => clock.now);
   const logged: Instance['logged'] = [];
   const delegations: StateDelegation[] = [];
+  const recentSeals = new RecentSeals();
   const seal = await startInstanceSeal({
     domain,
     clockSkewMs,
     now,
+    recentSeals,
     signDelegation: async (delegation, signal) => {
       await clock.heldUntil;
       if (clock.failure) throw clock.failure;
@@ -70,6 +73,6 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
     logged,
     delegations,
     sign: (state: Uint8Array) => seal.current()(state),
-    isSealed: createSealVerifier({ sender: gate.address, domain, clockSkewMs, now }),
+    isSealed: createSealVerifier({ sender: gate.address, domain, clockSkewMs, now, recentSeals }),
   });
 }

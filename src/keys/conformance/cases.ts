@@ -1,4 +1,4 @@
-import { keccak_256 } from '@noble/hashes/sha3';
+import { keccak256 } from '../../pm/keccak256.ts';
 import { utf8ToBytes } from '@noble/hashes/utils';
 import { setTimeout as delay } from 'node:timers/promises';
 import { uintToBytes32 } from '../../pm/bytes.ts';
@@ -33,8 +33,8 @@ const knownDigests: readonly Uint8Array[] = [
   uintToBytes32(curveOrder - 1n),
   uintToBytes32(curveOrder + 1n),
   uintToBytes32(2n ** 256n - 1n),
-  keccak_256(utf8ToBytes('livepeer-signer conformance')),
-  keccak_256(new Uint8Array()),
+  keccak256(utf8ToBytes('livepeer-signer conformance')),
+  keccak256(new Uint8Array()),
 ];
 
 /** As many signatures as make it all but certain that a device with random nonces makes a high s. */
