@@ -22,13 +22,17 @@ FROM node:${NODE}-slim
 ARG PROVIDERS="aws-kms gcp-kms pkcs11"
 COPY docker/install-p11-kit.sh /tmp/
 RUN sh /tmp/install-p11-kit.sh "${PROVIDERS}" && rm /tmp/install-p11-kit.sh
-RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin signer
+RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin signer \
+  && install -d -o signer -g signer -m 0700 /var/lib/livepeer-signer
+VOLUME /var/lib/livepeer-signer
 WORKDIR /app
 ENV NODE_ENV=production
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 COPY docker/healthcheck.mjs docker/
+# compiled once here, since the signer's user may not write there
+RUN node dist/src/cli/livepeer-signer.js --version
 USER signer
 EXPOSE 7936
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "/app/docker/healthcheck.mjs"]

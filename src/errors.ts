@@ -27,6 +27,8 @@ export const errorFamilies = {
   JOB_TYPE_UNKNOWN: 'request',
   NOTHING_TO_BILL: 'request',
   MAX_PRICE_INVALID: 'request',
+  IDEMPOTENCY_KEY_INVALID: 'request',
+  IDEMPOTENCY_KEY_REUSED: 'request',
 
   // policy: a guardrail said no
   AUTH_TOKEN_EXPIRING: 'policy',
@@ -43,14 +45,29 @@ export const errorFamilies = {
   NO_TICKETS_DUE: 'policy',
   TICKET_COUNT_ABOVE_MAXIMUM: 'policy',
   TOTAL_EV_ABOVE_MAXIMUM: 'policy',
+  RULE_DENIED: 'policy',
+  NO_RULE_ALLOWS: 'policy',
+  RULE_LIMIT_EXCEEDED: 'policy',
+  WINDOW_EXHAUSTED: 'policy',
+  STATE_FORKED: 'policy',
   TRANSACTION_NOT_ALLOWED: 'policy',
   TRANSACTION_FEE_ABOVE_MAXIMUM: 'policy',
 
   // caller: who asks is refused, or can't be established
+  CREDENTIAL_MISSING: 'caller',
+  CREDENTIAL_INVALID: 'caller',
+  CREDENTIAL_EXPIRED: 'caller',
+  CREDENTIAL_NOT_PERMITTED: 'caller',
+  AUTH_UNAVAILABLE: 'caller',
   AUTH_WEBHOOK_REJECTED: 'caller',
   AUTH_WEBHOOK_FAILED: 'caller',
   AUTH_WEBHOOK_ANSWER_INVALID: 'caller',
   AUTH_ID_CHANGED: 'caller',
+
+  // records: what the signer must remember can't be read or written
+  LEDGER_UNAVAILABLE: 'records',
+  ANSWERS_UNAVAILABLE: 'records',
+  AUDIT_UNAVAILABLE: 'records',
 
   // chain: what is known of the chain does not allow an answer
   CHAIN_FACTS_UNAVAILABLE: 'chain',
@@ -121,6 +138,9 @@ export function isSignerError(thrown: unknown): thrown is SignerError {
 
 /** What the caller sent can't be served. */
 export class RequestError extends SignerError<CodeOf<'request'>> {}
+
+/** The spend ledger, the answer memory or the audit log can't be used; nothing may be signed then. */
+export class RecordsError extends SignerError<CodeOf<'records'>> {}
 
 /** A setting is missing, unknown or contradictory; the message names its path and what to do. */
 export class ConfigError extends SignerError<CodeOf<'config'>> {}

@@ -1,6 +1,7 @@
 import { type CodeOf, SignerError } from '../errors.ts';
 import type { MaxPrice } from '../pm/price-ceilings.ts';
 import type { SessionState } from '../pm/session-state.ts';
+import type { Principal } from './principal.ts';
 
 /** Who asks, as far as the transport tells. */
 export type Caller = {
@@ -8,8 +9,10 @@ export type Caller = {
   readonly headers: ReadonlyMap<string, readonly string[]>;
   /** `Signer-Auth-Id` from a trusted proxy; '' from anyone else */
   readonly authId: string;
-  /** SHA-256 of the caller's credential headers, hex; '' when it sent none */
+  /** SHA-256 of the caller's credential headers and client certificate, hex; '' when it sent none */
   readonly credentialHash: string;
+  /** whom the credentials prove the caller to be; `anonymous` itself where none is asked for */
+  readonly principal: Principal;
 };
 
 /** What an authoriser said yes to. */

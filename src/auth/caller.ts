@@ -1,27 +1,72 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { BlockList, isIPv6 } from 'node:net';
+import type { Authenticator } from './authenticator.ts';
 import type { Caller } from './authorization.ts';
+import type { ClientCertificate } from './client-certificate.ts';
 
-/** A header's name as Go writes it: each part between hyphens capitalised. */
+/** What the transport tells of a request's sender. */
+export type Transport = {
+  /** names and values of the headers in turn, as received */
+  readonly rawHeaders: readonly string[];
+  readonly remoteAddress: string;
+  readonly certificate: ClientCertificate | undefined;
+};
+
+/** Who asks. Where credentials are not `required`, it may be anybody. Throws {@link AuthError}. */
+export type CallerIdentifier = (
+  transport: Transport,
+  demand: 'required' | 'optional',
+) => Promise<Caller>;
+
+/** Establishes who asks from headers and certificate; `trustedProxies` are addresses and networks. */
+export function createCallerIdentifier(
+  authenticate: Authenticator,
+  trustedProxies: readonly string[],
+): CallerIdentifier {
+  const isTrustedProxy = createProxyList(trustedProxies);
+  return async ({ rawHeaders, remoteAddress, certificate }, demand) => {
+    const headers = readHeaders(rawHeaders, isTrustedProxy(remoteAddress));
+    return {
+      headers,
+      authId: headers.get('Signer-Auth-Id')?.[0] ?? '',
+      credentialHash: hashCredential(headers, certificate),
+      principal: await authenticate({ headers, certificate }, demand),
+    };
+  };
+}
+
+const knownNames = new Map<string, string>();
+const maxKnownNames = 500;
+
+/** A header's name as Go writes it: each part between hyphens capitalised. Worked out once for names that come again. */
 function canonicalHeaderName(name: string): string {
-  return name.toLowerCase().replace(/(^|-)([a-z])/g, (part) => part.toUpperCase());
+  const known = knownNames.get(name);
+  if (known !== undefined) return known;
+  const canonical = name.toLowerCase().replace(/(^|-)([a-z])/g, (part) => part.toUpperCase());
+  if (knownNames.size < maxKnownNames) knownNames.set(name, canonical);
+  return canonical;
 }
 
 const credentialHeaders = ['Authorization', 'Cookie', 'X-Api-Key'];
 
-function hashCredential(headers: ReadonlyMap<string, readonly string[]>): string {
+function hashCredential(
+  headers: Caller['headers'],
+  certificate: ClientCertificate | undefined,
+): string {
   const credentials = credentialHeaders.flatMap((name) =>
     (headers.get(name) ?? []).map((value) => [name, value]),
   );
+  if (certificate) credentials.push(['client certificate', certificate.fingerprint]);
   if (credentials.length === 0) return '';
-  return createHash('sha256').update(JSON.stringify(credentials)).digest('hex');
+  return hash('sha256', JSON.stringify(credentials));
 }
 
 /**
  * Addresses whose `Signer-*` headers are believed. `entries` are IPv4 or IPv6 addresses, with a prefix length for
  * networks. Throws when an entry is neither.
  */
-export function createProxyList(entries: readonly string[]): (address: string) => boolean {
+function createProxyList(entries: readonly string[]): (address: string) => boolean {
+  if (entries.length === 0) return () => false;
   const list = new BlockList();
   for (const entry of entries) {
     const [address = '', prefix] = entry.split('/');
@@ -34,21 +79,18 @@ export function createProxyList(entries: readonly string[]): (address: string) =
   };
 }
 
-/**
- * What the transport tells of a caller. `rawHeaders` alternates names and values as received; a proxy must be
- * trusted for its `Signer-Auth-Id` to count.
- */
-export function identifyCaller(rawHeaders: readonly string[], isTrustedProxy: boolean): Caller {
+function readHeaders(
+  rawHeaders: readonly string[],
+  isTrustedProxy: boolean,
+): Map<string, string[]> {
   const headers = new Map<string, string[]>();
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = canonicalHeaderName(rawHeaders[index] ?? '');
     const value = rawHeaders[index + 1] ?? '';
     if (name === 'Host' || (name.startsWith('Signer-') && !isTrustedProxy)) continue;
-    headers.set(name, [...(headers.get(name) ?? []), value]);
+    const values = headers.get(name);
+    if (values) values.push(value);
+    else headers.set(name, [value]);
   }
-  return {
-    headers,
-    authId: headers.get('Signer-Auth-Id')?.[0] ?? '',
-    credentialHash: hashCredential(headers),
-  };
+  return headers;
 }

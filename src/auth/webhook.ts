@@ -1,5 +1,6 @@
 import type { MaxPrice } from '../pm/price-ceilings.ts';
 import type { SessionState } from '../pm/session-state.ts';
+import { Secret } from '../secret.ts';
 import {
   maxInt64,
   minInt64,
@@ -21,7 +22,7 @@ import {
 export type WebhookOptions = {
   readonly url: string;
   /** sent with every question; may override Content-Type */
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | Secret>>;
   readonly timeoutMs: number;
   /** the books as JSON, in go-livepeer's own fields */
   readonly encodeState: (state: SessionState) => string;
@@ -53,7 +54,7 @@ async function ask(
 ): Promise<Uint8Array> {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', ...headers },
+    headers: { 'Content-Type': 'application/json', ...revealHeaders(headers) },
     body: `{"headers":${encodeHeaders(caller.headers)},"state":${encodeState(projected)}}`,
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
   });
@@ -70,6 +71,15 @@ async function ask(
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+function revealHeaders(headers: WebhookOptions['headers']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      value instanceof Secret ? value.reveal() : value,
+    ]),
+  );
 }
 
 function encodeHeaders(headers: Caller['headers']): string {

@@ -10,7 +10,8 @@ import {
   encodeBrokerCall,
 } from '../keys/broker-transaction.ts';
 import { ConfigError } from '../errors.ts';
-import { openKey, openTicketBroker, readKeyAddress, withActiveKey } from '../main.ts';
+import { openTicketBroker } from '../compose/chain.ts';
+import { openKeyForCommand, readKeyAddress, withActiveKey } from '../compose/key.ts';
 import { createLogger } from '../ops/logger.ts';
 import { type DepositService, callTicketBroker } from '../payments/manage-deposit.ts';
 import type { Address } from '../pm/bytes.ts';
@@ -113,7 +114,8 @@ async function send(call: BrokerCall, options: SendOptions, command: Command): P
   const config = selectKey(await loadConfig(options.config), options);
   const chain = await openTicketBroker(config);
   const { chainId, ticketBroker: broker } = chain;
-  const { provider, policy, gate } = await openKey(config, logger, { chainId, broker, maxFee });
+  const rules = { chainId, broker, maxFee };
+  const { policy, gate, close } = await openKeyForCommand(config, logger, rules);
   try {
     const mined = await callTicketBroker({ chain, policy, gate }, call, {
       confirm: async (transaction) => {
@@ -132,7 +134,7 @@ async function send(call: BrokerCall, options: SendOptions, command: Command): P
       process.exitCode = exitFailure;
     }
   } finally {
-    await provider.close();
+    await close();
   }
 }
 

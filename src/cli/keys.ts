@@ -6,7 +6,7 @@ import { ConfigError } from '../errors.ts';
 import { type KeyReport, runSafeConformance } from '../keys/conformance/safe.ts';
 import type { KeyToImport } from '../keys/provider.ts';
 import { publicKeyToAddress } from '../keys/signature.ts';
-import { createProviderContext, openKey } from '../main.ts';
+import { createProviderContext, openKeyForCommand } from '../compose/key.ts';
 import { createLogger } from '../ops/logger.ts';
 import { type Row, printRows } from './print-rows.ts';
 
@@ -102,7 +102,7 @@ export async function checkKeys(options: Options): Promise<void> {
 
 async function checkKey(config: Config): Promise<void> {
   const startedAt = performance.now();
-  const { provider, policy, gate } = await openKey(config, logger);
+  const { provider, policy, gate, close } = await openKeyForCommand(config, logger);
   const readyAfterMs = Math.round(performance.now() - startedAt);
   const sender = gate.address;
   try {
@@ -129,7 +129,7 @@ async function checkKey(config: Config): Promise<void> {
     ]);
     if (!report.isSound) process.exitCode = exitFailure;
   } finally {
-    await provider.close();
+    await close();
   }
 }
 

@@ -16,6 +16,8 @@ export async function serve(options: { config: string; listen?: string }): Promi
   const config = await loadConfig(options.config, environment);
   const { server, log, metrics: metricsSettings } = config.settings;
   const logger = createLogger(log.level, cluster.worker?.id);
+  // whoever watches a file reads it again then; without one there is nothing to do, and no reason to end
+  process.on('SIGHUP', () => logger.info('SIGHUP: watched files are read again'));
   if (cluster.isPrimary && server.workers > 1) {
     if (metricsSettings) await serveMetrics(metricsSettings.listen, readWorkerMetrics);
     const started = await startWorkers(server.workers, logger);

@@ -9,6 +9,12 @@ export type Started = {
   readonly isNewKey: boolean;
 };
 
+/**
+ * The environment variable with a worker's number, 1 to the number of workers; one that replaces another takes over its
+ * number, and with it the files that it wrote.
+ */
+const workerSlotVariable = 'LIVEPEER_SIGNER_WORKER';
+
 const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;
 /** A worker that has lived so long did not die of its start. */
@@ -27,7 +33,14 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
   let phase = 'starting' as Phase;
   let pauseMs = firstPauseMs;
   const forkedAtMs = new Map<number, number>();
+  const slots = new Map<number, number>();
   const ended = Promise.withResolvers<undefined>();
+
+  const fork = (slot: number): Worker => {
+    const worker = cluster.fork({ [workerSlotVariable]: slot });
+    slots.set(worker.id, slot);
+    return worker;
+  };
 
   const stop = (): void => {
     phase = 'stopping';
@@ -39,10 +52,21 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
     stop();
   });
 
+  // one that has not come so far reads its files anyway, and would die of the signal
+  const listening = new Set<Worker>();
+  cluster.on('listening', (worker) => listening.add(worker));
+  process.on('SIGHUP', () => {
+    for (const worker of listening) worker.process.kill('SIGHUP');
+  });
+
   cluster.on('fork', ({ id }) => forkedAtMs.set(id, performance.now()));
-  cluster.on('exit', ({ id }: Worker, code: number | null, signal: string | null) => {
+  cluster.on('exit', (worker: Worker, code: number | null, signal: string | null) => {
+    const { id } = worker;
+    listening.delete(worker);
     const livedMs = performance.now() - (forkedAtMs.get(id) ?? 0);
     forkedAtMs.delete(id);
+    const slot = slots.get(id) ?? 1;
+    slots.delete(id);
     if (phase === 'starting') {
       process.exitCode = code ?? exitFailure;
       stop();
@@ -50,17 +74,17 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
     if (phase !== 'serving') return;
     if (livedMs >= soundAfterMs) pauseMs = firstPauseMs;
     logger.error({ worker: id, code, signal, pauseMs }, 'worker ended; it will be replaced');
-    setTimeout(() => phase === 'serving' && cluster.fork(), pauseMs);
+    setTimeout(() => phase === 'serving' && fork(slot), pauseMs);
     pauseMs = Math.min(2 * pauseMs, longestPauseMs);
   });
 
-  const start = () =>
+  const start = (slot: number) =>
     new Promise<Started>((resolve) => {
-      cluster.fork().once('message', (started: Started) => resolve(started));
+      fork(slot).once('message', (started: Started) => resolve(started));
     });
-  const first = await Promise.race([start(), ended.promise]);
+  const first = await Promise.race([start(1), ended.promise]);
   if (!first) return undefined;
-  const others = Promise.all(Array.from({ length: count - 1 }, start));
+  const others = Promise.all(Array.from({ length: count - 1 }, (_, index) => start(index + 2)));
   if (!(await Promise.race([others, ended.promise]))) return undefined;
   phase = 'serving';
   return first;

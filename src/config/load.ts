@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, isSignerError } from '../errors.ts';
 import type { KeyProviderPlugin } from '../keys/provider.ts';
 import { loadProviderPlugin } from '../keys/registry.ts';
+import { checkShape } from './check-shape.ts';
 import { applyOverrides } from './overrides.ts';
+import { readTextFile } from './read-text-file.ts';
 import { type Settings, configSchema } from './schema.ts';
 import { parseYaml } from './yaml.ts';
 
@@ -37,9 +38,12 @@ export async function loadConfig(
   const path = resolve(file);
   const folder = dirname(path);
   const resolvePath = (relative: string): string => resolve(folder, relative);
-  const { document, names } = applyOverrides(readConfigFile(path), environment);
+  const { document, names } = applyOverrides(
+    parseYaml(readTextFile(path, 'configuration file'), path),
+    environment,
+  );
   const problems: string[] = [];
-  const settings = check(configSchema, document, [], problems);
+  const settings = checkShape(configSchema, document, [], problems);
   const [first, ...others] = await checkKeys(document, resolvePath, problems);
   if (!settings || !first || problems.length > 0) {
     const overridden = names.length > 0 ? ` (overridden by ${names.join(', ')})` : '';
@@ -50,27 +54,6 @@ export async function loadConfig(
     );
   }
   return { settings, keys: [first, ...others], resolvePath };
-}
-
-const reasonOfCode: Readonly<Record<string, string>> = {
-  ENOENT: 'it does not exist',
-  EISDIR: 'it is a folder',
-  EACCES: 'this user may not read it',
-};
-
-function readConfigFile(path: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      `configuration file ${path} can't be read: ${reasonOfCode[code] ?? code}`,
-      { cause },
-    );
-  }
-  return parseYaml(text, path);
 }
 
 const keySectionSchema = z.looseObject({
@@ -108,7 +91,7 @@ async function checkKey(
     problems.push(`keys.${index}.provider: ${error.message}`);
     return undefined;
   }
-  const checked = check(plugin.configSchema, section, ['keys', index], problems);
+  const checked = checkShape(plugin.configSchema, section, ['keys', index], problems);
   if (!checked) return undefined;
   return {
     name: `keys.${index}:${plugin.name}`,
@@ -117,50 +100,4 @@ async function checkKey(
     generateIfMissing: generateIfMissing === true,
     isRetiring: retiring === true,
   };
-}
-
-/** The checked value; undefined, with a line for each problem, when it does not fit. */
-function check<Value>(
-  schema: z.ZodType<Value>,
-  value: unknown,
-  prefix: readonly PropertyKey[],
-  problems: string[],
-): Value | undefined {
-  const parsed = schema.safeParse(value, { error: describeIssue, reportInput: true });
-  if (parsed.success) return parsed.data;
-  for (const issue of parsed.error.issues) {
-    const path = [...prefix, ...issue.path];
-    if (issue.code === 'unrecognized_keys') {
-      problems.push(...issue.keys.map((key) => `${formatPath([...path, key])}: ${issue.message}`));
-    } else {
-      const isMissing = issue.input === undefined && issue.code !== 'custom';
-      problems.push(`${formatPath(path)}: ${isMissing ? 'missing; ' : ''}${issue.message}`);
-    }
-  }
-  return undefined;
-}
-
-const wordOfType: Readonly<Record<string, string>> = {
-  object: 'fields',
-  record: 'fields',
-  array: 'a list',
-  string: 'text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-};
-
-/** undefined where zod's own words say enough. */
-function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code === 'unrecognized_keys') {
-    const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
-    return `unknown field; there are ${known.join(', ')}`;
-  }
-  return issue.code === 'invalid_type'
-    ? `expected ${wordOfType[issue.expected] ?? issue.expected}`
-    : undefined;
-}
-
-function formatPath(path: readonly PropertyKey[]): string {
-  return path.length === 0 ? 'the document' : path.map(String).join('.');
 }

@@ -4,43 +4,16 @@ import {
   arbitrumOneController,
   arbitrumOneTicketBroker,
 } from '../chain/arbitrum-one.ts';
-import { parseAddress, parseBytes32 } from '../pm/bytes.ts';
+import { parseBytes32 } from '../pm/bytes.ts';
 import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
-import { capabilityOfPipeline } from '../policy/pipelines.ts';
+import { auth, refuseHalfMtls } from './auth-schema.ts';
+import { address, amount, count, milliseconds, pipeline, wholeAmount } from './fields.ts';
 import { isHttpUrl, isReference } from './rpc-urls.ts';
-import { parseAmount } from './units.ts';
-
-const amountHint = 'an amount with its unit, such as "0.5 ether", "30 gwei" or "1200 wei"';
-
-/** wei, possibly a fraction */
-const amount = z.string(`expected ${amountHint}`).transform((text, context) => {
-  const wei = parseAmount(text);
-  if (wei) return wei;
-  context.addIssue({ code: 'custom', message: `expected ${amountHint}, not "${text}"` });
-  return z.NEVER;
-});
-
-/** whole wei */
-const wholeAmount = amount.transform((wei, context) => {
-  if (wei.denominator === 1n) return wei.numerator;
-  context.addIssue({ code: 'custom', message: 'expected whole wei' });
-  return z.NEVER;
-});
-
-const count = z.int().nonnegative().transform(BigInt);
-const milliseconds = z.int().positive().max(3_600_000);
 
 const bytes32 = z.string().transform((text, context) => {
   const word = parseBytes32(text);
   if (word) return word;
   context.addIssue({ code: 'custom', message: 'expected 0x and 64 hex digits' });
-  return z.NEVER;
-});
-
-const address = z.string().transform((text, context) => {
-  const parsed = parseAddress(text);
-  if (parsed) return parsed;
-  context.addIssue({ code: 'custom', message: 'expected 0x and 40 hex digits' });
   return z.NEVER;
 });
 
@@ -69,7 +42,14 @@ const server = z
     workers: z.int().min(1).max(64).default(1),
     /** Listen on a public address although nobody is authenticated. */
     allowUnauthenticatedPublic: z.boolean().default(false),
-    tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
+    tls: z
+      .strictObject({
+        cert: z.string().min(1),
+        key: z.string().min(1),
+        /** whose signature makes a client certificate count */
+        clientCa: z.string().min(1).optional(),
+      })
+      .optional(),
     bodyLimitBytes: z.int().min(1024).max(1_048_576).default(65_536),
     /** All work on a request must be done by then; clients give up after 5 s. */
     requestDeadlineMs: milliseconds.default(4_500),
@@ -158,12 +138,7 @@ const tickets = z.strictObject({
 });
 
 const capabilityPrice = z.strictObject({
-  pipeline: z.string().transform((name, context) => {
-    const capability = capabilityOfPipeline(name);
-    if (capability !== undefined) return capability;
-    context.addIssue({ code: 'custom', message: `there is no pipeline "${name}"` });
-    return z.NEVER;
-  }),
+  pipeline,
   model: z.string().min(1).default('default'),
   maxPrice: amount,
 });
@@ -176,88 +151,109 @@ const prices = z.strictObject({
   capabilities: z.array(capabilityPrice).default([]),
 });
 
-/** Headers whose values are credentials. */
-const credentialHeader = /^(?:proxy-)?authorization$|^cookie$|(?:key|secret|token)$/i;
-
-const webhookHeaders = z.record(z.string(), z.string()).superRefine((headers, context) => {
-  for (const [name, value] of Object.entries(headers)) {
-    if (!credentialHeader.test(name) || isReference(value)) continue;
-    context.addIssue({
-      code: 'custom',
-      path: [name],
-      message: 'expected a reference, env:NAME or file:PATH, not the credential itself',
-    });
-  }
+const policy = z.strictObject({
+  /** rules, limits and windows; without it only the limits of this file hold */
+  file: z.string().min(1).optional(),
+  /** What happens to another request with a session state that was used before. */
+  forks: z.enum(['count', 'deny']).default('count'),
 });
 
-const webhook = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/, abort: true, error: 'expected an http or https URL' })
-    .refine((url) => new URL(url).username + new URL(url).password === '', {
-      message: 'expected a URL without user name and password: send credentials by `headers`',
-    }),
-  /** header name to secret reference or plain text */
-  headers: webhookHeaders.default({}),
-  timeoutMs: milliseconds.default(5_000),
+const audit = z.strictObject({
+  /** the folder of the log's files */
+  path: z.string().min(1),
+  /** A file that has grown beyond it is ended, and the next one begun. */
+  maxFileBytes: z.int().min(65_536).default(67_108_864),
 });
 
-const auth = z.strictObject({
-  webhook: webhook.optional(),
-  /** addresses (with a prefix length for networks) whose `Signer-Auth-Id` is believed */
-  trustedProxies: z
-    .array(
-      z.union(
-        [z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()],
-        'expected an IP address, or a network such as 10.0.0.0/8',
+/** How long an answer is kept for whoever repeats its request. */
+const answersTtlMs = milliseconds.default(600_000);
+
+const store = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('embedded'),
+    /** the folder of the spend ledger; needed where the policy file has windows */
+    path: z.string().min(1).optional(),
+    answersTtlMs,
+    /** of memory, for answers; the oldest are forgotten first */
+    answersMaxBytes: z.int().nonnegative().default(8_388_608),
+  }),
+  z.strictObject({
+    kind: z.literal('redis'),
+    /** redis:// or rediss://, or a secret reference to it */
+    url: z
+      .string()
+      .refine(
+        (url) => isReference(url) || /^rediss?:\/\/[^@]+$/.test(url),
+        'expected redis://HOST:PORT, rediss://HOST:PORT, or a reference, env:NAME or file:PATH, to a URL with a password',
       ),
-    )
-    .default([]),
-});
+    /** before the name of everything the signer keeps there */
+    keyPrefix: z.string().default('livepeer-signer:'),
+    /** Whether payments go on without limits while Redis can't be reached. */
+    onFailure: z.enum(['deny', 'allow']).default('deny'),
+    answersTtlMs,
+  }),
+]);
 
 /** The whole configuration; what each field means to an operator is told in docs/configuration.md. */
-export const configSchema = z.strictObject({
-  server: server.prefault({}),
-  /** Several hold the same key and stand in for each other, the first one preferred. */
-  keys: z
-    .array(keySchema)
-    .min(1, 'expected a key')
-    .refine((keys) => keys.length === 0 || keys.some((key) => !key.retiring), {
-      message: 'expected a key that is not retiring',
-    })
-    .refine((keys) => keys.length === 1 || !keys.some((key) => key.generateIfMissing), {
-      message: 'generateIfMissing needs a single key: each provider would make another one',
-    }),
-  failover: z
-    .strictObject({
-      /** Ask the next provider too when one takes longer than 95 % of its last calls. */
-      hedge: z.boolean().default(false),
-      /** Pause before a failed provider is tried again; it doubles while it fails. */
-      probeIntervalMs: milliseconds.default(5_000),
-    })
-    .prefault({}),
-  /** Signatures that may wait for the device. */
-  maxQueuedSignatures: z.int().positive().default(10_000),
-  chain: z.discriminatedUnion('source', [staticChain, onChain]),
-  billing: z
-    .strictObject({ rule: z.enum(['keep-one-ticket', 'upstream']).default('keep-one-ticket') })
-    .prefault({}),
-  tickets: tickets.prefault({}),
-  prices: prices.prefault({}),
-  session: z
-    .strictObject({
-      /** `delegated`: a key of the instance's own; `key`: the payment key, as go-livepeer does. */
-      seal: z.enum(['delegated', 'key']).default('delegated'),
-      /** How far the clocks of two instances may be apart. */
-      clockSkewMs: z.int().nonnegative().max(3_600_000).default(30_000),
-      fields: z.enum(['extended', 'upstream']).default('extended'),
-    })
-    .prefault({}),
-  auth: auth.prefault({}),
-  /** Where Prometheus scrapes; nowhere unless told. */
-  metrics: z.strictObject({ listen }).optional(),
-  log: z
-    .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') })
-    .prefault({}),
-});
+export const configSchema = z
+  .strictObject({
+    server: server.prefault({}),
+    /** Several hold the same key and stand in for each other, the first one preferred. */
+    keys: z
+      .array(keySchema)
+      .min(1, 'expected a key')
+      .refine((keys) => keys.length === 0 || keys.some((key) => !key.retiring), {
+        message: 'expected a key that is not retiring',
+      })
+      .refine((keys) => keys.length === 1 || !keys.some((key) => key.generateIfMissing), {
+        message: 'generateIfMissing needs a single key: each provider would make another one',
+      }),
+    failover: z
+      .strictObject({
+        /** Ask the next provider too when one takes longer than 95 % of its last calls. */
+        hedge: z.boolean().default(false),
+        /** Pause before a failed provider is tried again; it doubles while it fails. */
+        probeIntervalMs: milliseconds.default(5_000),
+      })
+      .prefault({}),
+    /** Signatures that may wait for the device. */
+    maxQueuedSignatures: z.int().positive().default(10_000),
+    chain: z.discriminatedUnion('source', [staticChain, onChain]),
+    billing: z
+      .strictObject({ rule: z.enum(['keep-one-ticket', 'upstream']).default('keep-one-ticket') })
+      .prefault({}),
+    tickets: tickets.prefault({}),
+    prices: prices.prefault({}),
+    session: z
+      .strictObject({
+        /** `delegated`: a key of the instance's own; `key`: the payment key, as go-livepeer does. */
+        seal: z.enum(['delegated', 'key']).default('delegated'),
+        /** How far the clocks of two instances may be apart. */
+        clockSkewMs: z.int().nonnegative().max(3_600_000).default(30_000),
+        fields: z.enum(['extended', 'upstream']).default('extended'),
+      })
+      .prefault({}),
+    auth: auth.prefault({}),
+    policy: policy.prefault({}),
+    /** Where each use of the key is recorded; nowhere unless told. */
+    audit: audit.optional(),
+    /** Where spending and answers are remembered. */
+    store: store.prefault({ kind: 'embedded' }),
+    /** Where Prometheus scrapes; nowhere unless told. */
+    metrics: z.strictObject({ listen }).optional(),
+    log: z
+      .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') })
+      .prefault({}),
+  })
+  .superRefine(refuseHalfMtls)
+  .refine(
+    ({ policy, server, store }) =>
+      policy.forks === 'count' || server.workers === 1 || store.kind === 'redis',
+    {
+      path: ['policy', 'forks'],
+      message:
+        'workers see each other’s used states only through Redis: set store.kind: redis, server.workers: 1 or forks: count',
+    },
+  );
 
 export type Settings = z.output<typeof configSchema>;

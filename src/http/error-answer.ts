@@ -1,3 +1,4 @@
+import { WebhookRejectionError } from '../auth/authorization.ts';
 import { isSignerError } from '../errors.ts';
 import { SessionRefreshError } from '../payments/refusal-error.ts';
 import { formatGoJsonString } from '../wire/json.ts';
@@ -19,7 +20,7 @@ const retryAfterSeconds = '1';
 
 /**
  * The answer for whatever a handler threw: `{"error":{"message":…}}` and a line break, as go-livepeer writes it; the
- * orchestrator's URL where the session must be refreshed, Retry-After on 503.
+ * orchestrator's URL where the session must be refreshed, how to authenticate on 401, Retry-After on 503.
  */
 export function answerError(error: unknown): Answer {
   const status = statusOfError(error);
@@ -27,6 +28,10 @@ export function answerError(error: unknown): Answer {
   const headers: Record<string, string> = { 'Content-Type': 'application/json' };
   if (error instanceof SessionRefreshError) {
     headers['Livepeer-Orchestrator-Url'] = toHeaderValue(error.orchestratorUrl);
+  }
+  // the webhook's own 401 goes out as go-livepeer passes it on
+  if (status === 401 && !(error instanceof WebhookRejectionError)) {
+    headers['WWW-Authenticate'] = 'Bearer';
   }
   if (status === 503) headers['Retry-After'] = retryAfterSeconds;
   return { status, headers, body: `{"error":{"message":${formatGoJsonString(message)}}}\n` };

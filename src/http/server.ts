@@ -1,9 +1,6 @@
-import { X509Certificate, createPrivateKey, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { createSecureContext } from 'node:tls';
 import express, {
   type ErrorRequestHandler,
   type Request,
@@ -11,24 +8,35 @@ import express, {
   type Response,
 } from 'express';
 import type { Caller } from '../auth/authorization.ts';
-import { ConfigError, RequestError, isSignerError } from '../errors.ts';
+import type { CallerIdentifier } from '../auth/caller.ts';
+import { anonymous } from '../auth/principal.ts';
+import { RequestError, isSignerError } from '../errors.ts';
 import type { Logger } from '../ops/logger.ts';
 import type { Metrics } from '../ops/metrics.ts';
 import type { LivePaymentResult, PaymentCall } from '../payments/generate-live-payment.ts';
 import type { Readiness } from '../payments/readiness.ts';
+import { RefusalError } from '../payments/refusal-error.ts';
 import type { OrchestratorInfoSignature } from '../payments/sign-orchestrator-info.ts';
+import { randomId } from '../random-id.ts';
 import { type Answer, answerError } from './error-answer.ts';
+import { readBody } from './read-body.ts';
+import { type TlsFiles, certificateOf, readTlsFiles } from './tls.ts';
 
 export type HttpServerOptions = {
   readonly orchestratorInfo: (caller: Caller) => OrchestratorInfoSignature;
   readonly generateLivePayment: (call: PaymentCall) => Promise<LivePaymentResult>;
-  readonly identifyCaller: (rawHeaders: readonly string[], remoteAddress: string) => Caller;
+  readonly identifyCaller: CallerIdentifier;
+  /** whether /sign-orchestrator-info asks for a credential too */
+  readonly protectOrchestratorInfo: boolean;
   readonly logger: Logger;
   readonly bodyLimitBytes: number;
   /** All work on a request must be done by then. */
   readonly requestDeadlineMs: number;
   readonly checkReadiness: () => Promise<Readiness>;
-  readonly metrics: Pick<Metrics, 'paymentSigned' | 'requestRefused'>;
+  readonly metrics: Pick<
+    Metrics,
+    'paymentSigned' | 'answerRepeated' | 'rulesObserved' | 'ruleDenied' | 'requestRefused'
+  >;
 };
 
 const json = { 'Content-Type': 'application/json' };
@@ -40,8 +48,16 @@ const plainText = {
 /** The remote-signer protocol over HTTP: routes, bodies, headers and statuses, and nothing else. */
 export function createHttpApp(options: HttpServerOptions): express.Express {
   const { logger } = options;
-  const callerOf = ({ rawHeaders, socket }: Request): Caller =>
-    options.identifyCaller(rawHeaders, socket.remoteAddress ?? '');
+  const identifyCaller =
+    (demand: 'required' | 'optional'): RequestHandler =>
+    async ({ rawHeaders, socket }, response, next) => {
+      const startedAt = performance.now();
+      const remoteAddress = socket.remoteAddress ?? '';
+      const transport = { rawHeaders, remoteAddress, certificate: certificateOf(socket) };
+      response.locals['caller'] = await options.identifyCaller(transport, demand);
+      response.locals['identifiedInMs'] = performance.now() - startedAt;
+      next();
+    };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -49,7 +65,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   app.enable('case sensitive routing');
 
   app.use((_request, response, next) => {
-    const requestId = randomBytes(16).toString('hex');
+    const requestId = randomId();
     response.locals['requestId'] = requestId;
     response.setHeader('X-Request-Id', requestId);
     next();
@@ -67,26 +83,42 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
 
   app
     .route('/sign-orchestrator-info')
-    .post((request, response) => {
-      const info = options.orchestratorInfo(callerOf(request));
+    .post(identifyCaller(options.protectOrchestratorInfo ? 'required' : 'optional'))
+    .post((_request, response) => {
+      const info = options.orchestratorInfo(callerOf(response));
       send(response, { status: 200, headers: json, body: `${JSON.stringify(info)}\n` });
     })
     .all(refuseMethod);
 
   app
     .route('/generate-live-payment')
-    .post(readBody(options.bodyLimitBytes), async (request, response) => {
+    .post(identifyCaller('required'), readBody(options.bodyLimitBytes))
+    .post(async (request, response) => {
       const startedAt = performance.now();
-      const { answer, record, sender } = await options.generateLivePayment({
+      const requestId = requestIdOf(response);
+      const { answer, payment } = await options.generateLivePayment({
         body: bodyOf(request),
-        caller: callerOf(request),
-        requestId: requestIdOf(response),
-        signal: deadlineOf(response, options.requestDeadlineMs),
+        caller: callerOf(response),
+        requestId,
+        idempotencyKey: idempotencyKeyOf(request),
+        signal: deadlineOf(response, options.requestDeadlineMs - identifiedInMs(response)),
       });
-      send(response, { status: 200, headers: json, body: `${JSON.stringify(answer)}\n` });
+      send(response, { status: 200, headers: json, body: `${answer}\n` });
+      if (!payment) {
+        options.metrics.answerRepeated();
+        logger.info({ request_id: requestId }, 'answer repeated');
+        return;
+      }
+      const { record, sender, allowed } = payment;
       const durationMs = performance.now() - startedAt;
       options.metrics.paymentSigned(sender, record.pipeline, record.num_tickets, durationMs / 1000);
-      logger.info({ ...record, sender, duration_ms: durationMs }, 'payment signed');
+      options.metrics.rulesObserved(allowed.observed);
+      const { id: principal, tenant } = allowed.principal;
+      const { rules, observed } = allowed;
+      logger.info(
+        { ...record, sender, principal, tenant, rules, observed, duration_ms: durationMs },
+        'payment signed',
+      );
     })
     .all(refuseMethod);
 
@@ -102,6 +134,8 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
     const answer = answerError(error);
     send(response, answer);
     options.metrics.requestRefused(isSignerError(error) ? error.code : 'INTERNAL');
+    const ruleId = ruleOf(error);
+    if (ruleId !== undefined) options.metrics.ruleDenied(ruleId);
     logRefusal(logger, request, response, error, answer.status);
   };
   app.use(handleError);
@@ -122,6 +156,25 @@ function refuseMethod(_request: Request, response: Response): void {
   send(response, { status: 405, headers, body: 'Method Not Allowed\n' });
 }
 
+/** The rule of the policy file that refused; undefined where it was none. */
+function ruleOf(error: unknown): string | undefined {
+  return error instanceof RefusalError ? error.ruleId : undefined;
+}
+
+const idempotencyKeyPattern = /^[\x21-\x7e]{1,255}$/;
+
+/** Throws `IDEMPOTENCY_KEY_INVALID`. */
+function idempotencyKeyOf({ headersDistinct }: Request): string | undefined {
+  const keys = headersDistinct['idempotency-key'];
+  if (!keys) return undefined;
+  const [key = ''] = keys;
+  if (keys.length === 1 && idempotencyKeyPattern.test(key)) return key;
+  throw new RequestError(
+    'IDEMPOTENCY_KEY_INVALID',
+    'Idempotency-Key must be given once, as 1 to 255 visible ASCII characters',
+  );
+}
+
 function bodyOf(request: Request): Uint8Array {
   const body: unknown = request.body;
   return Buffer.isBuffer(body) ? body : new Uint8Array();
@@ -129,6 +182,15 @@ function bodyOf(request: Request): Uint8Array {
 
 function requestIdOf(response: Response): string {
   return String(response.locals['requestId']);
+}
+
+/** What `identifyCaller` has established. */
+function callerOf(response: Response): Caller {
+  return response.locals['caller'] as Caller;
+}
+
+function identifiedInMs(response: Response): number {
+  return response.locals['identifiedInMs'] as number;
 }
 
 /** Aborts at the deadline, and when the client goes away before it has its answer. */
@@ -144,22 +206,15 @@ function deadlineOf(response: Response, deadlineMs: number): AbortSignal {
   return ended.signal;
 }
 
-/** Reads the body as it is, whatever its type; a compressed one is refused. */
-function readBody(limit: number): RequestHandler {
-  const read: RequestHandler = express.raw({ type: () => true, limit, inflate: false });
-  return (request, response, next) => {
-    read(request, response, (error?: unknown) => {
-      next(error === undefined ? undefined : translateBodyError(error, limit));
-    });
-  };
-}
-
-/** What the body reader throws is the caller's doing. */
-function translateBodyError(cause: unknown, limit: number): RequestError {
-  if (!(cause instanceof Error)) return new RequestError('BODY_MALFORMED', "request can't be read");
-  return 'status' in cause && cause.status === 413
-    ? new RequestError('BODY_TOO_LARGE', `request body is over ${limit} bytes`, { cause })
-    : new RequestError('BODY_MALFORMED', `request can't be read: ${cause.message}`, { cause });
+/** For log lines; nothing where nobody was authenticated. */
+function describePrincipal(
+  response: Response,
+  error: unknown,
+): { principal?: string; tenant?: string } {
+  const decided = error instanceof RefusalError ? error.principal : undefined;
+  const caller = response.locals['caller'] as Caller | undefined;
+  const { id, tenant } = decided ?? caller?.principal ?? anonymous;
+  return { ...(id !== '' && { principal: id }), ...(tenant !== '' && { tenant }) };
 }
 
 function logRefusal(
@@ -172,8 +227,10 @@ function logRefusal(
   const fields = {
     request_id: requestIdOf(response),
     path: request.path,
+    ...describePrincipal(response, error),
     status,
     code: isSignerError(error) ? error.code : 'INTERNAL',
+    rule: ruleOf(error),
     reason: error instanceof Error ? error.message : 'unknown',
     details: isSignerError(error) ? error.details : undefined,
     cause: error instanceof Error && error.cause instanceof Error ? error.cause.message : undefined,
@@ -187,8 +244,8 @@ function logRefusal(
 export type ListenOptions = {
   readonly host: string;
   readonly port: number;
-  /** absolute paths of a PEM certificate (chain) and its key; undefined for plain HTTP */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** undefined for plain HTTP */
+  readonly tls: TlsFiles | undefined;
   readonly headersTimeoutMs: number;
   readonly receiveTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
@@ -216,7 +273,7 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
   };
   const { tls } = options;
   const server = tls
-    ? https.createServer({ ...settings, ...readCertificate(tls) })
+    ? https.createServer({ ...settings, ...readTlsFiles(tls) })
     : http.createServer(settings);
   const close = drainable(server, options.receiveTimeoutMs);
   server.on('request', app);
@@ -234,36 +291,6 @@ function describeListenError(error: NodeJS.ErrnoException): Error {
   const message =
     'another program listens there; stop it, or choose another address with server.listen or --listen';
   return new Error(message, { cause: error });
-}
-
-function readCertificate(tls: NonNullable<ListenOptions['tls']>) {
-  const pair = { cert: readPem('cert', tls.cert), key: readPem('key', tls.key) };
-  try {
-    createSecureContext(pair);
-    // an EC key beside an RSA certificate would pass, and every handshake fail
-    if (!new X509Certificate(pair.cert).checkPrivateKey(createPrivateKey(pair.key))) {
-      throw new Error('they do not belong together');
-    }
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : 'unknown';
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      `server.tls: ${tls.cert} and ${tls.key} are no PEM certificate and its unencrypted key: ${reason}`,
-      { cause },
-    );
-  }
-  return pair;
-}
-
-function readPem(field: 'cert' | 'key', path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
-    throw new ConfigError('CONFIG_INVALID', `server.tls.${field}: ${path} can't be read: ${code}`, {
-      cause,
-    });
-  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { InternalError, isSignerError, type SignerError } from '../errors.ts';
 import { CallLimiter } from './call-limiter.ts';
+import { describeAbort, isTimeout } from './describe-abort.ts';
 import {
   type KeyProvider,
   type ProviderContext,
@@ -283,18 +284,4 @@ export class Member {
 /** Whether a provider that fails to open so may open later, without a change by the operator. */
 export function mayPass(error: unknown): boolean {
   return isSignerError(error) && (error.retryable || error.code === 'PROVIDER_UNAVAILABLE');
-}
-
-function isTimeout({ reason }: { readonly reason: unknown }): boolean {
-  return reason instanceof DOMException && reason.name === 'TimeoutError';
-}
-
-/** What a call that `signal` ended fails with; a reason that is one of our own errors stands for itself. */
-export function describeAbort(name: string, signal: AbortSignal): SignerError {
-  if (isSignerError(signal.reason)) return signal.reason;
-  return isTimeout(signal)
-    ? new ProviderError('PROVIDER_TIMEOUT', `${name} did not answer before the deadline`, {
-        retryable: true,
-      })
-    : new ProviderError('REQUEST_ABORTED', `nobody waits for ${name} any more`);
 }

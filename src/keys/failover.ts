@@ -1,6 +1,6 @@
 import { InternalError, isSignerError, type SignerError } from '../errors.ts';
+import { describeAbort } from './describe-abort.ts';
 import {
-  describeAbort,
   type FailoverMember,
   lostRace,
   mayPass,

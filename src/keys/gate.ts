@@ -1,7 +1,10 @@
+import { isSignerError } from '../errors.ts';
 import type { Address } from '../pm/bytes.ts';
 import { CallLimiter } from './call-limiter.ts';
-import type { Grant } from './grant.ts';
-import { type Intent, digestsOf } from './intents.ts';
+import { describeAbort } from './describe-abort.ts';
+import type { Grant, Permission } from './grant.ts';
+import { digestsOf } from './intents.ts';
+import type { KeyJournal } from './key-journal.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
 import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
 
@@ -12,7 +15,9 @@ export type KeyGate = {
   /**
    * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
    * {@link KeyGate.address}. The calls run at once, within what the provider takes, and take turns with those of other
-   * grants; when one fails the others are cancelled and nothing is returned. Throws `GRANT_INVALID` and {@link ProviderError}.
+   * grants; when one fails the others are cancelled and nothing is returned. The journal has it in writing before the key
+   * is called, and for good before a signature is returned. Throws `GRANT_INVALID`, `AUDIT_UNAVAILABLE` and
+   * {@link ProviderError}.
    */
   sign(grant: Grant, options: CallOptions): Promise<Uint8Array[]>;
 };
@@ -20,7 +25,8 @@ export type KeyGate = {
 export type KeyGateOptions = {
   readonly provider: KeyProvider;
   /** The policy's `redeem`: without a grant that policy issued, the gate has no Intent to sign. */
-  readonly redeem: (grant: Grant) => Intent;
+  readonly redeem: (grant: Grant) => Permission;
+  readonly journal: KeyJournal;
   /** Signatures that may wait for the device before further ones are refused. */
   readonly maxQueued: number;
   readonly signal: AbortSignal;
@@ -28,7 +34,7 @@ export type KeyGateOptions = {
 
 /** Reads and pins the provider's public key. Throws {@link ProviderError}. */
 export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
-  const { provider, redeem, maxQueued } = options;
+  const { provider, redeem, journal, maxQueued } = options;
   const publicKey = await provider.getPublicKey({ signal: options.signal });
   if (publicKey.length !== 65 || publicKey[0] !== 0x04) {
     throw new ProviderError(
@@ -59,41 +65,54 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
     return limiter.run(work, signal, lane);
   }
 
+  async function signAll(
+    digests: readonly Uint8Array[],
+    signal: AbortSignal,
+    lane: Grant,
+  ): Promise<Uint8Array[]> {
+    const stopped = new AbortController();
+    const left = Promise.withResolvers<never>();
+    // ends with the caller's signal even where the provider does not
+    const leave = (): void => {
+      stopped.abort(signal.reason);
+      left.reject(describeAbort(provider.keyRef, signal));
+    };
+    if (signal.aborted) leave();
+    signal.addEventListener('abort', leave, { once: true });
+    try {
+      const signatures = digests.map((digest) => signDigest(digest, stopped, lane));
+      return await Promise.race([Promise.all(signatures), left.promise]);
+    } catch (error) {
+      stopped.abort(error);
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', leave);
+    }
+  }
+
+  const sender = publicKeyToAddress(publicKey);
   return {
-    address: publicKeyToAddress(publicKey),
+    address: sender,
     async sign(grant, { signal }) {
-      const digests = digestsOf(redeem(grant));
-      const stopped = new AbortController();
-      const left = Promise.withResolvers<never>();
-      // ends with the caller's signal even where the provider does not
-      const leave = (): void => {
-        stopped.abort(signal.reason);
-        left.reject(describeAbort(provider.keyRef, signal));
-      };
-      if (signal.aborted) leave();
-      signal.addEventListener('abort', leave, { once: true });
+      const permission = redeem(grant);
+      const digests = digestsOf(permission.intent);
+      const record = await journal.begin({
+        ...permission,
+        sender,
+        keyRef: provider.keyRef,
+        digests,
+      });
+      const startedAt = performance.now();
+      let signatures: Uint8Array[];
       try {
-        const signatures = digests.map((digest) => signDigest(digest, stopped, grant));
-        return await Promise.race([Promise.all(signatures), left.promise]);
+        signatures = await signAll(digests, signal, grant);
       } catch (error) {
-        stopped.abort(error);
+        const code = isSignerError(error) ? error.code : 'INTERNAL';
+        record.failed(code, performance.now() - startedAt);
         throw error;
-      } finally {
-        signal.removeEventListener('abort', leave);
       }
+      await record.signed(performance.now() - startedAt);
+      return signatures;
     },
   };
-}
-
-function describeAbort(keyRef: string, signal: AbortSignal): ProviderError {
-  const reason: unknown = signal.reason;
-  return reason instanceof DOMException && reason.name === 'TimeoutError'
-    ? new ProviderError(
-        'PROVIDER_TIMEOUT',
-        `${keyRef} did not sign before the request's deadline`,
-        {
-          retryable: true,
-        },
-      )
-    : new ProviderError('REQUEST_ABORTED', 'nobody waits for the signature any more');
 }

@@ -1,3 +1,5 @@
+import type { Intent } from './intents.ts';
+
 /**
  * Permission to sign exactly one Intent, once, for a short time. It carries nothing: what it permits is known only
  * to the authority that issued it (`src/policy/grants.ts`), so one made anywhere else permits nothing.
@@ -5,3 +7,22 @@
 export class Grant {
   declare private readonly brand: 'Grant';
 }
+
+/** Why a grant was given: what the audit record says of it. Never a secret. */
+export type GrantReason = {
+  /** undefined when the signer acts of its own accord */
+  readonly requestId?: string;
+  /** who asked, and for whom; '' for nobody */
+  readonly principal?: string;
+  readonly tenant?: string;
+  /** the rules that matched, and those in observe mode that would have denied */
+  readonly rules?: readonly string[];
+  readonly observed?: readonly string[];
+  /** exact decimal text in wei, or counts, by name */
+  readonly amounts?: Readonly<Record<string, string>>;
+  /** what the payment is about: session, orchestrator, app, manifest id, by name */
+  readonly subject?: Readonly<Record<string, string>>;
+};
+
+/** What a grant permits, and why. */
+export type Permission = { readonly intent: Intent; readonly reason: GrantReason };

@@ -22,6 +22,12 @@ export type SenderSample = {
 export type Metrics = {
   paymentSigned(sender: string, type: string, tickets: number, seconds: number): void;
   requestRefused(code: string): void;
+  /** An answer was given again, from memory. */
+  answerRepeated(): void;
+  /** A rule of the policy file denied a payment. */
+  ruleDenied(ruleId: string): void;
+  /** Rules in observe mode would have denied a payment. */
+  rulesObserved(ruleIds: readonly string[]): void;
   /** Has `read` called at each scrape. */
   watchSenders(read: () => readonly SenderSample[]): void;
   /** The Prometheus text of this process. */
@@ -53,6 +59,17 @@ export function createMetrics(): Metrics {
     name: 'livepeer_signer_refusals_total',
     help: 'Requests refused or failed, by the code of docs/errors.md',
     labelNames: ['code'] as const,
+    registers,
+  });
+  const repeats = new Counter({
+    name: 'livepeer_signer_answers_repeated_total',
+    help: 'Requests answered from memory, because they were answered before',
+    registers,
+  });
+  const rules = new Counter({
+    name: 'livepeer_signer_rule_hits_total',
+    help: 'Payments that a rule of the policy file denied, or in observe mode would have denied',
+    labelNames: ['rule', 'verdict'] as const,
     registers,
   });
   const durations = new Histogram({
@@ -107,6 +124,9 @@ export function createMetrics(): Metrics {
       durations.observe(seconds);
     },
     requestRefused: (code) => refusals.inc({ code }),
+    answerRepeated: () => repeats.inc(),
+    ruleDenied: (rule) => rules.inc({ rule, verdict: 'deny' }),
+    rulesObserved: (ids) => ids.forEach((rule) => rules.inc({ rule, verdict: 'observe' })),
     watchSenders(read) {
       readSenders = read;
     },

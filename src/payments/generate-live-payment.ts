@@ -1,15 +1,12 @@
 import type { Caller } from '../auth/authorization.ts';
-import { InternalError, RequestError } from '../errors.ts';
-import { Grant } from '../keys/grant.ts';
+import { RequestError } from '../errors.ts';
 import { type BillingRule, parsePaymentType } from '../pm/billing.ts';
 import { parseMaxPrice } from '../pm/price-ceilings.ts';
 import { meterUse, quotePayment } from '../pm/quote.ts';
 import type { Refusal } from '../pm/refusal.ts';
-import { hashManifestId } from '../pm/segment-credentials.ts';
 import type { AllowedPayment, Policy, SessionFacts } from '../policy/policy.ts';
+import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
 import { type RestoredSession, restoreSession } from '../session/restore.ts';
-import { keySealIntent } from '../session/seal.ts';
-import { encodeExtendedState, encodeUpstreamState } from '../session/state-json.ts';
 import { encodeBase64 } from '../wire/base64.ts';
 import {
   type OrchestratorInfo,
@@ -17,28 +14,25 @@ import {
   decodeOrchestratorInfo,
   listModels,
 } from '../wire/orchestrator-info.ts';
-import { type SignedTicket, encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
-import { decodePaymentRequest } from '../wire/payment-request.ts';
+import { encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
+import { type PaymentRequest, decodePaymentRequest } from '../wire/payment-request.ts';
+import { type DenialRecorder, isDenial } from './denials.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
 import { RefusalError, SessionRefreshError } from './refusal-error.ts';
+import { claimUse } from './repeated-requests.ts';
 import { type Sender, type Senders, chooseSender, findSealer } from './senders.ts';
+import { type SignedPayment, type StateFields, signPayment } from './sign-payment.ts';
 
 export type PaymentService = {
   readonly senders: Senders;
   readonly billingRule: BillingRule;
-  /** `upstream` writes no more than go-livepeer's own fields into the session state */
-  readonly stateFields: 'extended' | 'upstream';
+  readonly stateFields: StateFields;
+  readonly answers: AnswerMemory;
+  readonly recordDenial: DenialRecorder;
   /** Unix nanoseconds */
   readonly now: () => bigint;
   /** 128 random bits as 32 hex digits */
   readonly randomId: () => string;
-};
-
-/** The answer to `POST /generate-live-payment`, in the order its keys are written; all bytes in base64. */
-export type LivePayment = {
-  readonly payment: string;
-  readonly segCreds: string;
-  readonly state: { readonly State: string; readonly Sig: string };
 };
 
 /** One request as the transport hands it over. */
@@ -46,31 +40,69 @@ export type PaymentCall = {
   readonly body: Uint8Array;
   readonly caller: Caller;
   readonly requestId: string;
+  /** what the caller says tells this first payment from others; 1 to 255 characters */
+  readonly idempotencyKey: string | undefined;
   /** aborted at the request's deadline, or when the client is gone */
   readonly signal: AbortSignal;
 };
 
 export type LivePaymentResult = {
-  readonly answer: LivePayment;
+  /** JSON: `payment`, `segCreds` and `state`, all bytes in base64 */
+  readonly answer: string;
+  /** undefined where the answer was given before, and nothing was signed */
+  readonly payment: MadePayment | undefined;
+};
+
+export type MadePayment = {
   readonly record: PaymentRecord;
   /** EIP-55 */
   readonly sender: string;
+  readonly allowed: Pick<AllowedPayment, 'principal' | 'rules' | 'observed'>;
 };
 
 /**
  * One payment, from body to answer. The checks come in the protocol's order, all before the first key call; the
- * signatures are then made at once. Throws `SignerError`s: what the caller sent, what policy refused, who the caller
- * is, what the chain or the key could not do.
+ * signatures are then made at once. The same request with the same state gets the same answer, without a key call, for as
+ * long as that is remembered. Throws `SignerError`s: what the caller sent, what policy refused, who the caller is, what the
+ * chain, the key or the records could not do; nothing is spent then.
  */
 export async function generateLivePayment(
   service: PaymentService,
-  { body, caller, requestId, signal }: PaymentCall,
+  call: PaymentCall,
 ): Promise<LivePaymentResult> {
-  const { senders, billingRule } = service;
+  const { body, caller, requestId, idempotencyKey, signal } = call;
   const request = decodePaymentRequest(body);
   const orchestrator = decodeOrchestratorInfo(request.orchestrator);
-  const sender = request.state ? findSealer(senders, request.state) : chooseSender(senders, caller);
+  const sender = request.state
+    ? findSealer(service.senders, request.state)
+    : chooseSender(service.senders, caller);
+  const claim = await claimUse(service.answers, { request, caller, idempotencyKey }, signal);
+  if (claim?.kind === 'answered') return { answer: claim.answer, payment: undefined };
+  try {
+    const made = await makePayment(service, call, { request, orchestrator, sender, claim });
+    return claim ? { ...made, answer: await claim.remember(made.answer) } : made;
+  } catch (error) {
+    await claim?.forget();
+    if (isDenial(error)) service.recordDenial({ error, requestId, caller, orchestrator });
+    throw error;
+  }
+}
+
+type DecodedCall = {
+  readonly request: PaymentRequest;
+  readonly orchestrator: OrchestratorInfo;
+  readonly sender: Sender;
+  readonly claim: Extract<Claim, { kind: 'new' }> | undefined;
+};
+
+async function makePayment(
+  service: PaymentService,
+  { caller, requestId, signal }: PaymentCall,
+  { request, orchestrator, sender, claim }: DecodedCall,
+): Promise<LivePaymentResult> {
+  const { billingRule } = service;
   const { policy, gate } = sender;
+  if (claim?.isFork && !request.state) throw reusedIdempotencyKey();
   const session = restoreSession(request, orchestrator, service.randomId);
   const capabilities = decodeCapabilities(request.capabilities);
   const authToken = requireAuthToken(orchestrator);
@@ -92,8 +124,10 @@ export async function generateLivePayment(
   const books = { ...session.books, type: type ?? '' };
   const quote = quotePayment(books, params, use, billingRule, policy.ticketAllowance(params));
 
+  const { manifestId } = session;
   const verdict = await policy.decidePayment(
     {
+      requestId,
       sender: gate.address,
       caller,
       params,
@@ -105,39 +139,63 @@ export async function generateLivePayment(
       price: orchestrator.price,
       requestMaxPrice,
       isNewSession: session.isNew,
+      isFork: claim?.isFork ?? false,
       models: listModels(capabilities),
-      manifestId: session.manifestId,
+      manifestId,
     },
     signal,
   );
-  if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal);
+  if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
 
-  const signed = await signPayment(sender, service, verdict, session.manifestId, signal);
-  sender.usage.record(verdict.books.stateId, Number(now / 1_000_000n));
-  return {
-    sender: sender.orchestratorInfo.address,
-    answer: {
-      payment: encodeBase64(encodePayment(orchestrator, signed.tickets)),
-      segCreds: encodeBase64(
-        encodeSegmentCredentials(
-          session.manifestId,
-          signed.segmentCredentials,
-          authToken,
-          capabilities,
-        ),
-      ),
-      state: { State: encodeBase64(signed.state), Sig: encodeBase64(signed.seal) },
+  const signed = await signPayment(sender, service.stateFields, verdict, manifestId, signal).catch(
+    async (error: unknown) => {
+      await verdict.release();
+      throw error;
     },
-    record: recordPayment({
-      requestId,
-      before: session.books,
-      after: verdict.books,
-      orchestrator,
-      quote,
-      manifestId: session.manifestId,
-      now,
-    }),
+  );
+  sender.usage.record(verdict.books.stateId, Number(now / 1_000_000n));
+  const segCreds = encodeSegmentCredentials(
+    manifestId,
+    signed.segmentCredentials,
+    authToken,
+    capabilities,
+  );
+  return {
+    answer: encodeAnswer(orchestrator, signed, segCreds),
+    payment: {
+      sender: sender.orchestratorInfo.address,
+      allowed: verdict,
+      record: recordPayment({
+        requestId,
+        before: session.books,
+        after: verdict.books,
+        orchestrator,
+        quote,
+        manifestId,
+        now,
+      }),
+    },
   };
+}
+
+function reusedIdempotencyKey(): RequestError {
+  return new RequestError(
+    'IDEMPOTENCY_KEY_REUSED',
+    'this Idempotency-Key was sent with another request before',
+  );
+}
+
+/** The members in the order that go-livepeer writes them. */
+function encodeAnswer(
+  orchestrator: OrchestratorInfo,
+  signed: SignedPayment,
+  segCreds: Uint8Array,
+): string {
+  return JSON.stringify({
+    payment: encodeBase64(encodePayment(orchestrator, signed.tickets)),
+    segCreds: encodeBase64(segCreds),
+    state: { State: encodeBase64(signed.state), Sig: encodeBase64(signed.seal) },
+  });
 }
 
 function accept<Value extends object>(outcome: Value | Refusal): Value {
@@ -178,71 +236,4 @@ function requireInitialPrice({ books, isNew }: RestoredSession): void {
   if (!isNew && (pricePerUnit <= 0n || pixelsPerUnit <= 0n)) {
     throw new RequestError('STATE_PRICE_INVALID', 'invalid initial price in state');
   }
-}
-
-/** Everything is signed at once; only a key's own seal over new credentials has to wait for these. */
-async function signPayment(
-  { gate, instanceSeal }: Sender,
-  { stateFields }: PaymentService,
-  payment: AllowedPayment,
-  manifestId: string,
-  signal: AbortSignal,
-) {
-  const sealWithoutKey = instanceSeal?.current();
-  const failed = new AbortController();
-  const either = { signal: AbortSignal.any([signal, failed.signal]) };
-  const signOne = async (grant: Grant): Promise<Uint8Array> =>
-    onlyOne(await gate.sign(grant, either));
-
-  const carriesCredentials = !(payment.segmentCredentials instanceof Grant);
-
-  async function signCredentials(): Promise<Uint8Array> {
-    const { segmentCredentials } = payment;
-    return segmentCredentials instanceof Grant ? signOne(segmentCredentials) : segmentCredentials;
-  }
-
-  async function encodeBooks(credentials: Promise<Uint8Array>): Promise<Uint8Array> {
-    const { books } = payment;
-    if (stateFields === 'upstream') return utf8(encodeUpstreamState(books));
-    if (carriesCredentials) return utf8(encodeExtendedState(books));
-    const manifestIdHash = hashManifestId(manifestId);
-    const segmentCredentials = { manifestIdHash, signature: await credentials };
-    return utf8(encodeExtendedState({ ...books, segmentCredentials }));
-  }
-
-  async function sealBooks(credentials: Promise<Uint8Array>) {
-    const state = await encodeBooks(credentials);
-    const seal =
-      sealWithoutKey?.(state) ?? (await signOne(payment.sealBooks(keySealIntent(state))));
-    return { state, seal };
-  }
-
-  const credentials = signCredentials();
-  const [ticketSignatures, segmentCredentials, sealed] = await Promise.all([
-    gate.sign(payment.ticketBatch, either),
-    credentials,
-    sealBooks(credentials),
-  ]).catch((error: unknown) => {
-    failed.abort(error);
-    throw error;
-  });
-  const [first, ...others] = payment.tickets.flatMap((ticket, index): SignedTicket[] => {
-    const signature = ticketSignatures[index];
-    return signature ? [{ ticket, signature }] : [];
-  });
-  if (!first || others.length + 1 !== payment.tickets.length) throw tooFewSignatures();
-  const tickets: [SignedTicket, ...SignedTicket[]] = [first, ...others];
-  return { tickets, segmentCredentials, ...sealed };
-}
-
-const encoder = new TextEncoder();
-const utf8 = (text: string): Uint8Array => encoder.encode(text);
-
-function onlyOne([signature]: readonly Uint8Array[]): Uint8Array {
-  if (!signature) throw tooFewSignatures();
-  return signature;
-}
-
-function tooFewSignatures(): InternalError {
-  return new InternalError('INTERNAL', 'the key gate returned fewer signatures than asked for');
 }

@@ -9,14 +9,22 @@ export type Readiness = {
   readonly report: object;
 };
 
+/** A part that payments need. */
+export type HealthCheck = {
+  readonly name: string;
+  /** Rejects when the part can't be used right now. */
+  check(): Promise<void>;
+};
+
 /** What a probe may cost the device: one question in this time, however often it is asked. */
 const keyCheckIntervalMs = 5_000;
 const keyCheckTimeoutMs = 2_000;
 
-/** Tells, without using the key, whether it and the view of the chain allow payments. */
+/** Tells, without using the key, whether it, the view of the chain and the records allow payments. */
 export function createReadinessCheck(
   provider: Pick<KeyProvider, 'checkHealth'>,
   chain: ChainSource,
+  healthChecks: readonly HealthCheck[],
 ): () => Promise<Readiness> {
   let keyCheck:
     { readonly startedAtMs: number; readonly problem: Promise<string | undefined> } | undefined;
@@ -36,16 +44,24 @@ export function createReadinessCheck(
   return async () => {
     const problem = await findKeyProblem();
     const status = chain.status();
-    const isReady = problem === undefined && (status?.isFresh ?? true);
+    const parts = await Promise.all(healthChecks.map(describePart));
+    const isReady =
+      problem === undefined && (status?.isFresh ?? true) && parts.every(([, { ready }]) => ready);
     return {
       isReady,
       report: {
         ready: isReady,
         key: { ready: problem === undefined, problem },
         chain: status ? describe(status) : { ready: true },
+        ...Object.fromEntries(parts),
       },
     };
   };
+}
+
+async function describePart(part: HealthCheck) {
+  const problem = await part.check().then(() => undefined, codeOf);
+  return [part.name, { ready: problem === undefined, problem }] as const;
 }
 
 function codeOf(error: unknown): string {

@@ -1,5 +1,6 @@
 import { checksum } from 'ox/Address';
-import type { Caller } from '../auth/authorization.ts';
+import { AuthError, type Caller } from '../auth/authorization.ts';
+import { payerAttribute } from '../auth/principal.ts';
 import type { ChainSource } from '../chain/facts.ts';
 import { RequestError } from '../errors.ts';
 import type { KeyGate } from '../keys/gate.ts';
@@ -31,14 +32,23 @@ export type Senders = readonly [active: Sender, ...retiring: Sender[]];
 /** By this header a caller asks for one of the keys: for gateways that hold an earlier key's address. */
 export const senderHeader = 'Livepeer-Payer-Address';
 
-/** The key that the caller asks for; the active one when it names none. Throws `SENDER_UNKNOWN`. */
-export function chooseSender(senders: Senders, { headers }: Caller): Sender {
-  const named = headers.get(senderHeader)?.[0];
+/**
+ * The key that pays for the caller's principal, or that the caller asks for; the active one when neither says. Throws
+ * `SENDER_UNKNOWN`, and `CREDENTIAL_NOT_PERMITTED` when the caller asks for another key than its principal's.
+ */
+export function chooseSender(senders: Senders, { headers, principal }: Caller): Sender {
+  const asked = headers.get(senderHeader)?.[0];
+  const own = principal.attributes[payerAttribute];
+  const named = own ?? asked;
   if (named === undefined) return senders[0];
   const address = parseAddress(named);
+  if (own !== undefined && asked !== undefined && parseAddress(asked) !== address) {
+    throw new AuthError('CREDENTIAL_NOT_PERMITTED', `${senderHeader}: another key pays for you`);
+  }
   const sender = senders.find(({ gate }) => gate.address === address);
   if (sender) return sender;
-  throw new RequestError('SENDER_UNKNOWN', `${senderHeader} names no key of this signer`);
+  const source = own === undefined ? senderHeader : `the principal's ${payerAttribute}`;
+  throw new RequestError('SENDER_UNKNOWN', `${source} names no key of this signer`);
 }
 
 /** The key that a session began with: the one its state is sealed for. Throws `STATE_SIGNATURE_INVALID`. */

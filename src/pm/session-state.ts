@@ -5,7 +5,7 @@ import type { CarriedCredentials } from './segment-credentials.ts';
 
 /**
  * The books of one payment session. The client carries them, sealed, from call to call. Field names follow
- * go-livepeer's `RemotePaymentState`; `recipient`, `credentialHash` and `segmentCredentials` are ours.
+ * go-livepeer's `RemotePaymentState`; `recipient` and what follows it are ours.
  */
 export type SessionState = {
   readonly stateId: string;
@@ -30,6 +30,12 @@ export type SessionState = {
   readonly recipient: Address | undefined;
   /** SHA-256 of the credential that `authExpiry` was granted to; undefined in states that did not bind it */
   readonly credentialHash: string | undefined;
+  /** id of the principal whom the session belongs to; undefined where nobody was authenticated */
+  readonly principal: string | undefined;
+  /** Unix seconds of the first payment; undefined in states that did not record it */
+  readonly startedAt: bigint | undefined;
+  /** expected value in wei of all tickets so far, each payment's rounded up; undefined in states that did not record it */
+  readonly spentEv: bigint | undefined;
   /** the segment credentials signed last; undefined in states that don't carry them */
   readonly segmentCredentials: CarriedCredentials | undefined;
 };
@@ -40,12 +46,20 @@ export type SessionUpdate = {
   readonly pmSessionId: string;
   readonly senderNonce: number;
   readonly balance: Rational;
+  /** expected value of the payment's tickets in wei, rounded up */
+  readonly ev: bigint;
 };
 
 /** The books after a payment. Time never runs backwards in them, so no time is billed twice. */
 export function advanceSession(session: SessionState, update: SessionUpdate): SessionState {
-  const { now, ...rest } = update;
+  const { now, ev, ...rest } = update;
   const lastUpdate =
     session.lastUpdate !== undefined && session.lastUpdate > now ? session.lastUpdate : now;
-  return { ...session, ...rest, lastUpdate };
+  return {
+    ...session,
+    ...rest,
+    lastUpdate,
+    startedAt: session.startedAt ?? now / 1_000_000_000n,
+    spentEv: (session.spentEv ?? 0n) + ev,
+  };
 }

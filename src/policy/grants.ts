@@ -1,15 +1,15 @@
 import { InternalError } from '../errors.ts';
-import { Grant } from '../keys/grant.ts';
+import { Grant, type GrantReason, type Permission } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 
 export type GrantAuthority = {
   /** Only policy holds this. */
-  issue(intent: Intent): Grant;
+  issue(intent: Intent, reason: GrantReason): Grant;
   /**
-   * Only the key gate holds this: the Intent of a grant, which is used up by the call. Throws `GRANT_INVALID` for a
+   * Only the key gate holds this: what a grant permits, and why. The call uses it up. Throws `GRANT_INVALID` for a
    * grant that was not issued here, was used, or has expired.
    */
-  redeem(grant: Grant): Intent;
+  redeem(grant: Grant): Permission;
 };
 
 /** A grant outlives the longest request, and nothing more. */
@@ -17,11 +17,11 @@ const grantLifetimeMs = 30_000;
 
 /** `nowMs` is monotonic. */
 export function createGrantAuthority(nowMs: () => number): GrantAuthority {
-  const issued = new WeakMap<Grant, { intent: Intent; expiresAtMs: number }>();
+  const issued = new WeakMap<Grant, { permission: Permission; expiresAtMs: number }>();
   return {
-    issue(intent) {
+    issue(intent, reason) {
       const grant = new Grant();
-      issued.set(grant, { intent, expiresAtMs: nowMs() + grantLifetimeMs });
+      issued.set(grant, { permission: { intent, reason }, expiresAtMs: nowMs() + grantLifetimeMs });
       return grant;
     },
     redeem(grant) {
@@ -33,7 +33,7 @@ export function createGrantAuthority(nowMs: () => number): GrantAuthority {
       if (nowMs() > entry.expiresAtMs) {
         throw new InternalError('GRANT_INVALID', 'the grant has expired');
       }
-      return entry.intent;
+      return entry.permission;
     },
   };
 }

@@ -81,6 +81,9 @@ function openSession(
     authId: '',
     recipient: orchestrator.ticketParams.recipient,
     credentialHash: undefined,
+    principal: undefined,
+    startedAt: undefined,
+    spentEv: undefined,
     segmentCredentials: undefined,
   };
 }

@@ -19,7 +19,6 @@ import { encodeBase64 } from '../wire/base64.ts';
 import { formatGoTime, parseGoTime } from '../wire/go-time.ts';
 import { type JsonValue, formatGoJsonString, parseJson } from '../wire/json.ts';
 
-type Member = readonly [key: string, json: string];
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
@@ -27,46 +26,45 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  * webhook is shown.
  */
 export function encodeUpstreamState(state: SessionState): string {
-  return encodeMembers(upstreamMembers(state));
+  return `{${upstreamMembers(state)}}`;
 }
 
 /** The same, followed by what we add; go-livepeer ignores unknown members. */
 export function encodeExtendedState(state: SessionState): string {
-  const additions: Member[] = [];
-  if (state.recipient !== undefined) {
-    additions.push(['Recipient', formatGoJsonString(state.recipient)]);
+  const { recipient, credentialHash, principal, startedAt, spentEv, segmentCredentials } = state;
+  let members = upstreamMembers(state);
+  if (recipient !== undefined) members += `,"Recipient":"${recipient}"`;
+  if (credentialHash !== undefined) {
+    members += `,"CredentialHash":${formatGoJsonString(credentialHash)}`;
   }
-  if (state.credentialHash !== undefined) {
-    additions.push(['CredentialHash', formatGoJsonString(state.credentialHash)]);
+  if (principal !== undefined) members += `,"Principal":${formatGoJsonString(principal)}`;
+  if (startedAt !== undefined) members += `,"StartedAt":${startedAt.toString()}`;
+  if (spentEv !== undefined) members += `,"SpentEV":"${spentEv.toString()}"`;
+  if (segmentCredentials) {
+    const { manifestIdHash, signature } = segmentCredentials;
+    members += `,"ManifestIDHash":${formatGoJsonString(manifestIdHash)}`;
+    members += `,"SegCredsSig":"${encodeBase64(signature)}"`;
   }
-  if (state.segmentCredentials) {
-    const { manifestIdHash, signature } = state.segmentCredentials;
-    additions.push(['ManifestIDHash', formatGoJsonString(manifestIdHash)]);
-    additions.push(['SegCredsSig', formatGoJsonString(encodeBase64(signature))]);
-  }
-  return encodeMembers([...upstreamMembers(state), ...additions]);
+  return `{${members}}`;
 }
 
-function upstreamMembers(state: SessionState): Member[] {
-  return [
-    ['StateID', formatGoJsonString(state.stateId)],
-    ['PMSessionID', formatGoJsonString(state.pmSessionId)],
-    ['LastUpdate', formatGoJsonString(formatGoTime(state.lastUpdate))],
-    ['OrchestratorAddress', formatGoJsonString(state.orchestratorAddress)],
-    ['App', formatGoJsonString(state.app)],
-    ['AuthExpiry', state.authExpiry.toString()],
-    ['SenderNonce', state.senderNonce.toString()],
-    ['Balance', formatGoJsonString(formatRational(state.balance))],
-    ['InitialPricePerUnit', state.initialPrice.pricePerUnit.toString()],
-    ['InitialPixelsPerUnit', state.initialPrice.pixelsPerUnit.toString()],
-    ['Type', formatGoJsonString(state.type)],
-    ['SequenceNumber', state.sequenceNumber.toString()],
-    ['AuthID', formatGoJsonString(state.authId)],
-  ];
-}
-
-function encodeMembers(members: readonly Member[]): string {
-  return `{${members.map(([key, json]) => `"${key}":${json}`).join(',')}}`;
+function upstreamMembers(state: SessionState): string {
+  const { pricePerUnit, pixelsPerUnit } = state.initialPrice;
+  return (
+    `"StateID":${formatGoJsonString(state.stateId)},` +
+    `"PMSessionID":${formatGoJsonString(state.pmSessionId)},` +
+    `"LastUpdate":"${formatGoTime(state.lastUpdate)}",` +
+    `"OrchestratorAddress":"${state.orchestratorAddress}",` +
+    `"App":${formatGoJsonString(state.app)},` +
+    `"AuthExpiry":${state.authExpiry.toString()},` +
+    `"SenderNonce":${state.senderNonce},` +
+    `"Balance":"${formatRational(state.balance)}",` +
+    `"InitialPricePerUnit":${pricePerUnit.toString()},` +
+    `"InitialPixelsPerUnit":${pixelsPerUnit.toString()},` +
+    `"Type":"${state.type}",` +
+    `"SequenceNumber":${state.sequenceNumber.toString()},` +
+    `"AuthID":${formatGoJsonString(state.authId)}`
+  );
 }
 
 /**
@@ -93,6 +91,9 @@ export function decodeState(bytes: Uint8Array): SessionState {
     authId: '',
     recipient: undefined,
     credentialHash: undefined,
+    principal: undefined,
+    startedAt: undefined,
+    spentEv: undefined,
     segmentCredentials: undefined,
   };
   const carried: Mutable<CarriedCredentials> = {
@@ -118,6 +119,9 @@ export function decodeState(bytes: Uint8Array): SessionState {
     AuthID: (json, field) => (state.authId = readString(json, field)),
     Recipient: (json, field) => (state.recipient = readAddress(json, field)),
     CredentialHash: (json, field) => (state.credentialHash = readString(json, field)),
+    Principal: (json, field) => (state.principal = readString(json, field)),
+    StartedAt: (json, field) => (state.startedAt = int64(json, field)),
+    SpentEV: (json, field) => (state.spentEv = readWei(json, field)),
     ManifestIDHash: (json, field) => (carried.manifestIdHash = readString(json, field)),
     SegCredsSig: (json, field) => (carried.signature = readBytes(json, field)),
   });
@@ -134,6 +138,12 @@ function readAddress(json: JsonValue, field: string) {
   const address = parseAddress(readString(json, field));
   if (!address) throw new FieldTypeError(field, '0x and 40 hex digits');
   return address;
+}
+
+function readWei(json: JsonValue, field: string): bigint {
+  const text = readString(json, field);
+  if (!/^\d{1,78}$/.test(text)) throw new FieldTypeError(field, 'whole wei');
+  return BigInt(text);
 }
 
 function readTime(json: JsonValue, field: string): bigint | undefined {

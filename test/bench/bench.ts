@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg } from 'node:os';
 import { Folder } from '../cli/cli.ts';
 import { growth } from './growth.ts';
+import { guardrails } from './guardrails.ts';
 import { keyCalls } from './key-calls.ts';
 import { latency } from './latency.ts';
 import { parts } from './parts.ts';
@@ -16,6 +17,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'key-calls': keyCalls,
   latency,
   throughput,
+  guardrails,
   parts,
   growth,
   workers,

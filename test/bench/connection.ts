@@ -11,30 +11,31 @@ const headerEnd = Buffer.from('\r\n\r\n');
  */
 export class Connection {
   readonly #socket: Socket;
-  readonly #host: string;
+  readonly #head: string;
   #received: Buffer = Buffer.alloc(0);
   #waiting: PromiseWithResolvers<Reply> | undefined;
 
-  private constructor(socket: Socket, host: string) {
+  private constructor(socket: Socket, head: string) {
     this.#socket = socket;
-    this.#host = host;
+    this.#head = head;
     socket.setNoDelay(true);
     socket.on('data', (chunk) => this.#take(chunk));
     socket.on('error', (error) => this.#waiting?.reject(error));
     socket.on('close', () => this.#waiting?.reject(new Error('the server ended the connection')));
   }
 
-  static async open(url: string): Promise<Connection> {
+  static async open(url: string, apiKey?: string): Promise<Connection> {
     const { hostname, port, host } = new URL(url);
     const socket = connect(Number(port), hostname);
     await once(socket, 'connect');
-    return new Connection(socket, host);
+    const credential = apiKey === undefined ? '' : `X-Api-Key: ${apiKey}\r\n`;
+    return new Connection(socket, `Host: ${host}\r\n${credential}`);
   }
 
   post(path: string, body: string): Promise<Reply> {
     this.#waiting = Promise.withResolvers<Reply>();
     this.#socket.write(
-      `POST ${path} HTTP/1.1\r\nHost: ${this.#host}\r\nContent-Type: application/json\r\n` +
+      `POST ${path} HTTP/1.1\r\n${this.#head}Content-Type: application/json\r\n` +
         `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );
     return this.#waiting.promise;

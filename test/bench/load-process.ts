@@ -19,7 +19,7 @@ async function run(order: LoadOrder): Promise<LoadReport> {
   };
   let left = order.kind === 'sessions' ? order.sessions : Infinity;
   const runConnection = async (): Promise<void> => {
-    const connection = await Connection.open(order.url);
+    const connection = await Connection.open(order.url, order.apiKey);
     const work = startWork();
     while (!isOver && left > 0) {
       left -= 1;

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 export type LoadOrder = {
   readonly url: string;
   readonly connections: number;
+  /** sent with each request */
+  readonly apiKey?: string;
 } & (
   | {
       /** the payments of running sessions, one a connection */

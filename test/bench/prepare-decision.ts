@@ -1,3 +1,4 @@
+import { anonymous } from '../../src/auth/principal.ts';
 import type { ChainFacts } from '../../src/chain/facts.ts';
 import { meterUse, quotePayment } from '../../src/pm/quote.ts';
 import { createPolicy } from '../../src/policy/policy.ts';
@@ -6,6 +7,7 @@ import type { OrchestratorInfo } from '../../src/wire/orchestrator-info.ts';
 import type { PaymentRequest } from '../../src/wire/payment-request.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { parseAddress } from '../../src/pm/bytes.ts';
+import { noRules } from '../policy/no-rules.ts';
 import { vectorChain } from '../support/test-signer.ts';
 import { vectors } from '../vectors/vectors.ts';
 
@@ -21,8 +23,10 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
       limits: { maxTicketEv, maxTotalEv, depositMultiplier },
       prices: { byType: {}, byCapability: [] },
       maxTickets,
+      forks: 'count',
     },
     authorize: undefined,
+    ...noRules,
     nowMs: () => performance.now(),
   });
   const { round, roundBlockHash, l1Block, ...funds } = settings.chain;
@@ -38,8 +42,9 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
     return quotePayment(books, params, use, settings.billing.rule, allowance);
   };
   const proposal = {
+    requestId: '0'.repeat(32),
     sender,
-    caller: { authId: '', headers: new Map(), credentialHash: '' },
+    caller: { authId: '', headers: new Map(), credentialHash: '', principal: anonymous },
     params,
     books,
     chain,
@@ -49,6 +54,7 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
     price: orchestrator.price,
     requestMaxPrice: undefined,
     isNewSession: false,
+    isFork: false,
     models: [],
     manifestId: request.manifestId,
   };

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cli } from '../cli/cli.ts';
+import type { GuardedConfig } from './guarded-config.ts';
 import { readCpuMicroseconds, readResidentBytes } from './process-usage.ts';
 
 const chain = `chain:
@@ -18,6 +19,9 @@ export type SignerProcessOptions = {
   /** the `keys` entry of its configuration, as JSON has it */
   readonly key: Readonly<Record<string, unknown>>;
   readonly workers?: number;
+  /** what its configuration file is called; the provider's name when left out */
+  readonly name?: string;
+  readonly guarded?: GuardedConfig;
   readonly environment?: Record<string, string>;
 };
 
@@ -33,11 +37,12 @@ export type SignerProcess = {
 };
 
 export async function startSignerProcess(options: SignerProcessOptions): Promise<SignerProcess> {
-  const { folder, key, workers = 1, environment = {} } = options;
-  const config = join(folder, `signer-${String(key['provider']).replaceAll(/\W/g, '')}.yaml`);
+  const { folder, key, workers = 1, environment = {}, guarded } = options;
+  const { name = String(key['provider']).replaceAll(/\W/g, '') } = options;
+  const config = join(folder, `signer-${name}.yaml`);
   writeFileSync(
     config,
-    `server: { workers: ${workers} }\nkeys: [${JSON.stringify(key)}]\n${chain}`,
+    `server: { workers: ${workers} }\nkeys: [${JSON.stringify(key)}]\n${chain}${guarded?.yaml ?? ''}`,
   );
   const cli = new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], environment);
   const url = await cli.listening();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { BareOrder, BareReport } from './bare-provider.ts';
 import { type Device, deviceNames, openDevice } from './devices.ts';
 import { type Floor, measureFloor } from './floor.ts';
+import { writeGuardedConfig } from './guarded-config.ts';
 import { type Measured, runLoad } from './load.ts';
 import { type Figure, type Scenario, formatNumber, median } from './result.ts';
 import { startSignerProcess } from './signer-process.ts';
@@ -31,7 +32,7 @@ export const throughput: Scenario = async ({ folder, say }) => {
     table: [['', 'a second', 'CPU µs each', 'of bare', 'of floor'], ...rows],
     notes: [
       `payments of one ticket in running sessions, one worker, ${concurrency} requests under way at once; median of ${rounds} rounds`,
-      'authentication and audit are not part of these payments',
+      'each payment is authenticated by an API key and recorded in an audit log',
       "the floor's empty request and the payments are loaded by the same client, on the same machine",
     ],
     figures,
@@ -44,7 +45,13 @@ async function measureDevice(
   figures: Figure[],
 ): Promise<string[][]> {
   const { name, key, environment } = device;
-  const signer = await startSignerProcess({ folder, key, ...(environment && { environment }) });
+  const guarded = writeGuardedConfig(folder, { hasRules: false });
+  const signer = await startSignerProcess({
+    folder,
+    key,
+    guarded,
+    ...(environment && { environment }),
+  });
   const payments: Measured[] = [];
   const bares: BareReport[] = [];
   const floors: Floor[] = [];
@@ -56,6 +63,7 @@ async function measureDevice(
           {
             kind: 'payments',
             url: signer.url,
+            apiKey: guarded.apiKey,
             connections: concurrency,
             tickets: 1,
             warmUpMs,

@@ -8,7 +8,8 @@ import {
 } from '../../src/http/server.ts';
 import { createHttpApp, listen } from '../../src/http/server.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
-import { identifyCaller } from '../../src/auth/caller.ts';
+import { createAuthenticator } from '../../src/auth/authenticator.ts';
+import { createCallerIdentifier } from '../../src/auth/caller.ts';
 
 export type TestApp = HttpServer & {
   readonly port: number;
@@ -31,7 +32,8 @@ export async function startApp(
   const app = createHttpApp({
     orchestratorInfo: () => orchestratorInfo,
     generateLivePayment,
-    identifyCaller: (rawHeaders) => identifyCaller(rawHeaders, false),
+    identifyCaller: createCallerIdentifier(createAuthenticator([]), []),
+    protectOrchestratorInfo: false,
     logger,
     bodyLimitBytes,
     requestDeadlineMs,

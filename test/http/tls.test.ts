@@ -36,7 +36,7 @@ afterAll(() => {
 });
 
 function pair(cert: string, key: string) {
-  return { cert: join(folder.path, cert), key: join(folder.path, key) };
+  return { cert: join(folder.path, cert), key: join(folder.path, key), clientCa: undefined };
 }
 
 describe('TLS', () => {

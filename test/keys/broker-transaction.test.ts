@@ -16,6 +16,8 @@ import {
   encodeSignedBrokerTransaction,
 } from '../../src/keys/broker-transaction.ts';
 import { openKeyGate } from '../../src/keys/gate.ts';
+import { noJournal } from '../../src/keys/key-journal.ts';
+import { noRules } from '../policy/no-rules.ts';
 import { digestsOf } from '../../src/keys/intents.ts';
 import { type Address, addressFromBytes, fromHex, toHex } from '../../src/pm/bytes.ts';
 import { type TransactionRules, refuseTransaction } from '../../src/policy/transactions.ts';
@@ -208,14 +210,17 @@ describe('the policy for transactions', () => {
         },
         prices: { byType: {}, byCapability: [] },
         maxTickets: 100n,
+        forks: 'count',
       },
       authorize: undefined,
+      ...noRules,
       transactions,
       nowMs: () => 0,
     });
     const gate = await openKeyGate({
       provider,
       redeem: (grant) => policy.redeem(grant),
+      journal: noJournal,
       maxQueued: 1,
       signal: never,
     });

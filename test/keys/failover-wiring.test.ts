@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { startSigner } from '../../src/main.ts';
 import { plugin as localKeystore } from '../../plugins/local-keystore/index.ts';
-import { createProviderContext } from '../../src/main.ts';
+import { createProviderContext } from '../../src/compose/key.ts';
 
 const logger = pino({ level: 'silent' });
 

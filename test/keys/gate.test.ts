@@ -14,6 +14,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { Grant } from '../../src/keys/grant.ts';
 import { type KeyGate, openKeyGate } from '../../src/keys/gate.ts';
 import { type Intent, digestsOf } from '../../src/keys/intents.ts';
+import { noJournal } from '../../src/keys/key-journal.ts';
 import {
   type KeyProvider,
   ProviderError,
@@ -31,6 +32,7 @@ import { refuseManifestId } from '../../src/pm/segment-credentials.ts';
 import { type Ticket, encodeTicketPreimage } from '../../src/pm/ticket.ts';
 import { createGrantAuthority } from '../../src/policy/grants.ts';
 import { createPolicy } from '../../src/policy/policy.ts';
+import { noRules } from '../policy/no-rules.ts';
 import type { TestKey } from '../support/test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { derSignature, hex } from './der.ts';
@@ -146,10 +148,10 @@ describe('the key gate without a valid grant', () => {
 
   it("refuses another authority's grant, which stays good for its own gate", async () => {
     const other = createGrantAuthority(() => nowMs);
-    const grant = other.issue(selfTest());
+    const grant = other.issue(selfTest(), {});
     await expect(gate.sign(grant, { signal: never })).rejects.toMatchObject(grantInvalid);
     expect(key.digests).toHaveLength(0);
-    expect(other.redeem(grant)).toEqual(selfTest());
+    expect(other.redeem(grant).intent).toEqual(selfTest());
   });
 
   it('refuses the grant of another policy, and one of its own policy that has expired', async () => {
@@ -163,14 +165,17 @@ describe('the key gate without a valid grant', () => {
           },
           prices: { byType: {}, byCapability: [] },
           maxTickets: 100n,
+          forks: 'count',
         },
         authorize: undefined,
+        ...noRules,
         nowMs: () => nowMs,
       });
     const [own, other] = [policyOf(), policyOf()];
     const policyGate = await openKeyGate({
       provider,
       redeem: (grant) => own.redeem(grant),
+      journal: noJournal,
       maxQueued: 1,
       signal: never,
     });

@@ -110,11 +110,11 @@ describe('the source', () => {
     expect(calls.map(({ path }) => path).sort()).toEqual(callers);
   });
 
-  it('reaches the members of a failover group through that group alone, which main makes', () => {
+  it('reaches the members of a failover group through that group alone, which the composition makes', () => {
     const memberImporters = importersOf(/(^|\/)failover-member(\.[jt]s)?$/, files);
     expect(memberImporters).toEqual([failover.provider]);
     const groupImporters = importersOf(/(^|\/)failover(\.[jt]s)?$/, files);
-    expect(groupImporters.filter((path) => path !== 'src/main.ts')).toEqual([]);
+    expect(groupImporters.filter((path) => path !== 'src/compose/key.ts')).toEqual([]);
   });
 
   it('takes the signing method by reference, destructuring or text nowhere', () => {
@@ -148,7 +148,7 @@ describe('the source', () => {
     const openers = files
       .filter(({ path, text }) => path !== 'src/keys/gate.ts' && text.includes('openKeyGate'))
       .map(({ path }) => path);
-    expect(openers).toEqual(['src/main.ts']);
+    expect(openers).toEqual(['src/compose/key.ts']);
   });
 });
 

@@ -1,6 +1,7 @@
 import { type KeyGate, openKeyGate } from '../../src/keys/gate.ts';
 import type { Grant } from '../../src/keys/grant.ts';
 import type { Intent } from '../../src/keys/intents.ts';
+import { noJournal } from '../../src/keys/key-journal.ts';
 import type { KeyProvider, ProviderContext } from '../../src/keys/provider.ts';
 import { createGrantAuthority } from '../../src/policy/grants.ts';
 import { type TestKey, type TestKeyOptions, createTestKey } from '../support/test-key.ts';
@@ -33,14 +34,15 @@ export type TestGate = {
 /** The real gate over a provider, with an authority that grants whatever the test asks for. */
 export async function openTestGate(
   provider: KeyProvider,
-  { maxQueued = 10_000, nowMs = () => performance.now() } = {},
+  { maxQueued = 10_000, nowMs = () => performance.now(), journal = noJournal } = {},
 ): Promise<TestGate> {
   const grants = createGrantAuthority(nowMs);
   const gate = await openKeyGate({
     provider,
     redeem: (grant) => grants.redeem(grant),
+    journal,
     maxQueued,
     signal: never,
   });
-  return { gate, issue: (intent) => grants.issue(intent) };
+  return { gate, issue: (intent) => grants.issue(intent, {}) };
 }

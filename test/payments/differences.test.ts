@@ -430,7 +430,10 @@ describe('the auth webhook', () => {
     const paid = expectPaid(await signer.post(await buildRequest()));
     expect(digestsWhenAsked).toBe(0);
     expect(signer.key.digests).toHaveLength(2 + 1);
-    const { Recipient, CredentialHash, ManifestIDHash, SegCredsSig, ...upstream } = paid.state;
+    const { Recipient, CredentialHash, ManifestIDHash, SegCredsSig, ...others } = paid.state;
+    const { StartedAt, SpentEV, ...upstream } = others;
+    expect(StartedAt).toBe(String(usualNow / 1_000_000_000n));
+    expect(SpentEV).toMatch(/^[1-9]\d*$/);
     expect(ManifestIDHash).toMatch(/^[0-9a-f]{64}$/);
     expect(Buffer.from(SegCredsSig ?? '', 'base64')).toHaveLength(65);
     expect(Recipient).toMatch(/^0x/);

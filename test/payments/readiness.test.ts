@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createStaticChain } from '../../src/chain/static.ts';
+import { RecordsError } from '../../src/errors.ts';
 import { type CallOptions, ProviderError } from '../../src/keys/provider.ts';
 import { type Address, zeroBytes32 } from '../../src/pm/bytes.ts';
 import { createReadinessCheck } from '../../src/payments/readiness.ts';
@@ -19,7 +20,7 @@ const chain = createStaticChain({
 
 describe('readiness', () => {
   it('is given where the provider can’t be asked and nothing is read from a chain', async () => {
-    expect(await createReadinessCheck({}, chain)()).toEqual({
+    expect(await createReadinessCheck({}, chain, [])()).toEqual({
       isReady: true,
       report: { ready: true, key: { ready: true, problem: undefined }, chain: { ready: true } },
     });
@@ -28,7 +29,7 @@ describe('readiness', () => {
   it('is denied with the code of what is wrong with the key, and no more than that', async () => {
     const checkHealth = () =>
       Promise.reject(new ProviderError('PROVIDER_UNAVAILABLE', 'slot 3 of hsm.internal is gone'));
-    expect(await createReadinessCheck({ checkHealth }, chain)()).toEqual({
+    expect(await createReadinessCheck({ checkHealth }, chain, [])()).toEqual({
       isReady: false,
       report: {
         ready: false,
@@ -43,6 +44,7 @@ describe('readiness', () => {
     const check = createReadinessCheck(
       { checkHealth: (options) => Promise.resolve(void calls.push(options)) },
       chain,
+      [],
     );
     await Promise.all([check(), check(), check()]);
     await check();
@@ -57,8 +59,27 @@ describe('readiness', () => {
         );
       });
     const startedAtMs = performance.now();
-    const { report } = await createReadinessCheck({ checkHealth }, chain)();
+    const { report } = await createReadinessCheck({ checkHealth }, chain, [])();
     expect(report).toMatchObject({ ready: false, key: { problem: 'PROVIDER_TIMEOUT' } });
     expect(performance.now() - startedAtMs).toBeLessThan(3_000);
+  });
+
+  it('is denied with the code of each part that can’t be used', async () => {
+    const parts = [
+      { name: 'audit', check: () => Promise.resolve() },
+      {
+        name: 'ledger',
+        check: () =>
+          Promise.reject(new RecordsError('LEDGER_UNAVAILABLE', 'redis.internal is gone')),
+      },
+    ];
+    expect(await createReadinessCheck({}, chain, parts)()).toMatchObject({
+      isReady: false,
+      report: {
+        ready: false,
+        audit: { ready: true },
+        ledger: { ready: false, problem: 'LEDGER_UNAVAILABLE' },
+      },
+    });
   });
 });

@@ -316,7 +316,9 @@ describe('the key’s own signature over a state', () => {
       expect(bytesToUint(sealed.subarray(32, 64)) <= curveOrder / 2n).toBe(true);
       const ours = Object.keys(paid.state).slice(13);
       expect(ours).toEqual(
-        fields === 'extended' ? ['Recipient', 'ManifestIDHash', 'SegCredsSig'] : [],
+        fields === 'extended'
+          ? ['Recipient', 'StartedAt', 'SpentEV', 'ManifestIDHash', 'SegCredsSig']
+          : [],
       );
       expect(Object.keys(paid.state).slice(0, 13)).toEqual(Object.keys(usualState));
     });

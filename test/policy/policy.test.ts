@@ -3,12 +3,14 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { Authorization, Caller } from '../../src/auth/authorization.ts';
 import { AuthError } from '../../src/auth/authorization.ts';
+import { anonymous } from '../../src/auth/principal.ts';
 import { Grant } from '../../src/keys/grant.ts';
 import { bytes32FromBytes, maxUint256, parseAddress } from '../../src/pm/bytes.ts';
 import { formatRational, rational, zero } from '../../src/pm/rational.ts';
 import type { SessionState } from '../../src/pm/session-state.ts';
 import { expectedValue } from '../../src/pm/ticket.ts';
 import { type PaymentProposal, type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
+import { noRules } from './no-rules.ts';
 
 const sha256Hex = (text: string) => createHash('sha256').update(text).digest('hex');
 
@@ -19,7 +21,12 @@ function address(digit: string) {
 }
 
 const never = new AbortController().signal;
-const caller: Caller = { headers: new Map(), authId: '', credentialHash: 'c1' };
+const caller: Caller = {
+  headers: new Map(),
+  authId: '',
+  credentialHash: 'c1',
+  principal: anonymous,
+};
 /** Unix nanoseconds */
 const now = 1_775_592_000_000_000_000n;
 const roundHash = bytes32FromBytes(new Uint8Array(32).fill(0xa));
@@ -40,11 +47,15 @@ const books: SessionState = {
   authId: '',
   recipient: address('2'),
   credentialHash: undefined,
+  principal: undefined,
+  startedAt: undefined,
+  spentEv: undefined,
   segmentCredentials: undefined,
 };
 
 /** Tickets of 10^12 wei EV; every guardrail allows it. */
 const good: PaymentProposal = {
+  requestId: '0123456789abcdef0123456789abcdef',
   sender: address('3'),
   caller,
   params: {
@@ -78,6 +89,7 @@ const good: PaymentProposal = {
   price: { pricePerUnit: 1200n, pixelsPerUnit: 1n },
   requestMaxPrice: undefined,
   isNewSession: true,
+  isFork: false,
   models: [],
   manifestId: 'mid1',
 };
@@ -90,10 +102,11 @@ const guardrails: PolicyOptions['guardrails'] = {
   },
   prices: { byType: { lv2v: rational(1500n) }, byCapability: [] },
   maxTickets: 50n,
+  forks: 'count',
 };
 
 function openPolicy(options: Partial<PolicyOptions> = {}) {
-  return createPolicy({ guardrails, authorize: undefined, nowMs: () => 0, ...options });
+  return createPolicy({ guardrails, authorize: undefined, ...noRules, nowMs: () => 0, ...options });
 }
 
 describe('a payment that every guardrail allows', () => {
@@ -124,17 +137,17 @@ describe('a payment that every guardrail allows', () => {
     const policy = openPolicy();
     const verdict = await policy.decidePayment(good, never);
     if (verdict.kind !== 'allow') throw new Error(verdict.refusal.message);
-    expect(policy.redeem(verdict.ticketBatch)).toEqual({
+    expect(policy.redeem(verdict.ticketBatch).intent).toEqual({
       kind: 'ticket-batch',
       tickets: verdict.tickets,
     });
     if (!(verdict.segmentCredentials instanceof Grant)) throw new Error('no grant');
-    expect(policy.redeem(verdict.segmentCredentials)).toEqual({
+    expect(policy.redeem(verdict.segmentCredentials).intent).toEqual({
       kind: 'segment-credentials',
       manifestId: 'mid1',
     });
     const seal = { kind: 'session-state', state: new Uint8Array(40) } as const;
-    expect(policy.redeem(verdict.sealBooks(seal))).toBe(seal);
+    expect(policy.redeem(verdict.sealBooks(seal)).intent).toBe(seal);
     expect(() => policy.redeem(verdict.ticketBatch)).toThrow(
       expect.objectContaining({ code: 'GRANT_INVALID' }) as Error,
     );
@@ -160,7 +173,7 @@ describe('segment credentials that the session carries', () => {
       const verdict = await policy.decidePayment(carrying(sha256Hex(id)), never);
       if (verdict.kind !== 'allow') throw new Error(verdict.refusal.message);
       if (!(verdict.segmentCredentials instanceof Grant)) throw new Error('no grant');
-      expect(policy.redeem(verdict.segmentCredentials)).toEqual({
+      expect(policy.redeem(verdict.segmentCredentials).intent).toEqual({
         kind: 'segment-credentials',
         manifestId: 'mid1',
       });
@@ -349,6 +362,7 @@ describe('decidePayment', () => {
         limits: { ...guardrails.limits, depositMultiplier: chosen.depositMultiplier },
         prices: { byType: { lv2v: chosen.ceiling, live: chosen.ceiling }, byCapability: [] },
         maxTickets: chosen.maxTickets,
+        forks: 'count',
       };
       const { faceValue, winProb, expirationBlock } = chosen;
       const params = { ...good.params, faceValue, winProb, expirationBlock };

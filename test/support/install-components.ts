@@ -11,6 +11,7 @@ const components = [
   { file: '/usr/lib/x86_64-linux-gnu/pkcs11-spy.so', package: 'opensc-pkcs11' },
   { file: '/usr/bin/pkcs11-tool', package: 'opensc' },
   { file: '/usr/bin/cc', package: 'gcc libc6-dev' },
+  { file: '/usr/bin/redis-server', package: 'redis-server' },
 ];
 
 function run(command: string, ...args: string[]): boolean {

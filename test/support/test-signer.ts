@@ -49,6 +49,8 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
     server: { listen: '127.0.0.1:0' },
     keys: [{ provider: 'test-key' }],
     chain: vectorChain,
+    // tests send the same state again and again, and ask what is made of it each time
+    store: { kind: 'embedded', answersMaxBytes: 0 },
     ...options.settings,
   });
   const config: Config = {

@@ -1,6 +1,7 @@
 import { InternalError } from '../../errors.ts';
 import { type Address, addressFromBytes, uintToBytes32 } from '../../pm/bytes.ts';
 import { openKeyGate } from '../gate.ts';
+import { noJournal } from '../key-journal.ts';
 import { Grant } from '../grant.ts';
 import { digestsOf, type Intent } from '../intents.ts';
 import type { KeyProvider } from '../provider.ts';
@@ -25,11 +26,12 @@ export async function openSelfTestGate(provider: KeyProvider): Promise<SelfTestG
     'opening the gate',
     openKeyGate({
       provider,
+      journal: noJournal,
       maxQueued,
       signal: unending,
       redeem: (grant) => {
         const intent = intents.get(grant);
-        if (intent) return intent;
+        if (intent) return { intent, reason: {} };
         throw new InternalError('GRANT_INVALID', 'the grant is not one of this suite');
       },
     }),

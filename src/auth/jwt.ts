@@ -1,0 +1,145 @@
+import {
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  createRemoteJWKSet,
+  decodeJwt,
+  errors,
+  jwtVerify,
+} from 'jose';
+import { type AuthMethod, bearerTokens } from './authenticator.ts';
+import { AuthError } from './authorization.ts';
+import type { Principal } from './principal.ts';
+
+/** Whose tokens count, and what must be in them. */
+export type JwtIssuer = {
+  readonly issuer: string;
+  readonly audience: string;
+  /** where the issuer publishes its keys */
+  readonly jwksUrl: string;
+  readonly requiredScopes: readonly string[];
+  readonly algorithms: readonly string[];
+  /** the claim that holds the principal's id */
+  readonly principalClaim: string;
+  readonly tenantClaim?: string | undefined;
+};
+
+export type JwtOptions = {
+  /** Unix milliseconds */
+  readonly nowMs: () => number;
+  /** for fetching an issuer's keys */
+  readonly timeoutMs: number;
+};
+
+/** How far the issuer's clock may be ahead or behind. */
+const clockToleranceSeconds = 5;
+/** Keys that an issuer has withdrawn count no longer than this. */
+const keysMaxAgeMs = 600_000;
+/** Tokens that name an unknown key have its issuer asked at most so often. */
+const unknownKeyPauseMs = 30_000;
+
+/**
+ * Authentication by signed JSON Web Tokens, in `Authorization: Bearer`. Keys are fetched from the issuer with its first
+ * token, and again when a token names one that is new.
+ */
+export function createJwtMethod(issuers: readonly JwtIssuer[], options: JwtOptions): AuthMethod {
+  const verifiers = new Map(
+    issuers.map((issuer) => [issuer.issuer, createVerifier(issuer, options)] as const),
+  );
+  return async ({ headers }) => {
+    const [token, ...others] = bearerTokens(headers).filter((token) => !token.startsWith('lps_'));
+    if (token === undefined) return undefined;
+    if (others.length > 0) throw invalid('more than one token was sent');
+    const verify = verifiers.get(readIssuer(token));
+    if (!verify) throw invalid('its issuer is none of auth.jwt');
+    return verify(token);
+  };
+}
+
+/** What the token says, not yet verified. */
+function readIssuer(token: string): string {
+  try {
+    return decodeJwt(token).iss ?? '';
+  } catch (cause) {
+    throw invalid('it is malformed', cause);
+  }
+}
+
+function createVerifier(issuer: JwtIssuer, { nowMs, timeoutMs }: JwtOptions) {
+  const getKey = fetchKeys(issuer.jwksUrl, timeoutMs);
+  return async (token: string): Promise<Principal> => {
+    const { payload } = await jwtVerify(token, getKey, {
+      issuer: issuer.issuer,
+      audience: issuer.audience,
+      algorithms: [...issuer.algorithms],
+      clockTolerance: clockToleranceSeconds,
+      currentDate: new Date(nowMs()),
+      requiredClaims: ['exp'],
+    }).catch((error: unknown) => {
+      throw describeRefusal(error);
+    });
+    requireScopes(payload, issuer.requiredScopes);
+    const { principalClaim, tenantClaim } = issuer;
+    return {
+      id: readClaim(payload, principalClaim),
+      tenant: tenantClaim === undefined ? '' : readClaim(payload, tenantClaim),
+      attributes: {},
+    };
+  };
+}
+
+/** The issuer's keys; what goes wrong with them is not the token's fault. */
+function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
+  const keys = createRemoteJWKSet(new URL(url), {
+    timeoutDuration: timeoutMs,
+    cacheMaxAge: keysMaxAgeMs,
+    cooldownDuration: unknownKeyPauseMs,
+  });
+  return async (header, token) => {
+    try {
+      return await keys(header, token);
+    } catch (cause) {
+      if (
+        cause instanceof errors.JWKSNoMatchingKey ||
+        cause instanceof errors.JWKSMultipleMatchingKeys
+      ) {
+        throw cause;
+      }
+      const reason = cause instanceof Error ? cause.message : 'unknown';
+      throw new AuthError('AUTH_UNAVAILABLE', "the token issuer's keys can't be had", {
+        details: `${url}: ${reason}`,
+        retryable: true,
+        cause,
+      });
+    }
+  };
+}
+
+function describeRefusal(error: unknown): AuthError {
+  if (error instanceof AuthError) return error;
+  const details = error instanceof Error ? error.message : 'unknown';
+  if (error instanceof errors.JWTExpired) {
+    return new AuthError('CREDENTIAL_EXPIRED', 'the token has expired', { cause: error });
+  }
+  return invalid(details, error);
+}
+
+/** OAuth 2.0 writes `scope` as text with spaces; some issuers write a list, `scp`. */
+function requireScopes({ scope, scp }: JWTPayload, required: readonly string[]): void {
+  const granted = [
+    ...(typeof scope === 'string' ? scope.split(' ') : []),
+    ...(Array.isArray(scp) ? (scp as unknown[]) : []),
+  ];
+  const missing = required.filter((name) => !granted.includes(name));
+  if (missing.length === 0) return;
+  throw new AuthError('CREDENTIAL_NOT_PERMITTED', `the token lacks scope ${missing.join(' ')}`);
+}
+
+function readClaim(payload: JWTPayload, name: string): string {
+  const value = payload[name];
+  if (typeof value === 'string' && value !== '') return value;
+  throw invalid(`its claim ${name} is no text, or is empty`);
+}
+
+function invalid(details: string, cause?: unknown): AuthError {
+  return new AuthError('CREDENTIAL_INVALID', 'the token is not valid', { details, cause });
+}

@@ -1,0 +1,30 @@
+import { InvalidArgumentError } from 'commander';
+import { stringify } from 'yaml';
+import { newApiKey } from '../auth/api-keys.ts';
+import { parseApiKeyFile } from '../config/api-key-file.ts';
+
+export type NewKeyOptions = {
+  readonly principal: string;
+  readonly tenant?: string;
+  readonly expires?: string;
+};
+
+/** `auth new-key`: prints an API key, and the entry that makes it count. Neither is kept. */
+export function newAuthKey({ principal, tenant, expires }: NewKeyOptions): void {
+  const { id, key, hash } = newApiKey();
+  const entry = stringify([{ id, hash, principal, tenant, expires }]);
+  parseApiKeyFile(entry, 'the entry of this key');
+  process.stdout.write(
+    `The API key, which is shown only now. Hand it to whoever is to be ${principal}:\n\n` +
+      `${key}\n\n` +
+      'Its entry, to be added to the file that auth.apiKeys.file names:\n\n' +
+      entry,
+  );
+}
+
+/** A time to come, as RFC 3339 writes it. Throws `InvalidArgumentError`. */
+export function parseExpiry(text: string): string {
+  const time = Date.parse(text);
+  if (/^\d{4}-\d{2}-\d{2}T/.test(text) && time > Date.now()) return new Date(time).toISOString();
+  throw new InvalidArgumentError('expected a time to come, such as 2027-01-31T00:00:00Z.');
+}

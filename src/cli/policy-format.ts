@@ -1,0 +1,51 @@
+import type { Spend, WindowCharge } from '../policy/limits/ledger.ts';
+import { spendKinds } from '../policy/limits/windows.ts';
+import { formatDuration } from '../policy/rules/duration.ts';
+import type { RuleVerdict } from '../policy/rules/evaluate.ts';
+import type { RuleExplanation } from '../policy/rules/explain.ts';
+import type { Row } from './print-rows.ts';
+
+/** `allow`, or what a client would be told. */
+export function describeVerdict(verdict: RuleVerdict): string {
+  return verdict.kind === 'allow'
+    ? 'allow'
+    : `deny (${verdict.refusal.message}) [${verdict.refusal.code}]`;
+}
+
+/** A rule with its effect, and what it makes of the payment. */
+export function describeExplanation(explanation: RuleExplanation): Row {
+  const { id, effect, mode } = explanation.rule;
+  const kind = mode === 'observe' ? `${effect.kind}, observe` : effect.kind;
+  return [`${id} (${kind})`, describeFinding(explanation)];
+}
+
+function describeFinding({ rule, unmet, finding }: RuleExplanation): string {
+  if (unmet.length > 0) return `does not match: ${unmet.join(', ')}`;
+  if (finding.refusal) {
+    const { message } = finding.refusal;
+    return rule.mode === 'observe' ? `matches, without effect: ${message}` : `matches: ${message}`;
+  }
+  if (finding.charge) return `matches: counts ${describeScope(finding.charge)}`;
+  return rule.effect.kind === 'limit' ? 'matches: within its limits' : 'matches: allowed';
+}
+
+function describeScope({ scope }: WindowCharge): string {
+  return scope === '' ? 'in a window shared by all' : `in the window of ${scope}`;
+}
+
+/** A row for each limit of a window: what was spent, and what is left of it. */
+export function describeUsage(charge: WindowCharge, spent: Spend): Row[] {
+  return spendKinds.flatMap((kind): Row[] => {
+    const maximum = charge.limits[kind];
+    if (maximum === undefined) return [];
+    const left = maximum > spent[kind] ? maximum - spent[kind] : 0n;
+    const unit = kind === 'ev' ? ' wei' : '';
+    const name = [charge.ruleId, charge.scope, formatDuration(charge.windowMs), kind];
+    return [
+      [
+        name.filter(Boolean).join(' '),
+        `${spent[kind].toString()} of ${maximum.toString()}${unit} used, ${left.toString()}${unit} left`,
+      ],
+    ];
+  });
+}

@@ -1,0 +1,303 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError, Option } from 'commander';
+import { errorFamilies, isSignerError } from '../errors.ts';
+import { newAuthKey, parseExpiry } from './auth.ts';
+import { exportAudit, parseHash, parseLines, parseTime, tailAudit, verifyAudit } from './audit.ts';
+import { programVersion } from '../program-version.ts';
+import { checkConfig } from './check-config.ts';
+import { printConfigSchema } from './config-schema.ts';
+import {
+  callWithoutAmount,
+  fundDeposit,
+  parsePosition,
+  parseSeconds,
+  parseWei,
+  showDeposit,
+} from './deposit.ts';
+import { checkKeys, importKey, newKey, showKey } from './keys.ts';
+import {
+  parseCount,
+  parseInterval,
+  parsePositive,
+  parseTickets,
+  plan,
+  plannedProviders,
+} from './plan.ts';
+import { showKeyStatus } from './keys-status.ts';
+import { checkPolicy, explainPolicy, printPolicySchema, testPolicy } from './policy.ts';
+import { serve } from './serve.ts';
+
+const exitFailure = 1;
+const exitUsage = 2;
+
+const program = new Command('livepeer-signer')
+  .description('Remote signer for Livepeer gateways whose Ethereum key lives in a KMS or an HSM.')
+  .version(programVersion(), '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'print this help')
+  .addHelpText(
+    'after',
+    `\nExit codes: 0 done, ${exitFailure} failed, ${exitUsage} wrong usage or configuration.`,
+  )
+  .exitOverride()
+  .showHelpAfterError('(run with --help for the options)');
+
+const configOption = ['-c, --config <file>', 'configuration file (YAML)'] as const;
+
+program
+  .command('serve')
+  .description(
+    'Open the configured key, have it sign a self-test, and serve the remote-signer protocol until SIGINT or SIGTERM; ' +
+      'requests under way are then answered first.',
+  )
+  .summary('serve the remote-signer protocol')
+  .requiredOption(...configOption)
+  .option('-l, --listen <host:port>', 'listen here instead of on the configured address')
+  .action(serve);
+
+const keys = program.command('keys').description('make, show and check the configured key');
+keys
+  .command('new')
+  .description('make a new secp256k1 key where the configuration points to; nothing is replaced')
+  .requiredOption(...configOption)
+  .action(newKey);
+keys
+  .command('import')
+  .description(
+    'copy a key from a file to where the configuration points to, encrypted with the configured password; nothing is ' +
+      'replaced (local-keystore)',
+  )
+  .summary('copy a key from a file')
+  .requiredOption(...configOption)
+  .option(
+    '--keystore <file>',
+    'a Web3 Secret Storage file (version 3), as geth and go-livepeer write it',
+  )
+  .option(
+    '--keystore-password <reference>',
+    'its password, env:NAME or file:PATH, if not the configured one',
+  )
+  .option('--private-key-file <file>', 'a file with the private key in hex')
+  .action(importKey);
+keys
+  .command('show')
+  .description('print the address of the configured key; nothing is signed')
+  .requiredOption(...configOption)
+  .action(showKey);
+keys
+  .command('check')
+  .description('open the configured key, have it sign a self-test and verify the signature')
+  .requiredOption(...configOption)
+  .action(checkKeys);
+
+keys
+  .command('status')
+  .description(
+    'ask the running signer what each of its keys is used for; says when a retiring one may go',
+  )
+  .requiredOption(...configOption)
+  .option('--url <url>', 'ask here instead of at the configured address')
+  .action(showKeyStatus);
+
+const keyPositionOption = [
+  '--key <position>',
+  'position in `keys` of the key meant, 0 for the first; without it the active one',
+] as const;
+const deposit = program
+  .command('deposit')
+  .description("fund, watch and withdraw the key's deposit and reserve at the TicketBroker");
+deposit
+  .command('status')
+  .description('print deposit, reserve and balance of the configured key; nothing is signed')
+  .requiredOption(...configOption)
+  .option(...keyPositionOption, parsePosition)
+  .option('--json', 'as JSON, amounts in wei')
+  .action(showDeposit);
+
+function sendingCommand(name: string, description: string): Command {
+  return deposit
+    .command(name)
+    .description(description)
+    .requiredOption(...configOption)
+    .option(...keyPositionOption, parsePosition)
+    .option('--dry-run', 'show the transaction and send nothing')
+    .option('-y, --yes', 'send without asking')
+    .addOption(
+      new Option('--max-fee <amount>', 'the most that gas may cost')
+        .argParser(parseWei)
+        .default(10n ** 16n, '0.01ether'),
+    )
+    .option('--wait <seconds>', 'how long to wait for a block that has it', parseSeconds, 120);
+}
+
+sendingCommand('fund', 'add to the deposit, the reserve, or both; a running unlock is cancelled')
+  .option('--deposit <amount>', 'what tickets are paid from, e.g. 0.5ether', parseWei)
+  .option('--reserve <amount>', 'what stands in for an empty deposit, e.g. 0.5ether', parseWei)
+  .action(fundDeposit);
+sendingCommand(
+  'unlock',
+  'begin to unlock deposit and reserve, so that they can be withdrawn later',
+).action(callWithoutAmount('unlock'));
+sendingCommand('cancel-unlock', 'lock deposit and reserve again').action(
+  callWithoutAmount('cancelUnlock'),
+);
+sendingCommand(
+  'withdraw',
+  'withdraw unlocked deposit and reserve to the address of the key',
+).action(callWithoutAmount('withdraw'));
+
+const auth = program.command('auth').description('make credentials for callers');
+auth
+  .command('new-key')
+  .description(
+    'Make an API key: prints it, and the entry with its hash for the file that auth.apiKeys.file names. Nothing is kept.',
+  )
+  .summary('make an API key')
+  .requiredOption('--principal <id>', 'who asks with it')
+  .option('--tenant <id>', 'whom the principal acts for')
+  .option(
+    '--expires <time>',
+    'when it ends, e.g. 2027-01-31T00:00:00Z; never when left out',
+    parseExpiry,
+  )
+  .action(newAuthKey);
+
+const audit = program.command('audit').description('verify and read the audit log');
+const auditFolder = ['<folder>', 'the folder of audit.path, or of one chain in it'] as const;
+audit
+  .command('verify')
+  .description(
+    'Check every record: its hash, its number, and that it carries the hash of the record before, over all files. ' +
+      'Prints where each chain begins and ends.',
+  )
+  .summary('check that no record was changed, removed or put in')
+  .argument(...auditFolder)
+  .option('--includes <hash>', 'also check that the record with this hash is there', parseHash)
+  .action(verifyAudit);
+audit
+  .command('tail')
+  .description('print the last records, for people; they are not verified')
+  .argument(...auditFolder)
+  .option('-n, --lines <number>', 'how many', parseLines, 10)
+  .option('-f, --follow', 'go on with those that come, until stopped')
+  .action(tailAudit);
+audit
+  .command('export')
+  .description('print verified records, chain by chain')
+  .argument(...auditFolder)
+  .option('--from <time>', 'those of this time and later, e.g. 2026-11-20T16:00:00Z', parseTime)
+  .option('--to <time>', 'those before this time', parseTime)
+  .addOption(
+    new Option('--format <format>', 'records as they are, or rows with a header')
+      .choices(['jsonl', 'csv'])
+      .default('jsonl'),
+  )
+  .action(exportAudit);
+
+const config = program.command('config').description('check configuration files');
+config
+  .command('check')
+  .description(
+    'check a configuration file and the environment overrides as a whole, without opening the key',
+  )
+  .requiredOption(...configOption)
+  .action(checkConfig);
+config
+  .command('schema')
+  .description('print the JSON Schema of configuration files, for editors')
+  .action(printConfigSchema);
+
+const policy = program
+  .command('policy')
+  .description('check, test and explain the policy file: who may pay whom, and how much');
+policy
+  .command('check')
+  .description(
+    'Check a policy file as a whole, or the one that a configuration names, with what it needs of the configuration. Rules ' +
+      'that are valid and have no effect are warned of.',
+  )
+  .summary('check a policy file')
+  .argument('[file]', 'policy file (YAML)')
+  .option(...configOption)
+  .action(checkPolicy);
+policy
+  .command('test')
+  .description(
+    'judge the payments of a file of cases; exit code 1 when a verdict is not the expected one',
+  )
+  .argument('<file>', 'file of cases (YAML)')
+  .action(testPolicy);
+policy
+  .command('explain')
+  .description(
+    'Tell which rules of the configured policy file match a payment and which conditions of the others do not hold, the ' +
+      'verdict, and what is left in the windows that it counts in. Nothing is signed or spent.',
+  )
+  .summary('tell what the rules make of a payment')
+  .argument('<request>', 'the payment (JSON)')
+  .requiredOption(...configOption)
+  .action(explainPolicy);
+policy
+  .command('schema')
+  .description('print the JSON Schema of policy files, for editors')
+  .action(printPolicySchema);
+
+program
+  .command('plan')
+  .description(
+    'Work out what running sessions need: key calls and their price, the quota, and machines; and the same for the design ' +
+      'of go-livepeer, which has the key sign two times more a payment.',
+  )
+  .summary('work out key calls, their price and machines for a load')
+  .requiredOption('--sessions <number>', 'sessions that run at the same time', parseCount)
+  .requiredOption('--interval <time>', 'between two payments of a session, e.g. 10s', parseInterval)
+  .requiredOption('--tickets <number>', 'tickets of a payment, on average, e.g. 1.5', parseTickets)
+  .addOption(
+    new Option('--provider <name>', 'where the key is')
+      .choices(plannedProviders)
+      .makeOptionMandatory(),
+  )
+  .option('--quota <number>', "key calls a second, if not the provider's default quota", parseCount)
+  .option(
+    '--rate <number>',
+    'payments a second that one worker makes; measured, in about ten seconds, when left out',
+    parsePositive,
+  )
+  .action(plan);
+
+program
+  .command('demo')
+  .description('pay a sandbox orchestrator through a signer started for it (source checkout only)')
+  .option('-c, --config <file>', 'configuration file of the signer, config/dev.yaml if not given')
+  .action(runDemo);
+
+async function runDemo(options: { config?: string }): Promise<void> {
+  const demo = fileURLToPath(new URL('../../test/demo/demo.ts', import.meta.url));
+  if (!existsSync(demo)) {
+    program.error(
+      'the demo is part of the source checkout: clone the repository, then npm run demo',
+    );
+  }
+  const args = options.config === undefined ? [] : ['--config', resolve(options.config)];
+  const child = spawn(process.execPath, [demo, ...args], { stdio: 'inherit' });
+  process.exitCode = await new Promise<number>((settle) => {
+    child.once('exit', (code) => settle(code ?? exitFailure));
+  });
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : exitUsage;
+  } else if (isSignerError(error)) {
+    const { code, message, details } = error;
+    process.stderr.write(`livepeer-signer: ${message} [${code}]\n`);
+    if (details !== undefined) process.stderr.write(`  ${details}\n`);
+    process.exitCode = errorFamilies[code] === 'config' ? exitUsage : exitFailure;
+  } else {
+    throw error;
+  }
+}

@@ -1,0 +1,51 @@
+import type { Config } from '../config/load.ts';
+import { type KeyJournal, noJournal } from '../keys/key-journal.ts';
+import type { Logger } from '../ops/logger.ts';
+import type { DenialRecorder } from '../payments/denials.ts';
+import { programVersion } from '../program-version.ts';
+
+/** The audit log as the signer's parts see it. */
+export type Audit = {
+  readonly journal: KeyJournal;
+  readonly recordDenial: DenialRecorder;
+  /** Records which policy file is in force from now on, by its SHA-256. */
+  recordPolicy(sha256: string): void;
+  /** Throws `AUDIT_UNAVAILABLE`. */
+  checkHealth(): Promise<void>;
+  close(): Promise<void>;
+};
+
+const nothingRecorded: Audit = {
+  journal: noJournal,
+  recordDenial: () => undefined,
+  recordPolicy: () => undefined,
+  checkHealth: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+};
+
+/** Opens this writer's chain of the configured audit log; nothing is recorded where none is. Throws `AUDIT_UNAVAILABLE`. */
+export async function openAudit(
+  { settings: { audit }, resolvePath }: Config,
+  logger: Logger,
+  chain: string,
+): Promise<Audit> {
+  if (!audit) return nothingRecorded;
+  // loaded where there is an audit log only
+  const { createAuditLog } = await import('../ops/audit/audit-log.ts');
+  const { createKeyUseJournal, createDenialRecorder, createPolicyRecorder } =
+    await import('../payments/audit-records.ts');
+  const log = await createAuditLog({
+    folder: resolvePath(audit.path),
+    chain,
+    maxFileBytes: audit.maxFileBytes,
+    log: (level, message, fields) => logger[level](fields, message),
+    start: { version: programVersion() },
+  });
+  return {
+    journal: createKeyUseJournal(log),
+    recordDenial: createDenialRecorder(log),
+    recordPolicy: createPolicyRecorder(log),
+    checkHealth: () => log.checkHealth(),
+    close: () => log.close(),
+  };
+}

@@ -1,0 +1,49 @@
+import { type ApiKeys, createApiKeyMethod } from '../auth/api-keys.ts';
+import { type AuthMethod, type Authenticator, createAuthenticator } from '../auth/authenticator.ts';
+import { createCertificateMethod } from '../auth/mtls.ts';
+import { parseApiKeyFile } from '../config/api-key-file.ts';
+import type { Config } from '../config/load.ts';
+import { openWatchedFile } from '../config/watched-file.ts';
+import type { Logger } from '../ops/logger.ts';
+
+/** How callers prove who they are, as the configuration says. */
+export type Authentication = {
+  readonly authenticate: Authenticator;
+  /** No longer looks at the file of API keys. */
+  close(): void;
+};
+
+/** Fetching an issuer's keys may take so long, within the request's deadline. */
+const jwksTimeoutMs = 2_000;
+
+/** `nowMs` is Unix milliseconds. Throws `CONFIG_INVALID` when the file of API keys can't be used. */
+export async function openAuthentication(
+  { settings: { auth, server }, resolvePath }: Config,
+  logger: Logger,
+  nowMs: () => number,
+): Promise<Authentication> {
+  const methods: AuthMethod[] = [];
+  const keyFile =
+    auth.apiKeys &&
+    openWatchedFile<ApiKeys>({
+      path: resolvePath(auth.apiKeys.file),
+      parse: parseApiKeyFile,
+      log: (level, message, fields) => logger[level](fields, message),
+    });
+  if (keyFile) methods.push(createApiKeyMethod(() => keyFile.current(), nowMs));
+  if (auth.jwt) {
+    // loaded where there are tokens only
+    const { createJwtMethod } = await import('../auth/jwt.ts');
+    const timeoutMs = Math.min(jwksTimeoutMs, server.requestDeadlineMs);
+    methods.push(createJwtMethod(auth.jwt, { nowMs, timeoutMs }));
+  }
+  if (auth.mtls) {
+    const rules = auth.mtls.map(({ subject, san, principal, tenant = '', attributes }) => ({
+      subject,
+      san,
+      principal: { id: principal, tenant, attributes },
+    }));
+    methods.push(createCertificateMethod(rules, nowMs));
+  }
+  return { authenticate: createAuthenticator(methods), close: () => keyFile?.close() };
+}

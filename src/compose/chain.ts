@@ -1,0 +1,47 @@
+import type { ChainSource } from '../chain/facts.ts';
+import type { OnChainOptions } from '../chain/on-chain.ts';
+import { createStaticChain } from '../chain/static.ts';
+import type { TicketBrokerClient } from '../chain/ticket-broker.ts';
+import type { Config } from '../config/load.ts';
+import { readRpcUrls } from '../config/rpc-urls.ts';
+import { ConfigError } from '../errors.ts';
+import type { Logger } from '../ops/logger.ts';
+import type { Address } from '../pm/bytes.ts';
+
+/** The TicketBroker of the configured chain. Throws `ConfigError` and `ChainError`. */
+export async function openTicketBroker({
+  settings: { chain },
+  resolvePath,
+}: Config): Promise<TicketBrokerClient> {
+  if (chain.source === 'on-chain') {
+    // loaded where a chain is read only: viem takes half as long to load as everything else
+    const { connectTicketBroker } = await import('../chain/ticket-broker.ts');
+    return connectTicketBroker({ ...chain, rpcUrls: readRpcUrls(chain.rpcUrls, resolvePath) });
+  }
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `chain.source is ${chain.source}: the deposit lies on a chain, so configure on-chain with rpcUrls`,
+  );
+}
+
+/** The view of the chain. Throws `CONFIG_INVALID` and `CHAIN_FACTS_UNAVAILABLE` when the first facts can't be had. */
+export async function openChain(
+  { settings: { chain }, resolvePath }: Config,
+  sender: Address,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<ChainSource> {
+  if (chain.source === 'on-chain') {
+    const rpcUrls = readRpcUrls(chain.rpcUrls, resolvePath);
+    const log: OnChainOptions['log'] = (level, message, fields) => logger[level](fields, message);
+    const { openOnChainSource } = await import('../chain/on-chain.ts');
+    return openOnChainSource({ ...chain, rpcUrls, sender, log }, signal);
+  }
+  const { l1Block, round, roundBlockHash: blockHash, deposit, reserve, withdrawRound } = chain;
+  const lastInitializedRound = { round, blockHash };
+  return createStaticChain({
+    chainId: chain.chainId,
+    ticketBroker: chain.ticketBroker,
+    facts: { l1Block, round, deposit, reserve, withdrawRound, lastInitializedRound },
+  });
+}

@@ -1,0 +1,150 @@
+import type { Config, KeyConfig } from '../config/load.ts';
+import { readSecret } from '../config/secrets.ts';
+import { InternalError, isSignerError } from '../errors.ts';
+import { openFailoverProvider } from '../keys/failover.ts';
+import { type KeyGate, openKeyGate } from '../keys/gate.ts';
+import type { KeyJournal } from '../keys/key-journal.ts';
+import type { KeyProvider, ProviderContext } from '../keys/provider.ts';
+import { publicKeyToAddress } from '../keys/signature.ts';
+import type { Logger } from '../ops/logger.ts';
+import type { Address } from '../pm/bytes.ts';
+import type { Policy, PolicyOptions } from '../policy/policy.ts';
+import { emptyPolicy } from '../policy/rules/compile.ts';
+import type { TransactionRules } from '../policy/transactions.ts';
+import { openAudit } from './audit.ts';
+import { createConfiguredPolicy } from './policy.ts';
+
+export type SignerKey = {
+  readonly provider: KeyProvider;
+  readonly policy: Policy;
+  readonly gate: KeyGate;
+  /** whether the key was made just now */
+  readonly isNew: boolean;
+  /** Lets go of the key. */
+  readonly close: () => Promise<void>;
+};
+
+/** What stands around the key: the journal of its uses, and where the policy's rules and windows are. */
+export type KeySurroundings = Pick<PolicyOptions, 'rules' | 'ledger' | 'transactions'> & {
+  readonly journal: KeyJournal;
+};
+
+/** What a key's plugin is given; secrets are read here and nowhere else. */
+export function createProviderContext(
+  { resolvePath }: Config,
+  key: KeyConfig,
+  logger: Logger,
+): ProviderContext {
+  return {
+    resolvePath,
+    readSecret: (reference) =>
+      readSecret(reference, { resolvePath, createMissingFiles: key.generateIfMissing }),
+    log: (level, message, fields = {}) => logger[level](fields, message),
+  };
+}
+
+/** A key must open, and prove itself, within this time. */
+const openTimeoutMs = 30_000;
+
+/**
+ * Opens the configured key, pins its address and has it sign once to prove that it can. It signs transactions only where
+ * there are rules for them. Throws `ProviderError`, `ConfigError` and `AUDIT_UNAVAILABLE`.
+ */
+export async function openKey(
+  config: Config,
+  logger: Logger,
+  { journal, ...surroundings }: KeySurroundings,
+): Promise<SignerKey> {
+  const { settings } = config;
+  const signal = AbortSignal.timeout(openTimeoutMs);
+  const { provider, isNew } = await openProvider(config, logger, signal);
+  try {
+    const policy = createConfiguredPolicy(config, surroundings);
+    const gate = await openKeyGate({
+      provider,
+      redeem: (grant) => policy.redeem(grant),
+      journal,
+      maxQueued: settings.maxQueuedSignatures,
+      signal,
+    });
+    await gate.sign(policy.grantOwn({ kind: 'self-test', sender: gate.address }), { signal });
+    return { provider, policy, gate, isNew, close: () => provider.close() };
+  } catch (error) {
+    await provider.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens the configured key for a command: its uses are recorded in the audit log's chain for commands, and no payment can be
+ * made. Throws as {@link openKey}.
+ */
+export async function openKeyForCommand(
+  config: Config,
+  logger: Logger,
+  transactions?: TransactionRules,
+): Promise<SignerKey> {
+  const audit = await openAudit(config, logger, 'cli');
+  try {
+    const key = await openKey(config, logger, {
+      journal: audit.journal,
+      rules: () => emptyPolicy,
+      ledger: () => Promise.reject(new InternalError('INTERNAL', 'a command makes no payments')),
+      transactions,
+    });
+    const close = async (): Promise<void> => {
+      await key.close();
+      await audit.close();
+    };
+    return { ...key, close };
+  } catch (error) {
+    await audit.close();
+    throw error;
+  }
+}
+
+/** The sender address, lower-case; nothing is signed. Throws `ProviderError` and `ConfigError`. */
+export async function readKeyAddress(config: Config, logger: Logger): Promise<Address> {
+  const signal = AbortSignal.timeout(openTimeoutMs);
+  const { provider } = await openProvider(config, logger, signal);
+  try {
+    return publicKeyToAddress(await provider.getPublicKey({ signal }));
+  } finally {
+    await provider.close();
+  }
+}
+
+/** The configuration with the active key only, all its providers. */
+export function withActiveKey(config: Config): Config {
+  const [first, ...others] = config.keys.filter((key) => !key.isRetiring);
+  return first ? { ...config, keys: [first, ...others] } : config;
+}
+
+async function openProvider(config: Config, logger: Logger, signal: AbortSignal) {
+  const { keys, settings } = config;
+  const [first, ...others] = keys;
+  if (others.length === 0) return openSingleProvider(config, first, logger);
+  const provider = await openFailoverProvider({
+    members: keys.map((key) => ({
+      name: key.name,
+      open: () => key.plugin.open(key.section, createProviderContext(config, key, logger)),
+    })),
+    ...settings.failover,
+    log: (level, message, fields = {}) => logger[level](fields, message),
+    signal,
+  });
+  return { provider, isNew: false };
+}
+
+async function openSingleProvider(config: Config, key: KeyConfig, logger: Logger) {
+  const { plugin, section, generateIfMissing } = key;
+  const context = createProviderContext(config, key, logger);
+  try {
+    return { provider: await plugin.open(section, context), isNew: false };
+  } catch (error) {
+    const isMissing = isSignerError(error) && error.code === 'KEY_NOT_FOUND';
+    if (!isMissing || !generateIfMissing || !plugin.generateKey) throw error;
+    await plugin.generateKey(section, context);
+    return { provider: await plugin.open(section, context), isNew: true };
+  }
+}

@@ -1,0 +1,50 @@
+import { createWebhookAuthorizer } from '../auth/webhook.ts';
+import type { Config } from '../config/load.ts';
+import { isReference } from '../config/rpc-urls.ts';
+import { readSecret } from '../config/secrets.ts';
+import { type Policy, type PolicyOptions, createPolicy } from '../policy/policy.ts';
+import { encodeUpstreamState } from '../session/state-json.ts';
+
+/** The policy that the configuration asks for. Throws `SECRET_UNREADABLE`. */
+export function createConfiguredPolicy(
+  { settings, resolvePath }: Config,
+  surroundings: Pick<PolicyOptions, 'rules' | 'ledger' | 'transactions'>,
+): Policy {
+  const { webhook } = settings.auth;
+  return createPolicy({
+    guardrails: {
+      limits: {
+        maxTicketEv: settings.tickets.maxTicketEv,
+        maxTotalEv: settings.tickets.maxTotalEv,
+        depositMultiplier: settings.tickets.depositMultiplier,
+      },
+      prices: {
+        byType: settings.prices.maxPrice,
+        byCapability: settings.prices.capabilities.map(({ pipeline, model, maxPrice }) => ({
+          capability: pipeline,
+          model,
+          maximum: maxPrice,
+        })),
+      },
+      maxTickets: settings.tickets.maxTickets,
+      forks: settings.policy.forks,
+    },
+    authorize:
+      webhook &&
+      createWebhookAuthorizer({
+        url: webhook.url,
+        headers: Object.fromEntries(
+          Object.entries(webhook.headers).map(([name, value]) => [
+            name,
+            isReference(value)
+              ? readSecret(value, { resolvePath, createMissingFiles: false })
+              : value,
+          ]),
+        ),
+        timeoutMs: webhook.timeoutMs,
+        encodeState: encodeUpstreamState,
+      }),
+    ...surroundings,
+    nowMs: () => performance.now(),
+  });
+}

@@ -1,0 +1,66 @@
+import type { Config } from '../config/load.ts';
+import type { Logger } from '../ops/logger.ts';
+import type { HealthCheck } from '../payments/readiness.ts';
+import type { DenialRecorder } from '../payments/denials.ts';
+import type { SpendLedger } from '../policy/limits/ledger.ts';
+import type { AnswerMemory } from '../session/answer-memory.ts';
+import { openAudit } from './audit.ts';
+import type { KeySurroundings } from './key.ts';
+import { openStore } from './store.ts';
+import { openRules } from './rules.ts';
+
+/** What the signer remembers, and the rules that it is remembered for. */
+export type Records = KeySurroundings &
+  AsyncDisposable & {
+    readonly answers: AnswerMemory;
+    readonly recordDenial: DenialRecorder;
+    readonly healthChecks: readonly HealthCheck[];
+  };
+
+/** The audit log's chain of this process: workers keep theirs when they are replaced. */
+const serverChain = `server-${process.env['LIVEPEER_SIGNER_WORKER'] ?? '1'}`;
+
+/**
+ * Opens audit log, policy file, answer memory, and the spend ledger where a rule needs it. Throws `CONFIG_INVALID`,
+ * `AUDIT_UNAVAILABLE` and `LEDGER_UNAVAILABLE`; nothing is left open then.
+ */
+export async function openRecords(config: Config, logger: Logger): Promise<Records> {
+  await using opened = new AsyncDisposableStack();
+  const audit = await openAudit(config, logger, serverChain);
+  opened.defer(() => audit.close());
+  const rules = openRules(config, logger, (sha256) => audit.recordPolicy(sha256));
+  opened.defer(() => rules.close());
+  const store = await openStore(config, logger);
+  opened.defer(() => store.close());
+
+  let ledger: Promise<SpendLedger> | undefined;
+  const useLedger = (): Promise<SpendLedger> => {
+    ledger ??= store.openLedger().catch((error: unknown) => {
+      ledger = undefined;
+      throw error;
+    });
+    return ledger;
+  };
+  opened.defer(async () => (await ledger)?.close());
+  if (rules.current().hasWindows) await useLedger();
+
+  const kept = opened.move();
+  return {
+    journal: audit.journal,
+    recordDenial: audit.recordDenial,
+    rules: () => rules.current(),
+    ledger: useLedger,
+    answers: store.answers,
+    healthChecks: [
+      { name: 'audit', check: () => audit.checkHealth() },
+      { name: 'answers', check: () => store.answers.checkHealth() },
+      {
+        name: 'ledger',
+        check: async () => {
+          if (rules.current().hasWindows) await (await useLedger()).checkHealth();
+        },
+      },
+    ],
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}

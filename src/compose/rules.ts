@@ -1,0 +1,71 @@
+import { hash } from 'node:crypto';
+import type { Config } from '../config/load.ts';
+import { parsePolicy } from '../config/policy-file.ts';
+import { readTextFile } from '../config/read-text-file.ts';
+import { openWatchedFile } from '../config/watched-file.ts';
+import { ConfigError } from '../errors.ts';
+import type { Logger } from '../ops/logger.ts';
+import { type CompiledPolicy, emptyPolicy } from '../policy/rules/compile.ts';
+
+/**
+ * The rules in force: those of the policy file as it is now, or none. `onLoaded` is told the SHA-256 of each file that is taken
+ * up, in hex. Throws `CONFIG_INVALID`.
+ */
+export function openRules(
+  { settings, resolvePath }: Config,
+  logger: Logger,
+  onLoaded: (sha256: string) => void,
+): { current(): CompiledPolicy; close(): void } {
+  const { file } = settings.policy;
+  if (file === undefined) return { current: () => emptyPolicy, close: () => undefined };
+  return openWatchedFile({
+    path: resolvePath(file),
+    parse: (text, path) => {
+      const policy = parseRules(text, path, settings);
+      onLoaded(hash('sha256', text));
+      return policy;
+    },
+    log: (level, message, fields) => logger[level](fields, message),
+  });
+}
+
+/** The policy file of a configuration, read once. Throws `CONFIG_INVALID`, also when none is configured. */
+export function readRules({ settings, resolvePath }: Config): {
+  readonly path: string;
+  readonly policy: CompiledPolicy;
+} {
+  const { file } = settings.policy;
+  if (file === undefined) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      'policy.file: missing; the configuration names no policy file',
+    );
+  }
+  const path = resolvePath(file);
+  return { path, policy: parseRules(readTextFile(path, 'policy file'), path, settings) };
+}
+
+function parseRules(text: string, path: string, settings: Config['settings']): CompiledPolicy {
+  const policy = parsePolicy(text, path);
+  requireMeans(policy, path, settings);
+  return policy;
+}
+
+function requireMeans(
+  policy: CompiledPolicy,
+  path: string,
+  { store, session }: Config['settings'],
+): void {
+  if (policy.hasWindows && store.kind === 'embedded' && store.path === undefined) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `${path} has windows, and nothing says where to keep what was spent: set store.path, or store.kind: redis`,
+    );
+  }
+  if (policy.hasSessionLimits && session.fields === 'upstream') {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `${path} limits sessions, whose beginning and spending are in the state with session.fields: extended only`,
+    );
+  }
+}

@@ -1,0 +1,79 @@
+import type { ChainSource } from '../chain/facts.ts';
+import type { Config } from '../config/load.ts';
+import type { KeyProvider } from '../keys/provider.ts';
+import type { Logger } from '../ops/logger.ts';
+import type { Sender } from '../payments/senders.ts';
+import { SessionUsage } from '../payments/session-usage.ts';
+import { signOrchestratorInfo } from '../payments/sign-orchestrator-info.ts';
+import { type InstanceSeal, startInstanceSeal } from '../session/instance-seal.ts';
+import { RecentSeals } from '../session/recent-seals.ts';
+import { type SealVerifier, createSealVerifier } from '../session/seal-verifier.ts';
+import { openChain } from './chain.ts';
+import { type KeySurroundings, type SignerKey, openKey } from './key.ts';
+
+/** Unix nanoseconds: for the books, and for the delegations that states are sealed under. */
+export type SenderClocks = { readonly now: () => bigint; readonly sealNow: () => bigint };
+
+/** The first facts of the chain, and the first signatures, must be there within this time. */
+const openTimeoutMs = 30_000;
+
+/** A key in service. */
+export type OpenSender = {
+  readonly sender: Sender;
+  readonly provider: KeyProvider;
+  readonly isNew: boolean;
+  /** Lets go of the key and of what depends on it. */
+  readonly close: () => Promise<void>;
+};
+
+/** Opens one key with all that depends on its address. Throws `SignerError`s; nothing is left open then. */
+export async function openSender(
+  config: Config,
+  role: Sender['role'],
+  logger: Logger,
+  surroundings: KeySurroundings,
+  { now, sealNow }: SenderClocks,
+): Promise<OpenSender> {
+  await using opened = new AsyncDisposableStack();
+  const key = await openKey(config, logger, surroundings);
+  opened.defer(() => key.close());
+  const { provider, policy, gate, isNew } = key;
+  const signal = AbortSignal.timeout(openTimeoutMs);
+  const orchestratorInfo = await signOrchestratorInfo(gate, policy, signal);
+  const chain = await openChain(config, gate.address, logger, signal);
+  opened.defer(() => chain.close());
+  const sealing = await openSealing(config, key, chain, logger, sealNow);
+  opened.defer(() => sealing.instanceSeal?.close());
+  const usage = new SessionUsage(Number(now() / 1_000_000n));
+  const sender = { role, policy, gate, chain, ...sealing, orchestratorInfo, usage };
+  const kept = opened.move();
+  return { sender, provider, isNew, close: () => kept.disposeAsync() };
+}
+
+/** What opens sealed states, and this instance's own seal, if it is to have one. Throws `ProviderError`s. */
+async function openSealing(
+  { settings: { session } }: Config,
+  { policy, gate }: SignerKey,
+  chain: ChainSource,
+  logger: Logger,
+  now: () => bigint,
+): Promise<{ isSealed: SealVerifier; instanceSeal: InstanceSeal | undefined }> {
+  const options = {
+    domain: { chainId: chain.chainId, broker: chain.ticketBroker },
+    clockSkewMs: session.clockSkewMs,
+    now,
+    recentSeals: new RecentSeals(),
+  };
+  const isSealed = createSealVerifier({ sender: gate.address, ...options });
+  if (session.seal === 'key') return { isSealed, instanceSeal: undefined };
+  const instanceSeal = await startInstanceSeal({
+    ...options,
+    signDelegation: async (delegation, signal) => {
+      const grant = policy.grantOwn({ kind: 'state-delegation', delegation });
+      const [signature = new Uint8Array()] = await gate.sign(grant, { signal });
+      return signature;
+    },
+    log: (level, message, fields) => logger[level](fields, message),
+  });
+  return { isSealed, instanceSeal };
+}

@@ -1,0 +1,73 @@
+import type { Config } from '../config/load.ts';
+import { isReference } from '../config/rpc-urls.ts';
+import { readSecret } from '../config/secrets.ts';
+import { ConfigError } from '../errors.ts';
+import type { Logger } from '../ops/logger.ts';
+import { failOpen } from '../policy/limits/fail-open.ts';
+import type { SpendLedger } from '../policy/limits/ledger.ts';
+import type { AnswerMemory } from '../session/answer-memory.ts';
+import { failOpenAnswers } from '../session/fail-open-answers.ts';
+
+/** Where answers and spending are remembered. */
+export type Store = {
+  readonly answers: AnswerMemory;
+  /** Throws `LEDGER_UNAVAILABLE`. */
+  openLedger(): Promise<SpendLedger>;
+  close(): Promise<void>;
+};
+
+type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
+
+/** Opens the configured store; one in Redis is there when Redis is. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
+export async function openStore(
+  { settings: { store, server }, resolvePath }: Config,
+  logger: Logger,
+): Promise<Store> {
+  const { requestDeadlineMs } = server;
+  const log: Log = (level, message, fields = {}) => logger[level](fields, message);
+  const ttlMs = store.answersTtlMs;
+  if (store.kind === 'embedded') {
+    const { createMemoryAnswers } = await import('../session/memory-answers.ts');
+    const { path } = store;
+    return {
+      answers: createMemoryAnswers({
+        ttlMs,
+        maxBytes: store.answersMaxBytes,
+        nowMs: () => performance.now(),
+      }),
+      openLedger: async () => {
+        if (path === undefined) throw new ConfigError('CONFIG_INVALID', 'store.path is missing');
+        const { openEmbeddedLedger } = await import('../policy/limits/embedded-ledger.ts');
+        return openEmbeddedLedger({ folder: resolvePath(path), log });
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+  return openRedisStore(store, requestDeadlineMs, resolvePath, log);
+}
+
+type RedisStore = Extract<Config['settings']['store'], { kind: 'redis' }>;
+
+async function openRedisStore(
+  { url: location, keyPrefix, answersTtlMs: ttlMs, onFailure }: RedisStore,
+  requestDeadlineMs: number,
+  resolvePath: Config['resolvePath'],
+  log: Log,
+): Promise<Store> {
+  const [{ connectRedis }, { createRedisLedger }, { createRedisAnswers }] = await Promise.all([
+    import('../ops/redis.ts'),
+    import('../policy/limits/redis-ledger.ts'),
+    import('../session/redis-answers.ts'),
+  ]);
+  const url = isReference(location)
+    ? readSecret(location, { resolvePath, createMissingFiles: false })
+    : location;
+  const redis = await connectRedis({ url, log });
+  const answers = createRedisAnswers({ redis, keyPrefix, ttlMs, requestDeadlineMs });
+  const ledger = createRedisLedger({ redis, keyPrefix });
+  return {
+    answers: onFailure === 'allow' ? failOpenAnswers(answers, log) : answers,
+    openLedger: () => Promise.resolve(onFailure === 'allow' ? failOpen(ledger, log) : ledger),
+    close: () => redis.close(),
+  };
+}

@@ -1,0 +1,41 @@
+import type { Request, RequestHandler } from 'express';
+import { RequestError } from '../errors.ts';
+
+/** Reads the body as it is, whatever its type, into `request.body`; a compressed one is refused. */
+export function readBody(limitBytes: number): RequestHandler {
+  const tooLarge = () =>
+    new RequestError('BODY_TOO_LARGE', `request body is over ${limitBytes} bytes`);
+  return (request: Request, _response, next) => {
+    const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
+    if (encoding.toLowerCase() !== 'identity') {
+      next(unreadable('content encoding unsupported'));
+      return;
+    }
+    if (Number(length) > limitBytes) {
+      next(tooLarge());
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let received = 0;
+    const take = (chunk: Buffer): void => {
+      received += chunk.length;
+      if (received > limitBytes) finish(tooLarge());
+      else chunks.push(chunk);
+    };
+    const end = (): void => {
+      request.body = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
+      finish();
+    };
+    const fail = ({ message }: Error): void => finish(unreadable(message));
+    const finish = (error?: RequestError): void => {
+      request.off('data', take).off('end', end).off('error', fail);
+      if (error) request.pause();
+      next(error);
+    };
+    request.on('data', take).on('end', end).on('error', fail);
+  };
+}
+
+function unreadable(reason: string): RequestError {
+  return new RequestError('BODY_MALFORMED', `request can't be read: ${reason}`);
+}

@@ -1,0 +1,90 @@
+import { X509Certificate, constants, createPrivateKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { TLSSocket, type TlsOptions, createSecureContext } from 'node:tls';
+import { type ClientCertificate, describeCertificate } from '../auth/client-certificate.ts';
+import { ConfigError } from '../errors.ts';
+
+/** Absolute paths of PEM files. */
+export type TlsFiles = {
+  /** the server's certificate, its chain after it */
+  readonly cert: string;
+  readonly key: string;
+  /** certificates of those who vouch for clients; without it clients are asked for none */
+  readonly clientCa: string | undefined;
+};
+
+/** TLS options of the server. Throws `CONFIG_INVALID` when a file can't be read or used. */
+export function readTlsFiles(files: TlsFiles): TlsOptions {
+  const pair = readCertificate(files);
+  return files.clientCa === undefined ? pair : { ...pair, ...askForCertificate(files.clientCa) };
+}
+
+function readCertificate(tls: TlsFiles): { cert: Buffer; key: Buffer } {
+  const pair = { cert: readPem('cert', tls.cert), key: readPem('key', tls.key) };
+  try {
+    createSecureContext(pair);
+    // an EC key beside an RSA certificate would pass, and every handshake fail
+    if (!new X509Certificate(pair.cert).checkPrivateKey(createPrivateKey(pair.key))) {
+      throw new Error('they do not belong together');
+    }
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown';
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `server.tls: ${tls.cert} and ${tls.key} are no PEM certificate and its unencrypted key: ${reason}`,
+      { cause },
+    );
+  }
+  return pair;
+}
+
+/** Clients without a certificate, or with a wrong one, get as far as an answer that says so. */
+function askForCertificate(path: string): TlsOptions {
+  const pem = readPem('clientCa', path).toString('latin1');
+  const ca = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  try {
+    if (ca.length === 0) throw new Error('there is none in it');
+    for (const certificate of ca) new X509Certificate(certificate);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown';
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `server.tls.clientCa: ${path} does not hold PEM certificates: ${reason}`,
+      { cause },
+    );
+  }
+  return {
+    ca,
+    requestCert: true,
+    rejectUnauthorized: false,
+    // nobody shall become somebody else on a connection: with TLS 1.2 a client might show another certificate later
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+  };
+}
+
+function readPem(field: keyof TlsFiles, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+    throw new ConfigError('CONFIG_INVALID', `server.tls.${field}: ${path} can't be read: ${code}`, {
+      cause,
+    });
+  }
+}
+
+const known = new WeakMap<TLSSocket, ClientCertificate>();
+
+/** The certificate that the client has shown, verified or not; undefined without TLS, and when it has shown none. */
+export function certificateOf(socket: Socket): ClientCertificate | undefined {
+  if (!(socket instanceof TLSSocket)) return undefined;
+  const earlier = known.get(socket);
+  if (earlier) return earlier;
+  const shown = socket.getPeerX509Certificate();
+  if (!shown) return undefined;
+  const problem = socket.authorized ? undefined : String(socket.authorizationError);
+  const certificate = describeCertificate(shown, problem);
+  known.set(socket, certificate);
+  return certificate;
+}

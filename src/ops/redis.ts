@@ -1,0 +1,212 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type * as RedisModule from '@redis/client';
+import { ConfigError } from '../errors.ts';
+import type { Secret } from '../secret.ts';
+
+export type Redis = {
+  /**
+   * Runs a Lua script once, in one round trip. Rejects when Redis is not connected, answers with an error, or has not answered
+   * after a second; then the script may have run or not. An answer that comes after that goes to `onLate`.
+   */
+  run(
+    script: string,
+    keys: readonly string[],
+    args: readonly string[],
+    onLate?: (reply: unknown) => void,
+  ): Promise<unknown>;
+  /** Scripts under way fail. */
+  close(): Promise<void>;
+};
+
+export type RedisOptions = {
+  /** redis:// or rediss://, with user name and password where Redis wants them */
+  readonly url: Secret | string;
+  readonly log: (level: 'info' | 'warn', message: string, fields?: object) => void;
+};
+
+/** For a script's answer. */
+const answerTimeoutMs = 1_000;
+/** A connection on which nothing at all is answered for so long is given up. */
+const silenceLimitMs = 3_000;
+const connectTimeoutMs = 3_000;
+/** Between two attempts to connect; it doubles up to the second one. */
+const pauseMs = { first: 50, longest: 1_000 };
+/** Scripts that may wait for their answers. */
+const maxWaiting = 10_000;
+
+/**
+ * Connects to one Redis server, and again whenever the connection ends; meanwhile scripts fail at once. Resolves after the first
+ * attempt, whether it succeeds or not. Throws `CONFIG_INVALID`.
+ */
+export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
+  const target = typeof url === 'string' ? url : url.reveal();
+  if (!/^rediss?:$/.test(URL.parse(target)?.protocol ?? '')) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      'store.url is no URL such as redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT',
+    );
+  }
+  const { createClient } = await import('@redis/client');
+  const closing = new AbortController();
+  const firstAttempt = Promise.withResolvers<undefined>();
+  let latest: Connection | undefined;
+  let isKnownDown = false;
+
+  function reportDown(error: unknown): void {
+    if (isKnownDown || closing.signal.aborted) return;
+    isKnownDown = true;
+    log('warn', 'Redis can’t be reached', { reason: String(error) });
+  }
+
+  async function keepConnected(): Promise<void> {
+    let pause = pauseMs.first;
+    while (!closing.signal.aborted) {
+      latest = new Connection(createClient, target);
+      try {
+        await latest.open();
+        log('info', 'connected to Redis');
+        pause = pauseMs.first;
+        isKnownDown = false;
+        firstAttempt.resolve(undefined);
+        await latest.ended;
+      } catch (error) {
+        reportDown(error);
+      }
+      firstAttempt.resolve(undefined);
+      await sleep(pause, undefined, { signal: closing.signal }).catch(() => undefined);
+      pause = Math.min(pause * 2, pauseMs.longest);
+    }
+  }
+
+  const kept = keepConnected();
+  await firstAttempt.promise;
+  return {
+    run: (script, keys, args, onLate) =>
+      latest?.isOpen
+        ? latest.run(script, keys, args, onLate)
+        : Promise.reject(new Error('there is no connection to Redis')),
+    async close() {
+      closing.abort();
+      latest?.end();
+      await kept;
+    },
+  };
+}
+
+/** One connection, from its making to its end. Nothing is sent twice, and nothing waits for another connection. */
+class Connection {
+  readonly #client: ReturnType<typeof RedisModule.createClient>;
+  readonly #ended = Promise.withResolvers<never>();
+  #isReady = false;
+  #hasEnded = false;
+  #waiting = 0;
+  #silentSinceMs = 0;
+
+  constructor(createClient: typeof RedisModule.createClient, url: string) {
+    this.#client = createClient({
+      url,
+      RESP: 2,
+      maintNotifications: 'disabled',
+      disableClientInfo: true,
+      disableOfflineQueue: true,
+      commandsQueueMaxLength: maxWaiting,
+      commandOptions: { timeout: 0 },
+      socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false },
+    });
+    this.#ended.promise.catch(() => {
+      this.#hasEnded = true;
+      this.#client.destroy();
+    });
+    this.#client.on('error', (error: unknown) => this.#ended.reject(error));
+  }
+
+  get isOpen(): boolean {
+    return this.#isReady && !this.#hasEnded;
+  }
+
+  /** Rejects with the reason once the connection is not to be used any more. */
+  get ended(): Promise<never> {
+    return this.#ended.promise;
+  }
+
+  end(reason = 'the connection to Redis was closed'): void {
+    this.#ended.reject(new Error(reason));
+  }
+
+  /** Rejects as `ended` does. */
+  async open(): Promise<void> {
+    const reason = `Redis did not let in within ${connectTimeoutMs} ms`;
+    const timer = setTimeout(() => this.end(reason), connectTimeoutMs);
+    this.#client.connect().catch((error: unknown) => this.#ended.reject(error));
+    const ready = new Promise((resolve) => this.#client.once('ready', resolve));
+    await Promise.race([ready, this.ended]).finally(() => clearTimeout(timer));
+    this.#isReady = true;
+  }
+
+  run(
+    script: string,
+    keys: readonly string[],
+    args: readonly string[],
+    onLate?: (reply: unknown) => void,
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      let isAnswered = false;
+      let isLate = false;
+      const giveUp = (): void => {
+        if (isAnswered) return;
+        isLate = true;
+        reject(new Error(`no answer from Redis within ${answerTimeoutMs} ms`));
+        this.#endIfSilent();
+      };
+      // an answer that came while this process was busy is read first
+      const timer = setTimeout(() => setImmediate(giveUp), answerTimeoutMs);
+      const rest = [`${keys.length}`, ...keys, ...args];
+      this.#send(['EVALSHA', hashOf(script), ...rest])
+        .catch((error: unknown) => {
+          if (isLate || !startsWith(error, 'NOSCRIPT')) throw error;
+          return this.#send(['EVAL', script, ...rest]);
+        })
+        .then(
+          (reply) => (isLate ? onLate?.(reply) : resolve(reply)),
+          (error: unknown) => reject(error as Error),
+        )
+        .finally(() => {
+          isAnswered = true;
+          clearTimeout(timer);
+        });
+    });
+  }
+
+  async #send(command: string[]): Promise<unknown> {
+    if (this.#waiting === 0) this.#silentSinceMs = performance.now();
+    this.#waiting += 1;
+    try {
+      return await this.#client.sendCommand(command);
+    } catch (error) {
+      // the server became a replica: its name may lead to another one by now
+      if (startsWith(error, 'READONLY')) this.#ended.reject(error);
+      throw error;
+    } finally {
+      this.#waiting -= 1;
+      this.#silentSinceMs = performance.now();
+    }
+  }
+
+  #endIfSilent(): void {
+    if (performance.now() - this.#silentSinceMs < silenceLimitMs) return;
+    this.end(`Redis has not answered for ${silenceLimitMs} ms`);
+  }
+}
+
+function startsWith(error: unknown, code: string): boolean {
+  return error instanceof Error && error.message.startsWith(code);
+}
+
+const hashes = new Map<string, string>();
+
+function hashOf(script: string): string {
+  const known = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
+  hashes.set(script, known);
+  return known;
+}

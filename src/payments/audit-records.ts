@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto';
+import type { Principal } from '../auth/principal.ts';
+import { errorFamilies } from '../errors.ts';
+import type { KeyJournal } from '../keys/key-journal.ts';
+import type { DenialRecorder } from './denials.ts';
+import { RefusalError } from './refusal-error.ts';
+
+type Field = string | number | undefined | readonly string[] | Readonly<Record<string, string>>;
+
+type Fields = { readonly kind: string; readonly [field: string]: Field };
+
+/** What a journal needs of the audit log. */
+export type JournalLog = {
+  /** Resolves once the record survives the process. Throws `AUDIT_UNAVAILABLE`. */
+  write(record: Fields): Promise<void>;
+  /** Resolves once the record is on disk. Throws `AUDIT_UNAVAILABLE`. */
+  append(record: Fields): Promise<void>;
+};
+
+/** Where nobody waits for a record, the log itself says how many it lost. */
+const dontWait = (recorded: Promise<void>): void => void recorded.catch(() => undefined);
+
+/** Records each use of the key: `key-use` before the key is called, `signed` or `failed` after, tied by the use's id. */
+export function createKeyUseJournal(log: JournalLog): KeyJournal {
+  const process = randomBytes(8).toString('hex');
+  let uses = 0;
+  return {
+    async begin({ sender, keyRef, intent, digests, reason }) {
+      uses += 1;
+      const use = `${process}-${uses}`;
+      await log.write({
+        kind: 'key-use',
+        use,
+        request: reason.requestId,
+        principal: clip(reason.principal),
+        tenant: clip(reason.tenant),
+        intent: intent.kind,
+        digests: digests.map(toHexDigits),
+        key: keyRef,
+        sender,
+        verdict: 'allow',
+        rules: reason.rules,
+        observed: reason.observed,
+        amounts: reason.amounts,
+        subject: clipAll(reason.subject),
+      });
+      return {
+        signed: (durationMs) =>
+          log.append({
+            kind: 'signed',
+            use,
+            signatures: digests.length,
+            latencyMs: toMicroPrecision(durationMs),
+          }),
+        failed: (code, durationMs) =>
+          dontWait(
+            log.write({ kind: 'failed', use, code, latencyMs: toMicroPrecision(durationMs) }),
+          ),
+      };
+    },
+  };
+}
+
+/**
+ * Records denials. A caller that nobody has authenticated and that is refused as such is left out, so that strangers can't
+ * fill the disk.
+ */
+export function createDenialRecorder(log: JournalLog): DenialRecorder {
+  return ({ error, requestId, caller, orchestrator }) => {
+    const refusal = error instanceof RefusalError ? error : undefined;
+    const principal = refusal?.principal ?? caller.principal;
+    if (errorFamilies[error.code] === 'caller' && isStranger(principal)) return;
+    const record = {
+      kind: 'denied',
+      request: requestId,
+      principal: clip(principal.id),
+      tenant: clip(principal.tenant),
+      code: error.code,
+      rule: refusal?.ruleId,
+      message: clip(error.message),
+      subject: { orchestrator: orchestrator.address },
+    };
+    dontWait(log.write(record));
+  };
+}
+
+/** Records which policy file is in force from now on. */
+export function createPolicyRecorder(log: JournalLog): (sha256: string) => void {
+  return (sha256) => dontWait(log.write({ kind: 'policy', sha256 }));
+}
+
+const isStranger = ({ id }: Principal): boolean => id === '';
+
+const longestText = 256;
+
+/** A caller's text, so long that a record stays small. */
+function clip(text: string): string;
+function clip(text: string | undefined): string | undefined;
+function clip(text: string | undefined): string | undefined {
+  return text === undefined || text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
+}
+
+function clipAll(texts: Readonly<Record<string, string>> | undefined) {
+  return (
+    texts && Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, clip(text)]))
+  );
+}
+
+function toHexDigits({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('hex');
+}
+
+const toMicroPrecision = (milliseconds: number): number => Math.round(milliseconds * 1e3) / 1e3;

@@ -1,0 +1,29 @@
+import type { Caller } from '../auth/authorization.ts';
+import { type SignerError, errorFamilies, isSignerError } from '../errors.ts';
+import type { OrchestratorInfo } from '../wire/orchestrator-info.ts';
+
+/** A payment that was refused, for the audit log. */
+export type Denial = {
+  readonly error: SignerError;
+  readonly requestId: string;
+  readonly caller: Caller;
+  readonly orchestrator: OrchestratorInfo;
+};
+
+/** Records a denial; never throws, and nobody waits for it. */
+export type DenialRecorder = (denial: Denial) => void;
+
+/** What the protocol has clients do all the time: fetch new parameters, or pay nothing for now. */
+const flowControl: ReadonlySet<string> = new Set([
+  'AUTH_TOKEN_EXPIRING',
+  'TICKET_PARAMS_EXPIRED',
+  'NONCES_USED_UP',
+  'NO_TICKETS_DUE',
+]);
+
+/** Whether an error is a guardrail's, or an authoriser's, no. */
+export function isDenial(error: unknown): error is SignerError {
+  if (!isSignerError(error) || flowControl.has(error.code)) return false;
+  const family = errorFamilies[error.code];
+  return family === 'policy' || family === 'caller';
+}

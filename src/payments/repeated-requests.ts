@@ -1,0 +1,42 @@
+import { hash } from 'node:crypto';
+import type { Caller } from '../auth/authorization.ts';
+import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
+import type { PaymentRequest } from '../wire/payment-request.ts';
+
+/** What tells one request from another. */
+export type RequestIdentity = {
+  readonly request: PaymentRequest;
+  readonly caller: Caller;
+  /** `Idempotency-Key`, which counts for a session's first payment */
+  readonly idempotencyKey: string | undefined;
+};
+
+/**
+ * Claims what a request uses up: its session state, or for a first payment its idempotency key. undefined for a first
+ * payment without one, which can't be told from another. Throws `ANSWERS_UNAVAILABLE`, and what ended `signal`.
+ */
+export async function claimUse(
+  answers: AnswerMemory,
+  { request, caller, idempotencyKey }: RequestIdentity,
+  signal: AbortSignal,
+): Promise<Claim | undefined> {
+  const who = identify(caller);
+  const use = request.state
+    ? hash('sha256', request.state.state)
+    : idempotencyKey && hash('sha256', JSON.stringify(['idempotency-key', who, idempotencyKey]));
+  if (use === undefined || use === '') return undefined;
+  return answers.claim(use, hashRequest(request, who), signal);
+}
+
+/** A credential may be renewed between two tries, who is behind it stays the same. */
+function identify({ principal, authId, credentialHash }: Caller): readonly string[] {
+  const { id, tenant } = principal;
+  return id === '' ? ['', '', authId, credentialHash] : [id, tenant, authId, ''];
+}
+
+function hashRequest(request: PaymentRequest, who: readonly string[]): string {
+  const { orchestrator, capabilities, manifestId, app, inPixels, type, maxPrice } = request;
+  const fields = [who, manifestId, app, inPixels.toString(), type, maxPrice, orchestrator.length];
+  const text = JSON.stringify(fields);
+  return hash('sha256', Buffer.concat([Buffer.from(text), orchestrator, capabilities]));
+}

@@ -1,0 +1,72 @@
+import { InternalError } from '../../errors.ts';
+import type { SpendLedger } from './ledger.ts';
+import { LedgerThread } from './ledger-thread.ts';
+import type { FileResult } from './spend-file.ts';
+
+export type EmbeddedLedgerOptions = {
+  /** made where it is missing; on a local disk */
+  readonly folder: string;
+  readonly log: (level: 'info' | 'warn', message: string) => void;
+  /** Unix ms, whole, never going back; unless told the machine's clock as it is now, going on evenly from here */
+  readonly now?: () => number;
+};
+
+/**
+ * Opens the ledger in the SQLite file `spend.sqlite` of a folder, which the workers of one signer share. Throws
+ * `LEDGER_UNAVAILABLE`; its message names the file and what to do.
+ */
+export async function openEmbeddedLedger({
+  folder,
+  log,
+  now = startClock(),
+}: EmbeddedLedgerOptions): Promise<SpendLedger> {
+  const thread = new LedgerThread({ folder, log, now });
+  const checkHealth = async (): Promise<void> => {
+    await thread.ask({ kind: 'check' }, AbortSignal.timeout(askTimeoutMs));
+  };
+  try {
+    await checkHealth();
+  } catch (error) {
+    await thread.close();
+    throw error;
+  }
+  return {
+    async reserve(charges, spend, signal) {
+      const release = async (result: FileResult): Promise<void> => {
+        if (result.kind !== 'reserved') return;
+        await thread.tell({ kind: 'release', counters: charges, slots: result.slots, spend });
+      };
+      const request = { kind: 'reserve', charges, spend } as const;
+      const result = await thread.ask(request, signal, (late) => void release(late));
+      if (result.kind === 'exceeded') return result;
+      if (result.kind !== 'reserved') throw unexpected(result);
+      let released: Promise<void> | undefined;
+      return {
+        kind: 'reserved',
+        observed: result.observed,
+        release: () => (released ??= release(result)),
+      };
+    },
+    async usage(charges) {
+      const request = { kind: 'usage', counters: charges } as const;
+      const result = await thread.ask(request, AbortSignal.timeout(askTimeoutMs));
+      if (result.kind !== 'usage') throw unexpected(result);
+      return result.spent;
+    },
+    checkHealth,
+    close: () => thread.close(),
+  };
+}
+
+/** For questions that come without a deadline. */
+const askTimeoutMs = 5_000;
+
+/** Whoever sets the machine's clock while the signer runs frees no window. */
+function startClock(): () => number {
+  const startedMs = Date.now() - performance.now();
+  return () => Math.floor(startedMs + performance.now());
+}
+
+function unexpected({ kind }: FileResult): InternalError {
+  return new InternalError('INTERNAL', `the spend ledger answered ${kind}`);
+}

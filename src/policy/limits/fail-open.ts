@@ -1,0 +1,31 @@
+import { isSignerError } from '../../errors.ts';
+import type { ReserveOutcome, SpendLedger } from './ledger.ts';
+
+const logIntervalMs = 5_000;
+
+/**
+ * A ledger without which payments go on: while it can't be reached nothing is reserved, so nothing is limited. Its health
+ * is told as it is.
+ */
+export function failOpen(
+  ledger: SpendLedger,
+  log: (level: 'warn', message: string, fields: Readonly<Record<string, unknown>>) => void,
+): SpendLedger {
+  let nextLogMs = 0;
+  return {
+    ...ledger,
+    async reserve(charges, spend, signal): Promise<ReserveOutcome> {
+      try {
+        return await ledger.reserve(charges, spend, signal);
+      } catch (error) {
+        if (!isSignerError(error) || error.code !== 'LEDGER_UNAVAILABLE') throw error;
+        if (performance.now() >= nextLogMs) {
+          nextLogMs = performance.now() + logIntervalMs;
+          const { message, details } = error;
+          log('warn', 'payments go on without windows', { reason: message, details });
+        }
+        return { kind: 'reserved', observed: [], release: () => Promise.resolve() };
+      }
+    },
+  };
+}

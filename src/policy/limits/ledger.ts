@@ -1,0 +1,61 @@
+/** What a payment spends. */
+export type Spend = {
+  /** expected value in wei, rounded up to whole wei: against the spender */
+  readonly ev: bigint;
+  readonly tickets: bigint;
+  /** 1 when the payment begins a session, else 0 */
+  readonly sessions: bigint;
+};
+
+/** What may be spent in a window; what is absent has no limit. */
+export type WindowLimits = Readonly<Partial<Record<keyof Spend, bigint>>>;
+
+/** A window that a payment counts in. */
+export type WindowCharge = {
+  readonly ruleId: string;
+  /** whose share of the rule's window it is, such as `tenant=acme`; '' where all share one */
+  readonly scope: string;
+  readonly windowMs: number;
+  readonly limits: WindowLimits;
+  /** false: counted and reported, never refused */
+  readonly isEnforced: boolean;
+};
+
+export type ReserveOutcome =
+  | {
+      readonly kind: 'reserved';
+      /** the rules in observe mode whose limit this payment goes over */
+      readonly observed: readonly string[];
+      /**
+       * Gives the reservation back: nothing was signed, or no signature left the process. A release that fails loses budget
+       * until the window has passed; it never throws.
+       */
+      release(): Promise<void>;
+    }
+  | {
+      readonly kind: 'exceeded';
+      readonly ruleId: string;
+      readonly limit: keyof Spend;
+      readonly maximum: bigint;
+    };
+
+/**
+ * Remembers what was spent in which window. A reservation counts from the moment it is made, so settling it takes no
+ * further call: what was reserved is what is signed. A crash before the signature loses budget, never money.
+ */
+export type SpendLedger = {
+  /**
+   * Adds `spend` to all windows, or to none when an enforced one has no room: atomic among all requests, processes and
+   * instances that share the ledger. Durable when it resolves. Throws `LEDGER_UNAVAILABLE`.
+   */
+  reserve(
+    charges: readonly WindowCharge[],
+    spend: Spend,
+    signal: AbortSignal,
+  ): Promise<ReserveOutcome>;
+  /** What has been spent in each window so far. Throws `LEDGER_UNAVAILABLE`. */
+  usage(charges: readonly WindowCharge[]): Promise<readonly Spend[]>;
+  /** Whether it can be used right now; the problem's code when not. */
+  checkHealth(): Promise<void>;
+  close(): Promise<void>;
+};

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import { RecordsError } from '../../errors.ts';
+import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
+import type { ReserveOutcome, Spend, SpendLedger, WindowCharge } from './ledger.ts';
+import {
+  healthScript,
+  lowDigits,
+  releaseScript,
+  reserveScript,
+  usageScript,
+} from './redis-scripts.ts';
+import { type Counter, spendKinds } from './windows.ts';
+
+export type RedisLedgerOptions = {
+  readonly redis: {
+    /**
+     * Runs a Lua script once and resolves with what it returns. It rejects soon when there is no answer; the script may have
+     * run or not, and if an answer comes later, `onLate` gets it.
+     */
+    run(
+      script: string,
+      keys: readonly string[],
+      args: readonly string[],
+      onLate?: (reply: unknown) => void,
+    ): Promise<unknown>;
+  };
+  readonly keyPrefix: string;
+};
+
+const reserveReply = z.union([
+  z.tuple([z.literal(1), z.array(z.string().regex(/^\d+$/)), z.array(z.int())]),
+  z.tuple([z.literal(0), z.int(), z.int()]),
+]);
+const usageReply = z.array(z.string().regex(/^\d+( \d+){5}$/));
+
+/**
+ * The ledger in Redis, for instances that share it. A reserve is one round trip; one whose outcome is not known has failed,
+ * and stays counted if Redis counted it and never answers.
+ */
+export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): SpendLedger {
+  const keyOf = ({ ruleId, scope, windowMs }: Counter): string =>
+    `${keyPrefix}spend:${JSON.stringify([ruleId, scope, windowMs])}`;
+
+  return {
+    async reserve(charges, spend, signal) {
+      failIfEnded(signal);
+      const keys = charges.map(keyOf);
+      const amounts = listAmounts(spend);
+      const giveBack = async (slots: readonly string[]): Promise<void> => {
+        await redis.run(releaseScript, keys, [...amounts, ...slots]).catch(() => undefined);
+      };
+      const giveBackLate = (late: unknown): void => {
+        const { data: reply } = reserveReply.safeParse(late);
+        if (reply?.[0] === 1) void giveBack(reply[1]);
+      };
+      const args = [...amounts, ...charges.flatMap(listTerms)];
+      const reply = await redis
+        .run(reserveScript, keys, args, giveBackLate)
+        .then((raw) => reserveReply.parse(raw))
+        .catch(failAsUnavailable);
+      if (reply[0] === 0) return describeExceeded(charges, reply[1], reply[2]);
+      const [, slots, observed] = reply;
+      if (signal.aborted) void giveBack(slots);
+      failIfEnded(signal);
+      let released: Promise<void> | undefined;
+      return {
+        kind: 'reserved',
+        observed: observed.flatMap((index) => charges[index]?.ruleId ?? []),
+        release: () => (released ??= giveBack(slots)),
+      };
+    },
+    async usage(charges) {
+      const args = charges.map(({ windowMs }) => `${windowMs}`);
+      const totals = await redis
+        .run(usageScript, charges.map(keyOf), args)
+        .then((raw) => usageReply.parse(raw))
+        .catch(failAsUnavailable);
+      return totals.map(parseAmounts);
+    },
+    async checkHealth() {
+      await redis.run(healthScript, [`${keyPrefix}health`], []).catch(failAsUnavailable);
+    },
+    /** The connection belongs to whoever made it. */
+    close: () => Promise.resolve(),
+  };
+}
+
+const lowBase = 10n ** lowDigits;
+
+function splitAmount(amount: bigint): [high: string, low: string] {
+  return [`${amount / lowBase}`, `${amount % lowBase}`];
+}
+
+function listAmounts(spend: Spend): string[] {
+  return spendKinds.flatMap((kind) => splitAmount(spend[kind]));
+}
+
+function listTerms({ windowMs, isEnforced, limits }: WindowCharge): string[] {
+  const maxima = spendKinds.flatMap((kind) => {
+    const maximum = limits[kind];
+    return maximum === undefined ? ['', ''] : splitAmount(maximum);
+  });
+  return [`${windowMs}`, isEnforced ? '1' : '0', ...maxima];
+}
+
+function parseAmounts(text: string): Spend {
+  const numbers = text.split(' ').map(BigInt);
+  const amountAt = (place: number): bigint =>
+    (numbers[place] ?? 0n) * lowBase + (numbers[place + 1] ?? 0n);
+  return { ev: amountAt(0), tickets: amountAt(2), sessions: amountAt(4) };
+}
+
+function describeExceeded(
+  charges: readonly WindowCharge[],
+  charge: number,
+  kind: number,
+): ReserveOutcome {
+  const { ruleId, limits } = charges[charge] ?? {};
+  const limit = spendKinds[kind];
+  const maximum = limit && limits?.[limit];
+  if (ruleId === undefined || !limit || maximum === undefined) {
+    return failAsUnavailable('it names a limit that was not asked for');
+  }
+  return { kind: 'exceeded', ruleId, limit, maximum };
+}
+
+function failAsUnavailable(cause: unknown): never {
+  const details = cause instanceof Error ? cause.message : String(cause);
+  const message = 'the spend ledger in Redis did not answer as it should';
+  throw new RecordsError('LEDGER_UNAVAILABLE', message, { details, retryable: true, cause });
+}
+
+function failIfEnded(signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  if (!isTimeout(signal)) throw describeAbort('the spend ledger', signal);
+  const message = 'the spend ledger did not answer before the deadline';
+  throw new RecordsError('LEDGER_UNAVAILABLE', message, { retryable: true });
+}

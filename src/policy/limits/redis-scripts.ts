@@ -1,0 +1,144 @@
+import { slotsPerWindow } from './windows.ts';
+
+// Lua's numbers are doubles. An amount is two of them, in base 10^15: high and low; so sums stay exact up to 9 * 10^30.
+
+/** Digits of the lower number of an amount. */
+export const lowDigits = 15n;
+
+/**
+ * Each counter is one hash: `slot`, the newest slot; `total`, what counts by now; and what was spent in each slot, under the
+ * slot's number. An amount list is six numbers: high and low of ev, tickets and sessions. `now` is Redis' own time; a counter
+ * whose newest slot lies ahead of it stays there, so that a clock that is set back frees nothing.
+ */
+const common = `
+local base = 1e15
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function write(number)
+  return string.format('%.0f', number)
+end
+
+local function read(text)
+  local amounts = {0, 0, 0, 0, 0, 0}
+  local place = 1
+  for number in string.gmatch(text or '', '%d+') do
+    amounts[place] = tonumber(number)
+    place = place + 1
+  end
+  return amounts
+end
+
+local function pack(amounts)
+  local texts = {}
+  for place = 1, 6 do texts[place] = write(amounts[place]) end
+  return table.concat(texts, ' ')
+end
+
+-- sign: 1 or -1
+local function add(a, b, sign)
+  local sum = {}
+  for place = 1, 5, 2 do
+    local high = a[place] + sign * b[place]
+    local low = a[place + 1] + sign * b[place + 1]
+    if low >= base then
+      high, low = high + 1, low - base
+    elseif low < 0 then
+      high, low = high - 1, low + base
+    end
+    sum[place], sum[place + 1] = high, low
+  end
+  return sum
+end
+
+-- the newest slot and the total as of now; what has run out is taken off
+local function advance(key, windowMs)
+  local slot = math.floor(now * ${slotsPerWindow} / windowMs)
+  local known = redis.call('HMGET', key, 'slot', 'total')
+  local total = read(known[2])
+  if not known[1] then return slot, total end
+  local newest = tonumber(known[1])
+  if slot <= newest then return newest, total end
+  local gone = {}
+  for old = newest - ${slotsPerWindow}, math.min(newest, slot - ${slotsPerWindow + 1}) do
+    local field = write(old)
+    local spent = redis.call('HGET', key, field)
+    if spent then
+      total = add(total, read(spent), -1)
+      gone[#gone + 1] = field
+    end
+  end
+  if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
+  redis.call('HSET', key, 'slot', write(slot), 'total', pack(total))
+  return slot, total
+end
+`;
+
+/**
+ * KEYS: the counters. ARGV: the amount list, then for each counter its window in ms, 1 when it is enforced, and high and low of
+ * its three limits, '' for none. Returns 1, the slots counted in and the observed counters; or 0, the counter and the limit
+ * that refuse. Counters and limits are numbered from 0.
+ */
+export const reserveScript = `${common}
+local spend = {}
+for place = 1, 6 do spend[place] = tonumber(ARGV[place]) end
+
+local slots, totals, observed = {}, {}, {}
+for index, key in ipairs(KEYS) do
+  local first = 7 + (index - 1) * 8
+  local slot, total = advance(key, tonumber(ARGV[first]))
+  total = add(total, spend, 1)
+  slots[index], totals[index] = slot, total
+  for place = 1, 5, 2 do
+    if total[place] >= 9e15 then return redis.error_reply('ERR the counter ' .. key .. ' is full') end
+    local high, low = tonumber(ARGV[first + 1 + place]), tonumber(ARGV[first + 2 + place])
+    local isSpent = spend[place] > 0 or spend[place + 1] > 0
+    if high and isSpent and (total[place] > high or (total[place] == high and total[place + 1] > low)) then
+      if ARGV[first + 1] == '1' then return {0, index - 1, (place - 1) / 2} end
+      observed[#observed + 1] = index - 1
+      break
+    end
+  end
+end
+
+for index, key in ipairs(KEYS) do
+  local field = write(slots[index])
+  local spent = add(read(redis.call('HGET', key, field)), spend, 1)
+  redis.call('HSET', key, 'slot', field, 'total', pack(totals[index]), field, pack(spent))
+  local windowMs = tonumber(ARGV[7 + (index - 1) * 8])
+  redis.call('PEXPIRE', key, write(math.ceil(windowMs * ${slotsPerWindow + 2} / ${slotsPerWindow}) + 1000))
+end
+for index, slot in ipairs(slots) do slots[index] = write(slot) end
+return {1, slots, observed}
+`;
+
+/** KEYS: the counters. ARGV: the amount list, then the slot of each counter. What does not count any more is left alone. */
+export const releaseScript = `${common}
+local spend = {}
+for place = 1, 6 do spend[place] = tonumber(ARGV[place]) end
+for index, key in ipairs(KEYS) do
+  local field = ARGV[6 + index]
+  local spent = redis.call('HGET', key, field)
+  if spent then
+    local left = add(read(spent), spend, -1)
+    if left[1] >= 0 and left[3] >= 0 and left[5] >= 0 then
+      local total = add(read(redis.call('HGET', key, 'total')), spend, -1)
+      redis.call('HSET', key, field, pack(left), 'total', pack(total))
+    end
+  end
+end
+return 1
+`;
+
+/** KEYS: the counters. ARGV: their windows in ms. Returns their totals as texts of six numbers. */
+export const usageScript = `${common}
+local totals = {}
+for index, key in ipairs(KEYS) do
+  local _, total = advance(key, tonumber(ARGV[index]))
+  totals[index] = pack(total)
+end
+return totals
+`;
+
+/** KEYS: a name of its own. Tells whether Redis takes writes. */
+export const healthScript = `redis.call('SET', KEYS[1], '1', 'PX', 60000) return 1`;

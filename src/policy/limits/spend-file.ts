@@ -1,0 +1,309 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Spend, WindowCharge } from './ledger.ts';
+import { LedgerFileError, damagedFile, guardFile } from './ledger-file-error.ts';
+import {
+  type Counter,
+  addSpend,
+  expiryOf,
+  findExceeded,
+  includesSpend,
+  nothingSpent,
+  slotAt,
+  slotsPerWindow,
+  subtractSpend,
+} from './windows.ts';
+
+export type FileRequest =
+  | { readonly kind: 'reserve'; readonly charges: readonly WindowCharge[]; readonly spend: Spend }
+  | {
+      readonly kind: 'release';
+      readonly counters: readonly Counter[];
+      /** what the reservation was counted in, in the order of the counters */
+      readonly slots: readonly number[];
+      readonly spend: Spend;
+    }
+  | { readonly kind: 'usage'; readonly counters: readonly Counter[] }
+  | { readonly kind: 'check' };
+
+export type FileResult =
+  | {
+      readonly kind: 'reserved';
+      readonly observed: readonly string[];
+      readonly slots: readonly number[];
+    }
+  | {
+      readonly kind: 'exceeded';
+      readonly ruleId: string;
+      readonly limit: keyof Spend;
+      readonly maximum: bigint;
+    }
+  | { readonly kind: 'usage'; readonly spent: readonly Spend[] }
+  | { readonly kind: 'done' };
+
+/** A counter while a transaction is under way. */
+type Tally = {
+  readonly counter: Counter;
+  /** undefined until it is written for the first time */
+  readonly id: number | undefined;
+  /** the newest slot */
+  readonly slot: number;
+  /** of the newest slot and the 60 before it */
+  total: Spend;
+  /** of the newest slot alone */
+  newest: Spend;
+  hasChanged: boolean;
+};
+
+const schemaVersion = 1;
+
+/** Amounts are decimal text: wei outgrow SQLite's 64-bit integers. */
+const schema = `
+  CREATE TABLE clock (time_ms INTEGER NOT NULL) STRICT;
+  INSERT INTO clock VALUES (0);
+  CREATE TABLE counters (
+    id INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    window_ms INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    ev TEXT NOT NULL,
+    tickets TEXT NOT NULL,
+    sessions TEXT NOT NULL,
+    UNIQUE (rule, scope, window_ms)
+  ) STRICT;
+  CREATE TABLE slots (
+    counter INTEGER NOT NULL REFERENCES counters (id) ON DELETE CASCADE,
+    slot INTEGER NOT NULL,
+    ev TEXT NOT NULL,
+    tickets TEXT NOT NULL,
+    sessions TEXT NOT NULL,
+    PRIMARY KEY (counter, slot)
+  ) STRICT, WITHOUT ROWID;
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+/** How long one process waits for the transaction of another. */
+const busyTimeoutMs = 2_000;
+const sweepIntervalMs = 600_000;
+/** Counters that one transaction deletes at most, so that no request waits long for it. */
+const sweepSize = 500;
+
+/**
+ * The SQLite file of the spend ledger. It blocks while the disk writes, so it belongs into a thread of its own. Several
+ * processes may have it open. Throws `LedgerFileError`, after which the file should be opened anew.
+ */
+export class SpendFile {
+  readonly #path: string;
+  readonly #db: DatabaseSync;
+  readonly #sql: Statements;
+  #aheadMs = 0;
+  #nextSweepMs = 0;
+
+  constructor(folder: string) {
+    this.#path = join(folder, 'spend.sqlite');
+    this.#db = guardFile(this.#path, () => {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      return openDatabase(this.#path);
+    });
+    this.#sql = prepareStatements(this.#db);
+  }
+
+  /**
+   * Answers the requests in their order, in one transaction: durable when it returns. `timeMs` never goes back while the
+   * process lives. Where another process has written a later time, the clock goes on from there.
+   */
+  answer(requests: readonly FileRequest[], timeMs: number): FileResult[] {
+    return guardFile(this.#path, () => {
+      this.#sql.begin.run();
+      try {
+        const results = this.#decide(requests, this.#tellTime(timeMs));
+        this.#sql.commit.run();
+        return results;
+      } catch (error) {
+        if (this.#db.isTransaction) this.#sql.rollback.run();
+        throw error;
+      }
+    });
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #tellTime(timeMs: number): number {
+    const { time_ms: writtenMs } = this.#sql.readClock.get() as { time_ms: number };
+    this.#aheadMs = Math.max(this.#aheadMs, writtenMs - timeMs);
+    return timeMs + this.#aheadMs;
+  }
+
+  #decide(requests: readonly FileRequest[], timeMs: number): FileResult[] {
+    const tallies = new Map<string, Tally>();
+    const load = (counter: Counter): Tally => {
+      const key = JSON.stringify([counter.ruleId, counter.scope, counter.windowMs]);
+      const tally = tallies.get(key) ?? this.#load(counter, timeMs);
+      tallies.set(key, tally);
+      return tally;
+    };
+    const results = requests.map((request): FileResult => {
+      switch (request.kind) {
+        case 'reserve':
+          return reserve(request.charges.map(load), request.charges, request.spend);
+        case 'release':
+          this.#release(request.counters.map(load), request.slots, request.spend);
+          return { kind: 'done' };
+        case 'usage':
+          return { kind: 'usage', spent: request.counters.map((counter) => load(counter).total) };
+        case 'check':
+          this.#sql.writeClock.run(timeMs);
+          return { kind: 'done' };
+      }
+    });
+    const changed = [...tallies.values()].filter(({ hasChanged }) => hasChanged);
+    for (const tally of changed) this.#write(tally);
+    if (changed.length > 0) this.#sql.writeClock.run(timeMs);
+    this.#sweep(timeMs);
+    return results;
+  }
+
+  #load(counter: Counter, timeMs: number): Tally {
+    const { ruleId, scope, windowMs } = counter;
+    const now = slotAt(timeMs, windowMs);
+    const row = this.#sql.readCounter.get(ruleId, scope, windowMs) as CounterRow | undefined;
+    const fresh = { counter, slot: now, newest: nothingSpent };
+    if (!row) return { ...fresh, id: undefined, total: nothingSpent, hasChanged: false };
+    const { id, slot } = row;
+    const total = parseSpend(row);
+    if (slot >= now) {
+      const newest = this.#readSlot(id, slot) ?? nothingSpent;
+      return { counter, id, slot, total, newest, hasChanged: false };
+    }
+    const expired = this.#sql.deleteSlots.all(id, now - slotsPerWindow) as SpendRow[];
+    const left = expired.map(parseSpend).reduce(subtractSpend, total);
+    return { ...fresh, id, total: left, hasChanged: true };
+  }
+
+  #readSlot(id: number, slot: number): Spend | undefined {
+    const row = this.#sql.readSlot.get(id, slot) as SpendRow | undefined;
+    return row && parseSpend(row);
+  }
+
+  /** What does not count any more is left alone. */
+  #release(tallies: readonly Tally[], slots: readonly number[], spend: Spend): void {
+    for (const [index, tally] of tallies.entries()) {
+      const slot = slots[index];
+      if (slot === undefined || tally.id === undefined) continue;
+      const counted = slot === tally.slot ? tally.newest : this.#readSlot(tally.id, slot);
+      if (!counted || !includesSpend(counted, spend)) continue;
+      const left = subtractSpend(counted, spend);
+      if (slot === tally.slot) tally.newest = left;
+      else this.#sql.writeSlot.run(tally.id, slot, ...format(left));
+      tally.total = subtractSpend(tally.total, spend);
+      tally.hasChanged = true;
+    }
+  }
+
+  #write({ counter, id, slot, total, newest }: Tally): void {
+    const { ruleId, scope, windowMs } = counter;
+    const values = [slot, expiryOf(slot, windowMs), ...format(total)] as const;
+    if (id !== undefined) this.#sql.updateCounter.run(...values, id);
+    const written =
+      id ?? this.#sql.insertCounter.run(ruleId, scope, windowMs, ...values).lastInsertRowid;
+    this.#sql.writeSlot.run(written, slot, ...format(newest));
+  }
+
+  /** Forgets counters that nothing counts in any more. */
+  #sweep(timeMs: number): void {
+    if (timeMs < this.#nextSweepMs) return;
+    const { changes } = this.#sql.deleteCounters.run(timeMs, sweepSize);
+    if (Number(changes) < sweepSize) this.#nextSweepMs = timeMs + sweepIntervalMs;
+  }
+}
+
+/** All charges or none: enforced ones are looked at first, then all are counted. */
+function reserve(
+  tallies: readonly Tally[],
+  charges: readonly WindowCharge[],
+  spend: Spend,
+): FileResult {
+  const observed: string[] = [];
+  for (const [index, { ruleId, limits, isEnforced }] of charges.entries()) {
+    const limit = findExceeded(tallies[index]?.total ?? nothingSpent, spend, limits);
+    if (limit === undefined) continue;
+    if (isEnforced) return { kind: 'exceeded', ruleId, limit, maximum: limits[limit] ?? 0n };
+    observed.push(ruleId);
+  }
+  for (const tally of tallies) {
+    tally.total = addSpend(tally.total, spend);
+    tally.newest = addSpend(tally.newest, spend);
+    tally.hasChanged = true;
+  }
+  return { kind: 'reserved', observed, slots: tallies.map(({ slot }) => slot) };
+}
+
+/** Throws what SQLite throws, and `LedgerFileError`. */
+function openDatabase(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: busyTimeoutMs });
+  try {
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    const verdict = db.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
+    if (verdict.quick_check !== 'ok') throw damagedFile(path, verdict.quick_check);
+    db.exec('BEGIN IMMEDIATE');
+    const { user_version: version } = db.prepare('PRAGMA user_version').get() as {
+      user_version: number;
+    };
+    if (version > schemaVersion) {
+      throw new LedgerFileError(
+        `the spend ledger ${path} has version ${version} of its format, and this program knows ${schemaVersion}: use the newer program`,
+      );
+    }
+    if (version === 0) db.exec(schema);
+    db.exec('COMMIT');
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+type Statements = ReturnType<typeof prepareStatements>;
+
+function prepareStatements(db: DatabaseSync) {
+  return {
+    begin: db.prepare('BEGIN IMMEDIATE'),
+    commit: db.prepare('COMMIT'),
+    rollback: db.prepare('ROLLBACK'),
+    readClock: db.prepare('SELECT time_ms FROM clock'),
+    writeClock: db.prepare('UPDATE clock SET time_ms = ?'),
+    readCounter: db.prepare(
+      'SELECT id, slot, ev, tickets, sessions FROM counters WHERE rule = ? AND scope = ? AND window_ms = ?',
+    ),
+    insertCounter: db.prepare(
+      'INSERT INTO counters (rule, scope, window_ms, slot, expires_ms, ev, tickets, sessions) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    ),
+    updateCounter: db.prepare(
+      'UPDATE counters SET slot = ?, expires_ms = ?, ev = ?, tickets = ?, sessions = ? WHERE id = ?',
+    ),
+    deleteCounters: db.prepare(
+      'DELETE FROM counters WHERE id IN (SELECT id FROM counters WHERE expires_ms <= ? LIMIT ?)',
+    ),
+    readSlot: db.prepare('SELECT ev, tickets, sessions FROM slots WHERE counter = ? AND slot = ?'),
+    writeSlot: db.prepare('INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?)'),
+    deleteSlots: db.prepare(
+      'DELETE FROM slots WHERE counter = ? AND slot < ? RETURNING ev, tickets, sessions',
+    ),
+  };
+}
+
+type SpendRow = { readonly [Kind in keyof Spend]: string };
+type CounterRow = SpendRow & { readonly id: number; readonly slot: number };
+
+function parseSpend({ ev, tickets, sessions }: SpendRow): Spend {
+  return { ev: BigInt(ev), tickets: BigInt(tickets), sessions: BigInt(sessions) };
+}
+
+function format({ ev, tickets, sessions }: Spend) {
+  return [ev.toString(), tickets.toString(), sessions.toString()] as const;
+}

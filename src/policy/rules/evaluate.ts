@@ -1,0 +1,124 @@
+import type { Refusal } from '../../pm/refusal.ts';
+import type { ReserveOutcome, Spend, WindowCharge } from '../limits/ledger.ts';
+import type { CompiledPolicy, CompiledRule } from './compile.ts';
+import { formatDuration } from './duration.ts';
+import { type PaymentFacts, spendOf } from './facts.ts';
+import { refuseAboveLimits } from './limits.ts';
+import { chargeOf } from './windows.ts';
+
+/** What the rules say of a payment. */
+export type RuleVerdict = {
+  /** ids of the rules whose conditions hold, whatever their mode */
+  readonly matched: readonly string[];
+  /** ids of those in mode `observe` that would have denied */
+  readonly observed: readonly string[];
+} & (
+  | {
+      readonly kind: 'allow';
+      /** the windows that the payment counts in, and must find room in */
+      readonly charges: readonly WindowCharge[];
+    }
+  | {
+      readonly kind: 'deny';
+      readonly refusal: Refusal;
+      /** undefined when it is that no rule allows the payment */
+      readonly ruleId: string | undefined;
+    }
+);
+
+type Denial = { readonly refusal: Refusal; readonly ruleId: string | undefined };
+
+const notAllowed: Denial = {
+  ruleId: undefined,
+  refusal: { code: 'NO_RULE_ALLOWS', message: 'denied: no rule allows this payment' },
+};
+
+/**
+ * Judges a payment: an explicit deny wins over any allow; then, unless the default is to allow, a rule must allow it; then
+ * all limits must hold. The verdict does not depend on the order of rules, which only decides whose refusal it is.
+ */
+export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): RuleVerdict {
+  const matched: string[] = [];
+  const observed: string[] = [];
+  const charges: WindowCharge[] = [];
+  const spend = spendOf(facts);
+  let isAllowed = policy.default === 'allow';
+  let denied: Denial | undefined;
+  let limited: Denial | undefined;
+  for (const rule of policy.rules) {
+    if (!isMatch(rule, facts)) continue;
+    const ruleId = rule.id;
+    matched.push(ruleId);
+    const finding = judge(rule, facts, spend);
+    if (finding.charge) charges.push(finding.charge);
+    if (rule.mode === 'observe') {
+      if (finding.refusal) observed.push(ruleId);
+    } else if (rule.effect.kind === 'allow') {
+      isAllowed = true;
+    } else if (finding.refusal) {
+      const denial = { ruleId, refusal: finding.refusal };
+      if (rule.effect.kind === 'deny') denied ??= denial;
+      else limited ??= denial;
+    }
+  }
+  const denial = denied ?? (isAllowed ? limited : notAllowed);
+  return denial
+    ? { kind: 'deny', ...denial, matched, observed }
+    : { kind: 'allow', matched, observed, charges };
+}
+
+function isMatch({ conditions }: CompiledRule, facts: PaymentFacts): boolean {
+  return conditions.every(({ holds }) => holds(facts));
+}
+
+/** What a rule has to say of a payment that its conditions hold for, enforced or not. */
+export type RuleFinding = {
+  /** its deny, or the limit that the payment goes over */
+  readonly refusal?: Refusal | undefined;
+  /** the window that the payment counts in */
+  readonly charge?: WindowCharge;
+};
+
+/** The finding of a single rule, whose conditions must hold; `spend` is the payment's. */
+export function judge(
+  { id, mode, effect }: CompiledRule,
+  facts: PaymentFacts,
+  spend: Spend,
+): RuleFinding {
+  switch (effect.kind) {
+    case 'allow':
+      return {};
+    case 'deny':
+      return { refusal: { code: 'RULE_DENIED', message: `denied by rule ${id}` } };
+    case 'limit':
+      return { refusal: refuseAboveLimits(id, effect.limits, facts, spend) };
+    case 'window':
+      return { charge: chargeOf(id, effect, mode === 'enforce', facts) };
+  }
+}
+
+const describeMaximum: Readonly<Record<keyof Spend, (maximum: bigint) => string>> = {
+  ev: (maximum) => `${maximum.toString()} wei of EV`,
+  tickets: (maximum) => `${maximum.toString()} tickets`,
+  sessions: (maximum) => `${maximum.toString()} sessions`,
+};
+
+type Exceeded = Pick<Extract<ReserveOutcome, { kind: 'exceeded' }>, 'ruleId' | 'limit' | 'maximum'>;
+
+/**
+ * The refusal of a payment that finds no room in one of the windows it counts in. It tells the rule and its limit, never what
+ * was spent: others may share the window.
+ */
+export function describeExhausted(
+  { ruleId, limit, maximum }: Exceeded,
+  charges: readonly WindowCharge[],
+): Refusal {
+  const { scope = '', windowMs = 0 } = charges.find((charge) => charge.ruleId === ruleId) ?? {};
+  const sharedBy = scope === '' ? '' : ` for each ${scope.slice(0, scope.indexOf('='))}`;
+  return {
+    code: 'WINDOW_EXHAUSTED',
+    message:
+      `denied by rule ${ruleId}: no room is left in its limit of ${describeMaximum[limit](maximum)} ` +
+      `every ${formatDuration(windowMs)}${sharedBy}`,
+  };
+}

@@ -1,0 +1,49 @@
+import { isSignerError } from '../errors.ts';
+import type { AnswerMemory, Claim } from './answer-memory.ts';
+import { shareClaims } from './shared-claims.ts';
+
+const logIntervalMs = 5_000;
+
+/**
+ * A memory without which payments go on: while it can't be reached, only requests of this process that are under way at the
+ * same time get the same answer. Its health is told as it is.
+ */
+export function failOpenAnswers(
+  memory: AnswerMemory,
+  log: (level: 'warn', message: string, fields: Readonly<Record<string, unknown>>) => void,
+): AnswerMemory {
+  let nextLogMs = 0;
+
+  function passOver(error: unknown): void {
+    if (!isSignerError(error) || error.code !== 'ANSWERS_UNAVAILABLE') throw error;
+    if (performance.now() < nextLogMs) return;
+    nextLogMs = performance.now() + logIntervalMs;
+    const { message, details } = error;
+    log('warn', 'payments go on without a memory of answers', { reason: message, details });
+  }
+
+  async function claim(...request: Parameters<AnswerMemory['claim']>): Promise<Claim> {
+    try {
+      const claimed = await memory.claim(...request);
+      if (claimed.kind === 'answered') return claimed;
+      return {
+        ...claimed,
+        remember: (answer) =>
+          claimed.remember(answer).catch((error: unknown) => {
+            passOver(error);
+            return answer;
+          }),
+      };
+    } catch (error) {
+      passOver(error);
+      return {
+        kind: 'new',
+        isFork: false,
+        remember: (answer) => Promise.resolve(answer),
+        forget: () => Promise.resolve(),
+      };
+    }
+  }
+
+  return shareClaims({ ...memory, claim });
+}

@@ -1,0 +1,153 @@
+import type { AnswerMemory, Claim } from './answer-memory.ts';
+import { shareClaims } from './shared-claims.ts';
+
+export type MemoryAnswersOptions = {
+  /** how long an answer is kept, unless room is needed before */
+  readonly ttlMs: number;
+  /** of memory, for answers and marks together; the oldest give way */
+  readonly maxBytes: number;
+  /** never goes back */
+  readonly nowMs: () => number;
+};
+
+/** What an answer takes beyond its text: two hashes as hex, and the entry. */
+const answerOverheadBytes = 400;
+/** What the mark of a used state takes. */
+const markBytes = 96;
+
+/**
+ * The memory of one process. A quarter of it is for marks, which tell that a state was used after its answer is forgotten:
+ * they last for one to two times `ttlMs`.
+ */
+export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory {
+  const answers = new KeptAnswers(options);
+  const marks = new Marks(options);
+  /** how many different requests with the same state are under way */
+  const underWay = new Map<string, number>();
+
+  function begin(use: string): () => void {
+    underWay.set(use, (underWay.get(use) ?? 0) + 1);
+    let hasEnded = false;
+    return () => {
+      if (hasEnded) return;
+      hasEnded = true;
+      const others = (underWay.get(use) ?? 1) - 1;
+      if (others === 0) underWay.delete(use);
+      else underWay.set(use, others);
+    };
+  }
+
+  function claim(use: string, requestHash: string): Claim {
+    const key = use + requestHash;
+    const answer = answers.get(key);
+    if (answer !== undefined) return { kind: 'answered', answer };
+    const isFork = underWay.has(use) || marks.has(use);
+    const end = begin(use);
+    return {
+      kind: 'new',
+      isFork,
+      remember(made) {
+        end();
+        marks.add(use);
+        answers.add(key, made);
+        return Promise.resolve(made);
+      },
+      forget() {
+        end();
+        return Promise.resolve();
+      },
+    };
+  }
+
+  return shareClaims({
+    claim: (use, requestHash) => Promise.resolve(claim(use, requestHash)),
+    checkHealth: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  });
+}
+
+class KeptAnswers {
+  readonly #ttlMs: number;
+  readonly #maxBytes: number;
+  readonly #nowMs: () => number;
+  /** the oldest comes first */
+  readonly #entries = new Map<string, { readonly answer: string; readonly expiresMs: number }>();
+  #bytes = 0;
+
+  constructor({ ttlMs, maxBytes, nowMs }: MemoryAnswersOptions) {
+    this.#ttlMs = ttlMs;
+    this.#maxBytes = Math.floor(maxBytes * 0.75);
+    this.#nowMs = nowMs;
+  }
+
+  get(key: string): string | undefined {
+    const entry = this.#entries.get(key);
+    return entry && entry.expiresMs > this.#nowMs() ? entry.answer : undefined;
+  }
+
+  add(key: string, answer: string): void {
+    const nowMs = this.#nowMs();
+    this.#delete(key);
+    this.#entries.set(key, { answer, expiresMs: nowMs + this.#ttlMs });
+    this.#bytes += sizeOf(answer);
+    for (const [oldest, { expiresMs }] of this.#entries) {
+      if (expiresMs > nowMs && this.#bytes <= this.#maxBytes) return;
+      this.#delete(oldest);
+    }
+  }
+
+  #delete(key: string): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#entries.delete(key);
+    this.#bytes -= sizeOf(entry.answer);
+  }
+}
+
+/** Answers are ASCII, which V8 keeps in one byte a character. */
+function sizeOf(answer: string): number {
+  return answer.length + answerOverheadBytes;
+}
+
+/** The first 16 bytes of used states' hashes, in two generations: the older one goes as a whole. */
+class Marks {
+  readonly #ttlMs: number;
+  readonly #maxSize: number;
+  readonly #nowMs: () => number;
+  #current = new Set<string>();
+  #previous = new Set<string>();
+  #startedMs: number;
+
+  constructor({ ttlMs, maxBytes, nowMs }: MemoryAnswersOptions) {
+    this.#ttlMs = ttlMs;
+    this.#maxSize = Math.floor(maxBytes / 4 / 2 / markBytes);
+    this.#nowMs = nowMs;
+    this.#startedMs = nowMs();
+  }
+
+  has(use: string): boolean {
+    this.#renew();
+    const mark = toMark(use);
+    return this.#current.has(mark) || this.#previous.has(mark);
+  }
+
+  add(use: string): void {
+    this.#renew();
+    if (this.#maxSize > 0) this.#current.add(toMark(use));
+  }
+
+  #renew(): void {
+    const nowMs = this.#nowMs();
+    const ageMs = nowMs - this.#startedMs;
+    if (ageMs < this.#ttlMs && this.#current.size < this.#maxSize) return;
+    // after two lifetimes without a look, the current generation has had its time too
+    this.#previous = ageMs < 2 * this.#ttlMs ? this.#current : new Set();
+    this.#current = new Set();
+    this.#startedMs = nowMs;
+  }
+}
+
+/** One byte a character, which is what V8 keeps them in. */
+function toMark(use: string): string {
+  return Buffer.from(use.slice(0, 32), 'hex').toString('latin1');
+}

@@ -1,0 +1,99 @@
+import { isSignerError } from '../errors.ts';
+import { describeAbort } from '../keys/describe-abort.ts';
+import type { AnswerMemory, Claim } from './answer-memory.ts';
+
+/** Somebody who waits for the outcome of another's claim; `lead` makes the claim for himself. */
+type Waiter = {
+  readonly lead: () => Promise<Claim>;
+  readonly settle: (claim: Claim | Promise<Claim>) => void;
+};
+
+const waitName = 'the same request, which is under way,';
+
+/**
+ * Puts requests of this process that are the same in a line: one at a time has a claim to `memory`, the others wait for what
+ * becomes of it. However many there are, each outcome costs as much as the number of those who are told of it.
+ */
+export function shareClaims(memory: AnswerMemory): AnswerMemory {
+  const lines = new Map<string, Set<Waiter>>();
+
+  function tellAll(key: string, outcome: () => Promise<Claim>): void {
+    const line = lines.get(key);
+    lines.delete(key);
+    for (const { settle } of line ?? []) settle(outcome());
+  }
+
+  function passOn(key: string): void {
+    const line = lines.get(key);
+    for (const next of line ?? []) {
+      line?.delete(next);
+      next.settle(next.lead());
+      return;
+    }
+    lines.delete(key);
+  }
+
+  async function lead(
+    key: string,
+    ...[use, requestHash, signal]: Parameters<AnswerMemory['claim']>
+  ): Promise<Claim> {
+    const claim = await memory.claim(use, requestHash, signal).catch((error: unknown) => {
+      if (isSignerError(error) && error.code === 'ANSWERS_UNAVAILABLE') {
+        tellAll(key, () => Promise.reject(error));
+      } else passOn(key);
+      throw error;
+    });
+    if (claim.kind === 'answered') {
+      tellAll(key, () => Promise.resolve(claim));
+      return claim;
+    }
+    let isOver = false;
+    return {
+      kind: 'new',
+      isFork: claim.isFork,
+      async remember(made) {
+        const answer = await claim.remember(made);
+        isOver = true;
+        tellAll(key, () => Promise.resolve({ kind: 'answered', answer }));
+        return answer;
+      },
+      async forget() {
+        if (isOver) return;
+        isOver = true;
+        await claim.forget();
+        passOn(key);
+      },
+    };
+  }
+
+  return {
+    ...memory,
+    claim(use, requestHash, signal) {
+      if (signal.aborted) return Promise.reject(describeAbort(waitName, signal));
+      const key = use + requestHash;
+      const claimNow = (): Promise<Claim> => lead(key, use, requestHash, signal);
+      const line = lines.get(key);
+      if (line) return wait(line, claimNow, signal);
+      lines.set(key, new Set());
+      return claimNow();
+    },
+  };
+}
+
+function wait(line: Set<Waiter>, lead: () => Promise<Claim>, signal: AbortSignal): Promise<Claim> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => {
+      line.delete(waiter);
+      reject(describeAbort(waitName, signal));
+    };
+    const waiter: Waiter = {
+      lead,
+      settle: (claim) => {
+        signal.removeEventListener('abort', leave);
+        resolve(claim);
+      },
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    line.add(waiter);
+  });
+}

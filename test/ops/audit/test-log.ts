@@ -1,0 +1,63 @@
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type AuditLog, createAuditLog } from '../../../src/ops/audit/audit-log.ts';
+import type { ChainedRecord } from '../../../src/ops/audit/record.ts';
+
+/** An audit log in a folder of its own, on the real disk. */
+export class TestLog implements AsyncDisposable {
+  readonly folder = mkdtempSync(join(tmpdir(), 'livepeer-signer-audit-'));
+  readonly chain = join(this.folder, 'server-1');
+  readonly logged: { readonly level: string; readonly message: string }[] = [];
+  #open: AuditLog[] = [];
+
+  async open(maxFileBytes = 65_536, folder = this.folder, chain = 'server-1'): Promise<AuditLog> {
+    const log = await createAuditLog({
+      folder,
+      chain,
+      maxFileBytes,
+      log: (level, message) => this.logged.push({ level, message }),
+    });
+    this.#open.push(log);
+    return log;
+  }
+
+  async closeAll(): Promise<void> {
+    for (const log of this.#open.splice(0)) await log.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.closeAll();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export function filesOf(chain: string): string[] {
+  return readdirSync(chain)
+    .filter((name) => name.endsWith('.jsonl'))
+    .sort()
+    .map((name) => join(chain, name));
+}
+
+/** The records of a chain as they stand in its files, whole lines only. */
+export function recordsOf(chain: string): ChainedRecord[] {
+  return filesOf(chain).flatMap((path) =>
+    readFileSync(path, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as ChainedRecord),
+  );
+}
+
+/** What every open file's methods come from, so that a test can stand between the program and the disk. */
+export async function fileHandlePrototype(): Promise<Pick<FileHandle, 'datasync' | 'write'>> {
+  const handle = await open('/dev/null');
+  await handle.close();
+  return Object.getPrototypeOf(handle) as FileHandle;
+}
+
+/** A record with a number, as long as a real one. */
+export function numbered(number: number) {
+  return { kind: 'signed', use: String(number), digests: ['ab'.repeat(32)], signatures: 1 };
+}

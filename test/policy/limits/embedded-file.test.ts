@@ -1,0 +1,255 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  type EmbeddedLedgerOptions,
+  openEmbeddedLedger,
+} from '../../../src/policy/limits/embedded-ledger.ts';
+import type { SpendLedger, WindowCharge } from '../../../src/policy/limits/ledger.ts';
+import { hourMs, never, newWindow, oneTicket, requireReserved, spend } from './ledger-cases.ts';
+
+const program = fileURLToPath(new URL('./spend-process.ts', import.meta.url));
+
+let folder: string;
+let opened: SpendLedger[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'livepeer-signer-ledger-'));
+  opened = [];
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await Promise.all(opened.map((ledger) => ledger.close()));
+  await rm(folder, { recursive: true });
+});
+
+async function open(options: Partial<EmbeddedLedgerOptions> = {}): Promise<SpendLedger> {
+  const ledger = await openEmbeddedLedger({ folder, log: () => undefined, ...options });
+  opened.push(ledger);
+  return ledger;
+}
+
+/** Another process that spends from the window; `granted` counts what it was told it may spend. */
+function startSpending(window: WindowCharge, tickets: bigint, clients: number) {
+  const args = [
+    program,
+    folder,
+    `${clients}`,
+    JSON.stringify({ ...window, limits: {}, tickets: `${tickets}` }),
+  ];
+  const child: ChildProcess = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const spending = { child, granted: 0, closed: once(child, 'close') };
+  child.stdout?.on('data', (chunk: Buffer) => (spending.granted += chunk.length));
+  return spending;
+}
+
+async function ticketsOf(ledger: SpendLedger, window: WindowCharge): Promise<number> {
+  const [used] = await ledger.usage([window]);
+  return Number(used?.tickets);
+}
+
+describe('the file of the embedded ledger', () => {
+  it('is shared by processes, which grant exactly what the budget has', async () => {
+    const window = newWindow();
+    const spendings = [startSpending(window, 1_000n, 32), startSpending(window, 1_000n, 32)];
+    await Promise.all(spendings.map(({ closed }) => closed));
+    expect(spendings.map(({ child }) => child.exitCode)).toEqual([0, 0]);
+    expect(spendings.reduce((sum, { granted }) => sum + granted, 0)).toBe(1_000);
+    expect(await ticketsOf(await open(), window)).toBe(1_000);
+  });
+
+  it('has everything that was granted after a kill -9 in the middle', async () => {
+    const window = newWindow();
+    const clients = 16;
+    const rounds = 4;
+    let granted = 0;
+    for (let round = 1; round <= rounds; round += 1) {
+      const spending = startSpending(window, 10n ** 12n, clients);
+      await vi.waitUntil(() => spending.granted > 100, { timeout: 20_000 });
+      await sleep(Math.random() * 50);
+      spending.child.kill('SIGKILL');
+      await spending.closed;
+      granted += spending.granted;
+      const counted = await ticketsOf(await open(), window);
+      expect(counted).toBeGreaterThanOrEqual(granted);
+      expect(counted).toBeLessThanOrEqual(granted + clients * round);
+    }
+  });
+
+  it('keeps its counts from one start to the next', async () => {
+    const window = newWindow({ limits: { tickets: 1n } });
+    const ledger = await open();
+    const reserving = ledger.reserve([window], oneTicket, never);
+    await ledger.close();
+    requireReserved(await reserving);
+    await expect(ledger.reserve([window], oneTicket, never)).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+    });
+    expect((await (await open()).reserve([window], oneTicket, never)).kind).toBe('exceeded');
+  });
+
+  it('frees nothing when the machine’s clock is set, neither forward nor back', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const window = newWindow({ limits: { tickets: 1n } });
+    const ledger = await open();
+    requireReserved(await ledger.reserve([window], oneTicket, never));
+    const isExceeded = async (of: SpendLedger): Promise<boolean> =>
+      (await of.reserve([window], oneTicket, never)).kind === 'exceeded';
+    vi.setSystemTime(Date.now() + 48 * hourMs);
+    expect(await isExceeded(ledger)).toBe(true);
+    vi.setSystemTime(Date.now() - 96 * hourMs);
+    expect(await isExceeded(ledger)).toBe(true);
+    await ledger.close();
+    expect(await isExceeded(await open())).toBe(true);
+  });
+
+  it('goes on from the latest time that any process has written', async () => {
+    const now = Date.now();
+    const window = newWindow({ limits: { tickets: 1n } });
+    const behind = await open({ now: () => now });
+    requireReserved(await behind.reserve([window], oneTicket, never));
+    const ahead = await open({ now: () => now + hourMs / 2 });
+    await ahead.checkHealth();
+    const later = newWindow();
+    requireReserved(await behind.reserve([later], oneTicket, never));
+    const much = await open({ now: () => now + hourMs + hourMs / 60 });
+    expect(await ticketsOf(much, window)).toBe(0);
+    expect(await ticketsOf(much, later)).toBe(1);
+  });
+
+  it('forgets counters that nothing counts in any more', async () => {
+    let timeMs = Date.now();
+    const ledger = await open({ now: () => timeMs });
+    const windows = Array.from({ length: 700 }, () => newWindow({ windowMs: 60_000 }));
+    requireReserved(await ledger.reserve(windows, oneTicket, never));
+    for (let pass = 0; pass < 3; pass += 1) {
+      timeMs += hourMs;
+      requireReserved(
+        await ledger.reserve([newWindow({ windowMs: 24 * hourMs })], oneTicket, never),
+      );
+    }
+    await ledger.close();
+    using file = new DatabaseSync(join(folder, 'spend.sqlite'));
+    expect(file.prepare('SELECT count(*) AS size FROM counters').get()).toEqual({ size: 3 });
+    expect(file.prepare('SELECT count(*) AS size FROM slots').get()).toEqual({ size: 3 });
+  });
+
+  it('ends waiting at the deadline, and gives back what is reserved after that', async () => {
+    const window = newWindow({ limits: { tickets: 1n } });
+    const ledger = await open();
+    using other = new DatabaseSync(join(folder, 'spend.sqlite'));
+    other.exec('BEGIN IMMEDIATE');
+    await expect(
+      ledger.reserve([window], oneTicket, AbortSignal.timeout(300)),
+    ).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+      message: 'the spend ledger did not answer before the deadline',
+    });
+    other.exec('ROLLBACK');
+    const reserve = () => ledger.reserve([window], oneTicket, never).then(({ kind }) => kind);
+    await expect.poll(reserve, { timeout: 10_000 }).toBe('reserved');
+  });
+
+  it('is not waited for without end while another process holds it', async () => {
+    const window = newWindow();
+    const ledger = await open();
+    using other = new DatabaseSync(join(folder, 'spend.sqlite'));
+    other.exec('BEGIN IMMEDIATE');
+    await expect(ledger.reserve([window], oneTicket, never)).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+      retryable: true,
+      message: expect.stringContaining('is held by another process') as string,
+    });
+    other.exec('ROLLBACK');
+    requireReserved(await ledger.reserve([window], oneTicket, never));
+    expect(await ledger.usage([window])).toEqual([oneTicket]);
+  });
+
+  it('is refused when it is damaged, and says so', async () => {
+    const path = join(folder, 'spend.sqlite');
+    await writeFile(path, 'not a database, '.repeat(1_000));
+    await expect(open()).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+      message: `the spend ledger ${path} is damaged: stop the signer and put back a copy, or move the file away, and all windows begin empty`,
+    });
+  });
+
+  it('is refused when pages of it are damaged', async () => {
+    const path = join(folder, 'spend.sqlite');
+    const ledger = await open();
+    const windows = Array.from({ length: 200 }, () => newWindow());
+    requireReserved(await ledger.reserve(windows, oneTicket, never));
+    await ledger.close();
+    execFileSync('dd', [
+      'if=/dev/urandom',
+      `of=${path}`,
+      'bs=4096',
+      'seek=2',
+      'count=6',
+      'conv=notrunc',
+      'status=none',
+    ]);
+    await expect(open()).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+      message: expect.stringContaining(`${path} is damaged`) as string,
+    });
+  });
+
+  it('is refused when a newer program wrote it', async () => {
+    await (await open()).close();
+    const path = join(folder, 'spend.sqlite');
+    new DatabaseSync(path).exec('PRAGMA user_version = 2');
+    await expect(open()).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+      message: `the spend ledger ${path} has version 2 of its format, and this program knows 1: use the newer program`,
+    });
+  });
+
+  it('is refused where it can’t be made', async () => {
+    await writeFile(join(folder, 'file'), '');
+    await expect(open({ folder: join(folder, 'file') })).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+      message: `the spend ledger ${join(folder, 'file', 'spend.sqlite')} can’t be opened for writing: let the user of the signer write into its folder`,
+    });
+  });
+
+  it('refuses while its disk is full, goes on once there is room, and has lost nothing', async () => {
+    const disk = join(folder, 'disk');
+    await mkdir(disk);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]);
+    try {
+      const ledger = await open({ folder: disk });
+      const window = newWindow();
+      await writeFile(join(disk, 'filler'), Buffer.alloc(1_048_576)).catch(() => undefined);
+      let granted = 0;
+      const fill = async (): Promise<void> => {
+        for (;;) {
+          requireReserved(await ledger.reserve([window, newWindow()], oneTicket, never));
+          granted += 1;
+        }
+      };
+      await expect(fill()).rejects.toMatchObject({
+        code: 'LEDGER_UNAVAILABLE',
+        message: expect.stringMatching(/no room on its disk|the room on it/) as string,
+      });
+      await expect(ledger.checkHealth()).rejects.toMatchObject({ code: 'LEDGER_UNAVAILABLE' });
+
+      await rm(join(disk, 'filler'));
+      await ledger.checkHealth();
+      requireReserved(await ledger.reserve([window], oneTicket, never));
+      expect(await ledger.usage([window])).toEqual([spend({ tickets: BigInt(granted) + 1n })]);
+      await ledger.close();
+    } finally {
+      execFileSync('umount', ['--lazy', disk]);
+    }
+  });
+});

@@ -1,0 +1,149 @@
+import { expect, it, onTestFinished } from 'vitest';
+import { type Redis, connectRedis } from '../../../src/ops/redis.ts';
+import { failOpen } from '../../../src/policy/limits/fail-open.ts';
+import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
+import { startRedisServer } from '../../support/redis-server.ts';
+import {
+  type Clock,
+  describeLedger,
+  hourMs,
+  never,
+  newWindow,
+  oneTicket,
+  requireReserved,
+  spend,
+} from './ledger-cases.ts';
+
+/** Redis, whose clock reads what we want. */
+function withClock(redis: Redis, clock: Clock): Pick<Redis, 'run'> {
+  return {
+    run(script, ...rest) {
+      const seconds = Math.floor(clock.timeMs / 1_000);
+      const microseconds = (clock.timeMs % 1_000) * 1_000;
+      const time = `{'${seconds}', '${microseconds}'}`;
+      return redis.run(script.replace("redis.call('TIME')", time), ...rest);
+    },
+  };
+}
+
+describeLedger('the ledger in Redis', async (clock) => {
+  const server = await startRedisServer();
+  const connect = () => connectRedis({ url: server.url, log: () => undefined });
+  const [first, second] = [await connect(), await connect()];
+  return {
+    ledger: createRedisLedger({ redis: withClock(first, clock), keyPrefix: 'test:' }),
+    other: createRedisLedger({ redis: withClock(second, clock), keyPrefix: 'test:' }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([first.close(), second.close()]);
+      await server[Symbol.asyncDispose]();
+    },
+  };
+});
+
+async function start() {
+  const server = await startRedisServer();
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  const redis = await connectRedis({ url: server.url, log: () => undefined });
+  onTestFinished(() => redis.close());
+  return { server, redis, ledger: createRedisLedger({ redis, keyPrefix: 'test:' }) };
+}
+
+/** Recovery takes until the next attempt to connect. */
+const soon = { timeout: 15_000, interval: 50 };
+
+it('goes by Redis’ clock, and keeps a counter for no longer than it can matter', async () => {
+  const { redis, ledger } = await start();
+  const window = newWindow({ ruleId: 'hourly', scope: 'tenant=acme' });
+  requireReserved(await ledger.reserve([window], oneTicket, never));
+  const key = 'test:spend:["hourly","tenant=acme",3600000]';
+  const left = await redis.run("return redis.call('PTTL', KEYS[1])", [key], []);
+  expect(left).toBeGreaterThan(hourMs);
+  expect(left).toBeLessThan(hourMs * 1.04);
+  const slot = await redis.run("return redis.call('HGET', KEYS[1], 'slot')", [key], []);
+  expect(Math.abs(Number(slot) - Date.now() / 60_000)).toBeLessThan(2);
+});
+
+it('frees nothing when Redis’ clock is set back', async () => {
+  const { redis } = await start();
+  const clock = { timeMs: Date.now() };
+  const ledger = createRedisLedger({ redis: withClock(redis, clock), keyPrefix: 'test:' });
+  const window = newWindow({ limits: { tickets: 2n } });
+  requireReserved(await ledger.reserve([window], oneTicket, never));
+  clock.timeMs -= 48 * hourMs;
+  requireReserved(await ledger.reserve([window], oneTicket, never));
+  expect((await ledger.reserve([window], oneTicket, never)).kind).toBe('exceeded');
+  clock.timeMs += 49 * hourMs - 1_000;
+  expect((await ledger.reserve([window], oneTicket, never)).kind).toBe('exceeded');
+});
+
+it('fails while Redis is gone, and goes on with the same counts when it is back', async () => {
+  const { server, ledger } = await start();
+  const window = newWindow({ limits: { tickets: 2n } });
+  requireReserved(await ledger.reserve([window], oneTicket, never));
+  await server.kill();
+  const failing = [
+    () => ledger.reserve([window], oneTicket, never),
+    () => ledger.usage([window]),
+    () => ledger.checkHealth(),
+  ];
+  for (const ask of failing) {
+    await expect(ask()).rejects.toMatchObject({ code: 'LEDGER_UNAVAILABLE', retryable: true });
+  }
+  await server.start();
+  await expect.poll(() => ledger.checkHealth().then(() => 'healthy', String), soon).toBe('healthy');
+  requireReserved(await ledger.reserve([window], oneTicket, never));
+  expect((await ledger.reserve([window], oneTicket, never)).kind).toBe('exceeded');
+});
+
+it('fails soon while Redis hangs, and gives back what Redis reserved too late', async () => {
+  const { server, ledger } = await start();
+  const window = newWindow({ limits: { tickets: 1n } });
+  await requireReserved(await ledger.reserve([window], oneTicket, never)).release();
+  server.pause();
+  await expect(ledger.reserve([window], oneTicket, never)).rejects.toMatchObject({
+    code: 'LEDGER_UNAVAILABLE',
+    details: 'no answer from Redis within 1000 ms',
+  });
+  server.resume();
+  await expect.poll(() => ledger.usage([window]).catch(() => undefined), soon).toEqual([spend({})]);
+  requireReserved(await ledger.reserve([window], oneTicket, never));
+});
+
+it('releases without a word when Redis is gone', async () => {
+  const { server, ledger } = await start();
+  const reservation = requireReserved(await ledger.reserve([newWindow()], oneTicket, never));
+  await server.kill();
+  await expect(reservation.release()).resolves.toBeUndefined();
+});
+
+it('refuses amounts that it could not add up exactly', async () => {
+  const { ledger } = await start();
+  const window = newWindow();
+  const much = spend({ ev: 8n * 10n ** 30n });
+  requireReserved(await ledger.reserve([window], much, never));
+  await expect(ledger.reserve([window], much, never)).rejects.toMatchObject({
+    code: 'LEDGER_UNAVAILABLE',
+    details: expect.stringContaining('is full') as string,
+  });
+  expect(await ledger.usage([window])).toEqual([much]);
+});
+
+it('lets payments go on without Redis where that is asked for, and says so once', async () => {
+  const { server, ledger: strict } = await start();
+  const lines: string[] = [];
+  const ledger = failOpen(strict, (level, message) => lines.push(`${level} ${message}`));
+  const window = newWindow({ limits: { tickets: 1n } });
+  requireReserved(await ledger.reserve([window], oneTicket, never));
+  expect((await ledger.reserve([window], oneTicket, never)).kind).toBe('exceeded');
+  await server.kill();
+  for (let payment = 0; payment < 3; payment += 1) {
+    const reservation = requireReserved(await ledger.reserve([window], oneTicket, never));
+    await reservation.release();
+  }
+  expect(lines).toEqual(['warn payments go on without windows']);
+  await expect(ledger.checkHealth()).rejects.toMatchObject({ code: 'LEDGER_UNAVAILABLE' });
+  const gone = AbortSignal.abort(new Error('the client has gone away'));
+  await expect(ledger.reserve([window], oneTicket, gone)).rejects.toMatchObject({
+    code: 'REQUEST_ABORTED',
+  });
+});

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parsePolicy } from '../../../src/config/policy-file.ts';
+import { lintPolicy } from '../../../src/policy/rules/lint.ts';
+import { root } from '../../cli/cli.ts';
+
+function lint(text: string): string[] {
+  return lintPolicy(parsePolicy(text, 'policy.yaml'));
+}
+
+describe('lint', () => {
+  it.each([
+    {
+      what: 'an allow where the default is to allow',
+      text: 'default: allow\nrules: [{ id: a, when: { tenant: [acme] }, then: allow }]',
+      says: [
+        'rule a has no effect: the default is to allow, and an allow does not win over a deny',
+      ],
+    },
+    {
+      what: 'an allow in mode observe',
+      text: 'default: deny\nrules: [{ id: a, then: allow }, { id: b, mode: observe, then: allow }]',
+      says: ['rule b has no effect: an allow in mode observe neither allows nor reports anything'],
+    },
+    {
+      what: 'a default of deny without any allow',
+      text: 'default: deny\nrules: [{ id: a, limit: { tickets: 1 } }]',
+      says: ['every payment is denied: the default is to deny, and no rule allows any'],
+    },
+    {
+      what: 'a default of deny with an observed allow only',
+      text: 'default: deny\nrules: [{ id: a, mode: observe, then: allow }]',
+      says: [
+        'rule a has no effect: an allow in mode observe neither allows nor reports anything',
+        'every payment is denied: the default is to deny, and no rule allows any',
+      ],
+    },
+    {
+      what: 'a deny without conditions',
+      text: 'default: deny\nrules: [{ id: a, when: { tenant: [x] }, then: allow }, { id: b, then: deny }]',
+      says: [
+        'rule a has no effect: rule b denies every payment that it matches',
+        'every payment is denied: rule b has no conditions',
+      ],
+    },
+    {
+      what: 'a rule under a deny of more payments',
+      text:
+        'default: allow\nrules:\n' +
+        '  - { id: a, when: { tenant: [x, y], capability: [llm] }, then: deny }\n' +
+        '  - { id: b, when: { tenant: [x], app: [z], capability: [llm/one] }, limit: { tickets: 1 } }\n',
+      says: ['rule b has no effect: rule a denies every payment that it matches'],
+    },
+    {
+      what: 'the second one of two that deny the same',
+      text: 'default: allow\nrules: [{ id: a, when: { app: [z] }, then: deny }, { id: b, when: { app: [z] }, then: deny }]',
+      says: ['rule b has no effect: rule a denies every payment that it matches'],
+    },
+  ])('warns of $what', ({ text, says }) => {
+    expect(lint(text)).toEqual(says);
+  });
+
+  it.each([
+    { what: 'an empty policy that allows', text: 'default: allow' },
+    {
+      what: 'an observed deny without conditions',
+      text: 'default: allow\nrules: [{ id: a, mode: observe, then: deny }, { id: b, limit: { tickets: 1 } }]',
+    },
+    {
+      what: 'an allow that a deny overlaps with only in part',
+      text:
+        'default: deny\nrules:\n' +
+        '  - { id: a, when: { tenant: [x, y] }, then: allow }\n' +
+        '  - { id: b, when: { tenant: [y] }, then: deny }\n' +
+        '  - { id: c, when: { capability: [llm/one] }, then: deny }\n' +
+        '  - { id: d, when: { capability: [llm] }, then: allow }\n',
+    },
+    { what: 'the ready policy file', text: readFileSync(join(root, 'config/policy.yaml'), 'utf8') },
+  ])('has nothing to say of $what', ({ text }) => {
+    expect(lint(text)).toEqual([]);
+  });
+});

@@ -1,0 +1,105 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it } from 'vitest';
+import { createMemoryAnswers } from '../../src/session/memory-answers.ts';
+import {
+  describeAnswers,
+  hashOf,
+  never,
+  newState,
+  otherPayment,
+  payment,
+  requireNew,
+  storm,
+} from './answers-cases.ts';
+
+const ttlMs = 600_000;
+
+function open(maxBytes = 1_048_576) {
+  const clock = { nowMs: 0 };
+  const memory = createMemoryAnswers({ ttlMs, maxBytes, nowMs: () => clock.nowMs });
+  const answer = async (state: string, text: string): Promise<string> =>
+    requireNew(await memory.claim(state, payment, never)).remember(text);
+  const look = async (state: string, request = payment): Promise<string> => {
+    const claim = await memory.claim(state, request, never);
+    if (claim.kind === 'answered') return claim.answer;
+    await claim.forget();
+    return claim.isFork ? 'fork' : 'new';
+  };
+  return { clock, memory, answer, look };
+}
+
+describeAnswers('the memory of answers of one process', () => {
+  const { memory } = open();
+  return Promise.resolve({ memory, other: memory, [Symbol.asyncDispose]: () => memory.close() });
+});
+
+it('forgets an answer after its time, and knows longer that the state was used', async () => {
+  const { clock, answer, look } = open();
+  const state = newState();
+  await answer(state, 'an answer');
+  clock.nowMs += ttlMs - 1;
+  expect(await look(state)).toBe('an answer');
+  clock.nowMs += 1;
+  expect(await look(state)).toBe('fork');
+  expect(await look(state, otherPayment)).toBe('fork');
+  clock.nowMs += 2 * ttlMs;
+  expect(await look(state)).toBe('new');
+});
+
+it('forgets all marks after a pause of two lifetimes', async () => {
+  const { clock, answer, look } = open();
+  const state = newState();
+  await answer(state, 'an answer');
+  clock.nowMs += 2 * ttlMs;
+  expect(await look(state)).toBe('new');
+});
+
+it('keeps the latest answers that there is room for', async () => {
+  const { answer, look } = open(100_000);
+  const states = Array.from({ length: 50 }, newState);
+  for (const [index, state] of states.entries()) await answer(state, `${index}`.padEnd(3_600));
+  const looks = await Promise.all(states.map((state) => look(state)));
+  // three quarters of the room, 4,000 bytes each
+  expect(looks.slice(0, 32).every((found) => found === 'fork')).toBe(true);
+  expect(looks.slice(32).map((found) => Number(found))).toEqual(
+    Array.from({ length: 18 }, (_, index) => index + 32),
+  );
+});
+
+it('keeps no answer that is larger than its room', async () => {
+  const { answer, look } = open(100_000);
+  const [large, small] = [newState(), newState()];
+  await answer(large, 'x'.repeat(100_000));
+  await answer(small, 'small');
+  expect([await look(large), await look(small)]).toEqual(['fork', 'small']);
+});
+
+it('with no room at all still has requests at the same time share one answer', async () => {
+  const { memory, look } = open(0);
+  const state = newState();
+  const { leaders, answers } = await storm([memory], state, 100);
+  expect(leaders).toBe(1);
+  expect(new Set(answers).size).toBe(1);
+  expect(await look(state)).toBe('new');
+});
+
+it('takes no more memory than it may for 100,000 sessions', async () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const heapBytes = (): number => {
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  const maxBytes = 8_388_608;
+  const { memory, answer } = open(maxBytes);
+  const before = heapBytes();
+  for (let session = 0; session < 100_000; session += 1) {
+    const text = JSON.stringify({ payment: hashOf(`${session}`).repeat(30) });
+    await answer(hashOf(`session ${session}`), text);
+  }
+  const grown = heapBytes() - before;
+  expect(grown).toBeGreaterThan(maxBytes / 4);
+  expect(grown).toBeLessThan(maxBytes);
+  await memory.close();
+});

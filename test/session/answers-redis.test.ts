@@ -1,0 +1,139 @@
+import { expect, it, onTestFinished } from 'vitest';
+import { connectRedis } from '../../src/ops/redis.ts';
+import { failOpenAnswers } from '../../src/session/fail-open-answers.ts';
+import { createRedisAnswers } from '../../src/session/redis-answers.ts';
+import { startRedisServer } from '../support/redis-server.ts';
+import {
+  describeAnswers,
+  never,
+  newState,
+  otherPayment,
+  payment,
+  requireNew,
+  storm,
+} from './answers-cases.ts';
+
+const ttlMs = 600_000;
+
+async function open(requestDeadlineMs: number, ...redisArgs: readonly string[]) {
+  const server = await startRedisServer(...redisArgs);
+  const connect = () => connectRedis({ url: server.url, log: () => undefined });
+  const [first, second] = [await connect(), await connect()];
+  const options = { keyPrefix: 'test:', ttlMs, requestDeadlineMs };
+  return {
+    server,
+    redis: first,
+    memory: createRedisAnswers({ ...options, redis: first }),
+    other: createRedisAnswers({ ...options, redis: second }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([first.close(), second.close()]);
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function openForOne(requestDeadlineMs = 20_000) {
+  const tested = await open(requestDeadlineMs);
+  onTestFinished(() => tested[Symbol.asyncDispose]());
+  return tested;
+}
+
+describeAnswers('the memory of answers in Redis', () => open(20_000, '--appendonly', 'no'));
+
+it('keeps an answer for its time, and twice as long that the state was used', async () => {
+  const { memory, other, redis } = await openForOne();
+  const state = newState();
+  await requireNew(await memory.claim(state, payment, never)).remember('an answer');
+  const [answerKey, useKey] = [`test:answer:${state}:${payment}`, `test:use:${state}`];
+  const leftMs = (key: string): Promise<unknown> =>
+    redis.run("return redis.call('PTTL', KEYS[1])", [key], []);
+  expect(Math.abs(Number(await leftMs(answerKey)) - ttlMs)).toBeLessThan(10_000);
+  expect(Math.abs(Number(await leftMs(useKey)) - 2 * ttlMs)).toBeLessThan(10_000);
+
+  await redis.run("return redis.call('DEL', KEYS[1])", [answerKey], []);
+  for (const request of [payment, otherPayment]) {
+    const claim = requireNew(await other.claim(state, request, never));
+    expect(claim.isFork).toBe(true);
+    await claim.forget();
+  }
+});
+
+it('leaves nothing behind for a request that came to nothing', async () => {
+  const { memory, redis } = await openForOne();
+  await requireNew(await memory.claim(newState(), payment, never)).forget();
+  expect(await redis.run("return redis.call('DBSIZE')", [], [])).toBe(0);
+});
+
+it('lets another instance take over when the one that had the claim is gone', async () => {
+  const { memory, other } = await openForOne(1);
+  const state = newState();
+  requireNew(await memory.claim(state, payment, never));
+  const claim = requireNew(await other.claim(state, payment, never));
+  expect(claim.isFork).toBe(false);
+  await claim.remember('the other one’s');
+});
+
+it('has one answer also when a claim has run out: the one that is remembered first', async () => {
+  const { memory, other } = await openForOne(1);
+  const state = newState();
+  const slow = requireNew(await memory.claim(state, payment, never));
+  const next = requireNew(await other.claim(state, payment, never));
+  await slow.forget();
+  expect(await next.remember('the next one’s')).toBe('the next one’s');
+  expect(await slow.remember('the slow one’s')).toBe('the next one’s');
+  expect(await memory.claim(state, payment, never)).toMatchObject({ answer: 'the next one’s' });
+});
+
+it('refuses while Redis is gone, all who wait at once, and remembers when it is back', async () => {
+  const { server, memory } = await openForOne();
+  const [answered, unanswered] = [newState(), newState()];
+  await requireNew(await memory.claim(answered, payment, never)).remember('an answer');
+  const underWay = requireNew(await memory.claim(unanswered, payment, never));
+  await server.kill();
+  const unavailable = { code: 'ANSWERS_UNAVAILABLE', retryable: true };
+  const claims = Array.from({ length: 100 }, () => memory.claim(answered, payment, never));
+  for (const claim of claims) await expect(claim).rejects.toMatchObject(unavailable);
+  await expect(memory.checkHealth()).rejects.toMatchObject(unavailable);
+  await expect(underWay.remember('lost')).rejects.toMatchObject(unavailable);
+  await underWay.forget();
+
+  await server.start();
+  const healthy = () =>
+    memory.checkHealth().then(
+      () => true,
+      () => false,
+    );
+  await expect.poll(healthy, { timeout: 15_000, interval: 50 }).toBe(true);
+  expect(await memory.claim(answered, payment, never)).toMatchObject({ answer: 'an answer' });
+});
+
+it('takes back a claim that Redis answers too late', async () => {
+  const { server, memory, other } = await openForOne();
+  const state = newState();
+  await requireNew(await memory.claim(state, payment, never)).forget();
+  server.pause();
+  await expect(memory.claim(state, payment, never)).rejects.toMatchObject({
+    code: 'ANSWERS_UNAVAILABLE',
+  });
+  server.resume();
+  const claim = requireNew(await other.claim(state, payment, AbortSignal.timeout(10_000)));
+  expect(claim.isFork).toBe(false);
+  await claim.forget();
+});
+
+it('goes on without Redis where that is asked for: requests at the same time share an answer', async () => {
+  const { server, memory } = await openForOne();
+  const lines: string[] = [];
+  const lenient = failOpenAnswers(memory, (level, message) => lines.push(`${level} ${message}`));
+  const state = newState();
+  await requireNew(await lenient.claim(state, payment, never)).remember('an answer');
+  expect(await lenient.claim(state, payment, never)).toMatchObject({ answer: 'an answer' });
+  const underWay = requireNew(await lenient.claim(newState(), payment, never));
+  await server.kill();
+  expect(await underWay.remember('not remembered')).toBe('not remembered');
+  const { leaders, answers } = await storm([lenient], state, 100);
+  expect(leaders).toBe(1);
+  expect(new Set(answers).size).toBe(1);
+  expect(lines).toEqual(['warn payments go on without a memory of answers']);
+  await expect(lenient.checkHealth()).rejects.toMatchObject({ code: 'ANSWERS_UNAVAILABLE' });
+});
