@@ -1,0 +1,49 @@
+import fc from 'fast-check';
+import { expect } from 'vitest';
+import { startGuardedSigner } from './guarded-signer.ts';
+import { type Tally, runJudged } from './judged-run.ts';
+import { policyInTwoOrders, steps } from './random-policies.ts';
+
+const everything = [
+  'allowed',
+  'denied',
+  'price above a limit',
+  'window full',
+  'not allowed',
+  'repeated',
+  'another payer',
+  'fork counted',
+  'fork denied',
+];
+
+/**
+ * Has a signer judge ten requests by each of `policies` random policy files, half of which are the other half with their
+ * rules in another order.
+ */
+export async function checkPolicies(policies: number): Promise<void> {
+  const policy = 'default: deny';
+  const [counting, denying] = await Promise.all([
+    startGuardedSigner({ policy }),
+    startGuardedSigner({ policy, settings: { policy: { forks: 'deny' } } }),
+  ]);
+  const tally: Tally = new Map();
+  try {
+    await fc.assert(
+      fc.asyncProperty(
+        policyInTwoOrders,
+        steps,
+        fc.constantFrom('count' as const, 'deny' as const),
+        async ({ policy, reordered }, steps, forks) => {
+          const signer = forks === 'count' ? counting : denying;
+          const paid = await runJudged(signer, policy, steps, { forks, tally });
+          const paidReordered = await runJudged(signer, reordered, steps, { forks, tally });
+          expect(paidReordered).toEqual(paid);
+        },
+      ),
+      { numRuns: policies / 2 },
+    );
+  } finally {
+    await Promise.all([counting.close(), denying.close()]);
+  }
+  expect([...tally.keys()].sort()).toEqual([...everything].sort());
+}

@@ -1,0 +1,342 @@
+import { createHash } from 'node:crypto';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { expect } from 'vitest';
+import { CapabilitiesSchema } from '../../src/wire/net_pb.ts';
+import { expectPaid } from '../payments/expectations.ts';
+import { usualNow } from '../payments/request-builder.ts';
+import type { TestAnswer } from '../support/test-signer.ts';
+import { type GuardedSigner, as, firstPayment, ticketEv } from './guarded-signer.ts';
+import {
+  type Capability,
+  type Judgement,
+  NaiveJudge,
+  type Payment,
+  type Policy,
+  type TypeName,
+  writeAsFile,
+} from './naive-judge.ts';
+import type { Step } from './random-policies.ts';
+
+/** What came of requests, counted, so that a test can tell that it has seen everything. */
+export type Tally = Map<string, number>;
+
+/** A session as the client that holds its state knows it. */
+type Session = Pick<Payment, 'payer' | 'app' | 'orchestrator' | 'recipient' | 'type' | 'price'> & {
+  readonly size: number;
+  readonly startedMinute: number;
+};
+
+type HeldState = {
+  readonly sealed: { readonly State: string; readonly Sig: string };
+  readonly session: Session;
+  readonly paidMinute: number;
+  readonly spentEv: bigint;
+};
+
+type Request = {
+  readonly body: string;
+  /** as the proxy names the caller */
+  readonly payer: string;
+  readonly idempotencyKey: string | undefined;
+  readonly state: HeldState | undefined;
+  readonly session: Session;
+  readonly capabilities: readonly Capability[];
+  readonly size: number;
+};
+
+type Expected =
+  | { readonly kind: 'repeated'; readonly text: string }
+  | { readonly kind: 'another payer' }
+  | { readonly kind: 'fork denied' }
+  | { readonly kind: 'judged'; readonly judgement: Judgement; readonly payment: Payment };
+
+let runs = 0;
+
+/**
+ * Puts the policy in force and sends the requests one after another, a minute apart by the signer's clock. Each answer, and
+ * what the key was asked for, must be what the judge expects. Gives for each request whether it was paid.
+ */
+export async function runJudged(
+  signer: GuardedSigner,
+  policy: Policy,
+  steps: readonly Step[],
+  { forks, tally }: { readonly forks: 'count' | 'deny'; readonly tally: Tally },
+): Promise<boolean[]> {
+  runs += 1;
+  const run = runs;
+  // windows go by the rule's id, so that each run begins with empty ones
+  const rules = policy.rules.map((rule) => ({ ...rule, id: `run-${run}-${rule.id}` }));
+  putInForce(signer, writeAsFile({ ...policy, rules }));
+  const judge = new NaiveJudge({ ...policy, rules });
+  const states: HeldState[] = [];
+  const requests: Request[] = [];
+  /** answers by what they use up, then by request */
+  const answered = new Map<string, Map<string, string>>();
+  const paid: boolean[] = [];
+
+  for (const [minute, step] of steps.entries()) {
+    const request = await makeRequest(step, { states, requests, minute, run });
+    if (!request) continue;
+    requests.push(request);
+    const expected = expectation(request, minute);
+    signer.now = usualNow + BigInt(minute) * 60_000_000_000n;
+    signer.key.reset();
+    const answer = await send(signer, request);
+    check(signer, answer, request, expected);
+    paid.push(answer.status === 200);
+    count(tally, describe(expected));
+    if (answer.status === 200) remember(request, answer, minute, expected);
+  }
+  return paid;
+
+  function expectation(request: Request, minute: number): Expected {
+    const uses = answered.get(useOf(request)) ?? new Map<string, string>();
+    const text = uses.get(request.payer + request.body);
+    if (text !== undefined) return { kind: 'repeated', text };
+    if (uses.size > 0 && forks === 'deny') return { kind: 'fork denied' };
+    const payer = payerOf(request);
+    if (payer === undefined) return { kind: 'another payer' };
+    if (uses.size > 0) count(tally, 'fork counted');
+    const payment = describePayment(request, payer, minute);
+    return { kind: 'judged', payment, judgement: judge.judge(payment) };
+  }
+
+  function remember(
+    request: Request,
+    answer: TestAnswer,
+    minute: number,
+    expected: Expected,
+  ): void {
+    if (expected.kind !== 'judged') return;
+    const { payment } = expected;
+    const { session } = request;
+    states.push({
+      sealed: expectPaid(answer).sealed,
+      session: {
+        ...session,
+        payer: payment.payer,
+        // a first payment that is sent again begins another session
+        startedMinute: request.state ? session.startedMinute : minute,
+      },
+      paidMinute: minute,
+      spentEv: payment.session.spentEv + ticketEv * BigInt(payment.tickets),
+    });
+    const use = useOf(request);
+    if (use === '') return;
+    const uses = answered.get(use) ?? new Map<string, string>();
+    answered.set(use, uses.set(request.payer + request.body, answer.text));
+  }
+}
+
+function putInForce(signer: GuardedSigner, text: string): void {
+  signer.logLines.length = 0;
+  signer.writePolicy(text);
+  process.emit('SIGHUP');
+  const sha256 = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  expect(signer.logLines, text).toMatchObject([{ msg: 'file reloaded', sha256 }]);
+}
+
+async function makeRequest(
+  step: Step,
+  made: {
+    readonly states: readonly HeldState[];
+    readonly requests: readonly Request[];
+    readonly minute: number;
+    readonly run: number;
+  },
+): Promise<Request | undefined> {
+  const { states, requests, minute, run } = made;
+  if (step.kind === 'again') return requests[step.request % requests.length];
+  if (step.kind === 'first') {
+    const { payer, app, orchestrator, recipient, capabilities, type, size } = step;
+    const price = priceOf(type, size);
+    const session = {
+      ...{ payer, app, orchestrator, recipient, type, price, size },
+      startedMinute: minute,
+    };
+    return {
+      body: await buildBody(session, undefined, capabilities, size),
+      payer,
+      idempotencyKey: step.isIdempotent ? `run-${run}-minute-${minute}` : undefined,
+      state: undefined,
+      session,
+      capabilities,
+      size,
+    };
+  }
+  const state = states[step.state % states.length];
+  if (!state) return undefined;
+  const { session } = state;
+  const { capabilities } = step;
+  const size = session.type === 'untyped' ? step.size : session.size;
+  return {
+    body: await buildBody(session, state, capabilities, size),
+    payer: step.payer ?? session.payer,
+    idempotencyKey: undefined,
+    state,
+    session,
+    capabilities,
+    size,
+  };
+}
+
+const lv2vPixelsPerMinute = 1280n * 720n * 30n * 60n;
+
+/** A use of the type, or a minute of it, costs `size` tickets. */
+function priceOf(type: TypeName, size: number): Payment['price'] {
+  const wei = BigInt(size) * ticketEv;
+  switch (type) {
+    case 'untyped':
+      return { wei: ticketEv, units: 1n };
+    case 'fixed':
+      return { wei, units: 1n };
+    case 'live':
+      return { wei, units: 60n };
+    case 'lv2v':
+      return { wei, units: lv2vPixelsPerMinute };
+  }
+}
+
+/** The first payment of `lv2v` is for a minute ahead and one ticket more, that of `live` for ten seconds and one ticket more. */
+function ticketsDue({ state, session: { type }, size }: Request, minute: number): number {
+  if (type === 'untyped' || type === 'fixed') return size;
+  if (state) return size * (minute - state.paidMinute);
+  return type === 'lv2v' ? size + 1 : 2;
+}
+
+const capabilityNumbers = { 'text-to-image': 27, llm: 33 } as const;
+
+function encodeCapabilities(capabilities: readonly Capability[]): Uint8Array {
+  const perCapability: Record<number, { models: Record<string, object> }> = {};
+  for (const { pipeline, model } of capabilities) {
+    const number = capabilityNumbers[pipeline];
+    const models = perCapability[number]?.models;
+    perCapability[number] = { models: { ...models, [model]: {} } };
+  }
+  return toBinary(
+    CapabilitiesSchema,
+    create(CapabilitiesSchema, { constraints: { perCapability } }),
+  );
+}
+
+const addressBytes = (address: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(Buffer.from(address.slice(2), 'hex'));
+
+function buildBody(
+  { app, orchestrator, recipient, type, price }: Session,
+  state: HeldState | undefined,
+  capabilities: readonly Capability[],
+  size: number,
+): Promise<string> {
+  return firstPayment(0, {
+    body: {
+      app,
+      type: type === 'untyped' ? '' : type,
+      inPixels: type === 'untyped' ? size : 0,
+      ...(capabilities.length > 0 && { capabilities: encodeCapabilities(capabilities) }),
+      ...(state && { state: state.sealed }),
+    },
+    info: { address: addressBytes(orchestrator) },
+    ticketParams: { recipient: addressBytes(recipient) },
+    priceInfo: { pricePerUnit: price.wei, pixelsPerUnit: price.units },
+  });
+}
+
+function send(
+  signer: GuardedSigner,
+  { body, payer, idempotencyKey }: Request,
+): Promise<TestAnswer> {
+  return signer.post(body, {
+    ...(payer !== '' && as(payer)),
+    ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
+  });
+}
+
+/** What a request uses up; '' for a first payment that can't be told from another. */
+function useOf({ state, idempotencyKey, payer }: Request): string {
+  if (state) return state.sealed.State;
+  return idempotencyKey === undefined ? '' : JSON.stringify([payer, idempotencyKey]);
+}
+
+/** Whoever sends it, the session's payer pays; undefined when somebody else would. */
+function payerOf({ payer, session, state }: Request): string | undefined {
+  if (!state || session.payer === '' || payer === session.payer) return payer;
+  return payer === '' ? session.payer : undefined;
+}
+
+function describePayment(request: Request, payer: string, minute: number): Payment {
+  const { state, capabilities, session } = request;
+  const { app, orchestrator, recipient, type, price, startedMinute } = session;
+  return {
+    ...{ payer, app, orchestrator, recipient, type, price, capabilities, ticketEv },
+    faceValue: 3n * ticketEv,
+    tickets: ticketsDue(request, minute),
+    session: {
+      isNew: !state,
+      spentEv: state?.spentEv ?? 0n,
+      minutes: state ? minute - startedMinute : 0,
+    },
+  };
+}
+
+function check(
+  signer: GuardedSigner,
+  answer: TestAnswer,
+  request: Request,
+  expected: Expected,
+): void {
+  const keyCalls = signer.key.digests.length;
+  const { status, text } = answer;
+  const code = signer.logLines.findLast((line) => line['code'] !== undefined)?.['code'];
+  signer.logLines.length = 0;
+  if (expected.kind === 'repeated') {
+    expect({ status, text, keyCalls }).toEqual({ status: 200, text: expected.text, keyCalls: 0 });
+  } else if (expected.kind === 'another payer') {
+    expect({ status, code, keyCalls }).toEqual({
+      status: 500,
+      code: 'AUTH_ID_CHANGED',
+      keyCalls: 0,
+    });
+  } else if (expected.kind === 'fork denied') {
+    expect({ status, code, keyCalls }).toEqual({ status: 403, code: 'STATE_FORKED', keyCalls: 0 });
+  } else {
+    checkJudged({ answer, code, keyCalls }, request, expected);
+  }
+}
+
+function checkJudged(
+  found: { readonly answer: TestAnswer; readonly code: unknown; readonly keyCalls: number },
+  { state }: Request,
+  { judgement, payment }: Extract<Expected, { kind: 'judged' }>,
+): void {
+  const { answer, code, keyCalls } = found;
+  const { status } = answer;
+  const { isAllowed, denials, isPriceAboveLimit } = judgement;
+  if (isAllowed) {
+    expect({ status, keyCalls }).toEqual({
+      status: 200,
+      keyCalls: payment.tickets + (state ? 0 : 1),
+    });
+    expect(expectPaid(answer).ticketCount).toBe(payment.tickets);
+  } else if (denials.length > 0) {
+    expect({ status, code, keyCalls }).toEqual({ status: 403, code: 'RULE_DENIED', keyCalls: 0 });
+  } else {
+    expect({
+      isRefused: isPriceAboveLimit ? [403, 481].includes(status) : status === 403,
+      keyCalls,
+    }).toEqual({ isRefused: true, keyCalls: 0 });
+  }
+}
+
+function describe(expected: Expected): string {
+  if (expected.kind !== 'judged') return expected.kind;
+  const { isAllowed, denials, isPriceAboveLimit, isWindowFull } = expected.judgement;
+  if (isAllowed) return 'allowed';
+  if (denials.length > 0) return 'denied';
+  if (isPriceAboveLimit) return 'price above a limit';
+  return isWindowFull ? 'window full' : 'not allowed';
+}
+
+function count(tally: Tally, what: string): void {
+  tally.set(what, (tally.get(what) ?? 0) + 1);
+}

@@ -1,0 +1,8 @@
+import { describe, it } from 'vitest';
+import { checkPolicies } from './check-policies.ts';
+
+describe('for all policy files and requests', () => {
+  it('the key is asked only where the policy allows it, whatever the order of rules, and a deny wins', async () => {
+    await checkPolicies(100);
+  }, 120_000);
+});

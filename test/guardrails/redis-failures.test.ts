@@ -1,0 +1,122 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectPaid } from '../payments/expectations.ts';
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
+import { expectAllRecorded, expectFailure, patiently, readReadiness } from './evidence.ts';
+import {
+  type GuardedSigner,
+  firstPayment,
+  nextPayment,
+  startGuardedSigner,
+} from './guarded-signer.ts';
+import { budget, budgetPolicy, spendBudget } from './spend-budget.ts';
+
+const tenTickets = `default: allow
+rules: [{ id: hourly, window: { per: all, every: 1h, tickets: 10 } }]`;
+
+let redis: RedisServer;
+let signer: GuardedSigner;
+
+beforeEach(async () => {
+  redis = await startRedisServer();
+});
+afterEach(async () => {
+  await signer.close();
+  await redis[Symbol.asyncDispose]();
+});
+
+async function start(onFailure: 'deny' | 'allow', policy = tenTickets): Promise<void> {
+  const store = { kind: 'redis', url: redis.url, onFailure };
+  signer = await startGuardedSigner({ policy, settings: { store } });
+}
+
+/** Goes on from a session's state, or begins a session. */
+async function pay(tickets: number, sealed?: Parameters<typeof nextPayment>[0]) {
+  return signer.post(await (sealed ? nextPayment(sealed, tickets) : firstPayment(tickets)));
+}
+
+const isReady = async (): Promise<boolean> => (await readReadiness(signer)).status === 200;
+
+const bothDown = {
+  status: 503,
+  problems: { answers: 'ANSWERS_UNAVAILABLE', ledger: 'LEDGER_UNAVAILABLE' },
+};
+
+describe('Redis with onFailure: deny', () => {
+  it.each(['stop', 'kill'] as const)(
+    'refuses all payments after a %s, and goes on by itself where it was when Redis is back',
+    async (end) => {
+      await start('deny');
+      const { sealed } = expectPaid(await pay(2));
+      await redis[end]();
+      signer.key.reset();
+      expectFailure(signer, await pay(1), 503, 'LEDGER_UNAVAILABLE');
+      expectFailure(signer, await pay(1, sealed), 503, 'ANSWERS_UNAVAILABLE');
+      expect(signer.key.digests).toHaveLength(0);
+      expect(await readReadiness(signer)).toEqual(bothDown);
+
+      await redis.start();
+      await expect.poll(isReady, patiently).toBe(true);
+      expectPaid(await pay(3, sealed));
+      expectFailure(signer, await pay(6), 403, 'WINDOW_EXHAUSTED');
+      expectPaid(await pay(5));
+    },
+  );
+
+  it('refuses all payments while Redis hangs, and gives back what it had reserved without a word', async () => {
+    await start('deny');
+    const { sealed } = expectPaid(await pay(2));
+    redis.pause();
+    signer.key.reset();
+    const [first, next] = await Promise.all([pay(8), pay(8, sealed)]);
+    redis.resume();
+    expect([first.status, next.status]).toEqual([503, 503]);
+    expect(signer.key.digests).toHaveLength(0);
+    await expect.poll(isReady, patiently).toBe(true);
+    await expect.poll(async () => (await pay(8, sealed)).status, patiently).toBe(200);
+    expectFailure(signer, await pay(1), 403, 'WINDOW_EXHAUSTED');
+  });
+
+  it('keeps the budget, and signs nothing unrecorded, when Redis is killed under load', async () => {
+    await start('deny', budgetPolicy);
+    const spending = spendBudget([signer.url]);
+    await expect.poll(() => signer.key.digests.length, patiently).toBeGreaterThan(budget / 4);
+    await redis.kill();
+    await redis.start();
+    const { tickets, failures } = await spending;
+    expect(failures).toBeGreaterThan(0);
+    expect(tickets).toBeGreaterThan(budget / 4);
+    expect(tickets).toBeLessThanOrEqual(budget);
+    expectAllRecorded(signer, join(signer.folder, 'audit'));
+  });
+});
+
+describe('Redis with onFailure: allow', () => {
+  it('pays without windows and without memory while Redis is down, says so, and limits again when it is back', async () => {
+    await start('allow');
+    const { sealed } = expectPaid(await pay(2));
+    await redis.stop();
+    const during = expectPaid(await pay(20, sealed));
+    expectPaid(await pay(20, during.sealed));
+    expect(await readReadiness(signer)).toEqual(bothDown);
+    const warnings = signer.logLines.filter(({ level }) => level === 40).map(({ msg }) => msg);
+    expect(warnings).toContain('payments go on without windows');
+    expect(warnings).toContain('payments go on without a memory of answers');
+    expectAllRecorded(signer, join(signer.folder, 'audit'));
+
+    await redis.start();
+    await expect.poll(isReady, patiently).toBe(true);
+    expectFailure(signer, await pay(9), 403, 'WINDOW_EXHAUSTED');
+    expectPaid(await pay(8, sealed));
+  });
+
+  it('pays within the request’s deadline while Redis hangs', async () => {
+    await start('allow');
+    const { sealed } = expectPaid(await pay(2));
+    redis.pause();
+    expectPaid(await pay(20, sealed));
+    expect(await readReadiness(signer)).toEqual(bothDown);
+    redis.resume();
+    await expect.poll(isReady, patiently).toBe(true);
+  });
+});

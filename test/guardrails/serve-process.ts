@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import { Cli, type Folder, devConfig } from '../cli/cli.ts';
+import { readRecords } from './evidence.ts';
+
+/** `livepeer-signer serve` with a policy file, an audit log and a store in a folder, in a process of its own. */
+export type ServeProcess = AsyncDisposable & {
+  readonly url: string;
+  /** for an auth token that holds by the system's clock, in Unix seconds */
+  readonly tokenExpiration: bigint;
+  /** how many ticket signatures its key was asked for, by its audit log */
+  ticketSignatures(): number;
+  /** how many of its workers have made payments, by its audit log */
+  payingWorkers(): number;
+};
+
+export type ServeOptions = {
+  readonly policy: string;
+  readonly workers?: number;
+  /** the `store` section; the embedded one when left out */
+  readonly store?: Readonly<Record<string, unknown>>;
+  /** the folder of the audit log; several processes may not share one */
+  readonly audit?: string;
+};
+
+export async function startServeProcess(
+  folder: Folder,
+  {
+    policy,
+    workers = 1,
+    store = { kind: 'embedded', path: 'store' },
+    audit = 'audit',
+  }: ServeOptions,
+): Promise<ServeProcess> {
+  folder.write('policy.yaml', policy);
+  const sections = {
+    server: { listen: '127.0.0.1:0', workers },
+    policy: { file: 'policy.yaml' },
+    audit: { path: audit },
+    store,
+  };
+  const lines = Object.entries(sections).map(
+    ([name, section]) => `${name}: ${JSON.stringify(section)}`,
+  );
+  const config = folder.write(`${audit}.yaml`, `${devConfig}${lines.join('\n')}\n`);
+  const cli = new Cli(['serve', '--config', config]);
+  const auditFolder = join(folder.path, audit);
+  const batches = () =>
+    readRecords(auditFolder).filter(
+      ({ kind, intent }) => kind === 'key-use' && intent === 'ticket-batch',
+    );
+  return {
+    url: await cli.listening(),
+    tokenExpiration: BigInt(Math.floor(Date.now() / 1000)) + 3_600n,
+    ticketSignatures: () =>
+      batches().reduce((sum, { digests }) => sum + (digests as string[]).length, 0),
+    payingWorkers: () => new Set(batches().map(({ use }) => String(use).split('-')[0])).size,
+    async [Symbol.asyncDispose]() {
+      cli.child.kill('SIGTERM');
+      await cli.ended();
+    },
+  };
+}
