@@ -6,7 +6,7 @@ const layer = (folder, allowed) => ({
   from: from(folder),
   to: {
     path: '^(src|plugins|test)/',
-    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|program-version|random-id|secret)\\.ts$`,
+    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|program-version|random-id|script-runner|secret)\\.ts$`,
   },
 });
 

@@ -2,19 +2,11 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as RedisModule from '@redis/client';
 import { ConfigError } from '../errors.ts';
+import type { ScriptRunner } from '../script-runner.ts';
 import type { Secret } from '../secret.ts';
 
-export type Redis = {
-  /**
-   * Runs a Lua script once, in one round trip. Rejects when Redis is not connected, answers with an error, or has not answered
-   * after a second; then the script may have run or not. An answer that comes after that goes to `onLate`.
-   */
-  run(
-    script: string,
-    keys: readonly string[],
-    args: readonly string[],
-    onLate?: (reply: unknown) => void,
-  ): Promise<unknown>;
+/** Scripts reject when Redis is not connected, answers with an error, or has not answered after a second. */
+export type Redis = ScriptRunner & {
   /** Scripts under way fail. */
   close(): Promise<void>;
 };

@@ -3,23 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { RecordsError } from '../errors.ts';
 import { describeAbort } from '../keys/describe-abort.ts';
+import type { ScriptRunner } from '../script-runner.ts';
 import type { AnswerMemory, Claim } from './answer-memory.ts';
 import { claimScript, forgetScript, healthScript, rememberScript } from './redis-scripts.ts';
 import { shareClaims } from './shared-claims.ts';
 
 export type RedisAnswersOptions = {
-  readonly redis: {
-    /**
-     * Runs a Lua script once and resolves with what it returns. It rejects soon when there is no answer; the script may have
-     * run or not, and if an answer comes later, `onLate` gets it.
-     */
-    run(
-      script: string,
-      keys: readonly string[],
-      args: readonly string[],
-      onLate?: (reply: unknown) => void,
-    ): Promise<unknown>;
-  };
+  readonly redis: ScriptRunner;
   readonly keyPrefix: string;
   /** how long an answer is kept */
   readonly ttlMs: number;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
 import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
+import type { ScriptRunner } from '../../script-runner.ts';
 import type { ReserveOutcome, Spend, SpendLedger, WindowCharge } from './ledger.ts';
 import {
   healthScript,
@@ -12,18 +13,7 @@ import {
 import { type Counter, spendKinds } from './windows.ts';
 
 export type RedisLedgerOptions = {
-  readonly redis: {
-    /**
-     * Runs a Lua script once and resolves with what it returns. It rejects soon when there is no answer; the script may have
-     * run or not, and if an answer comes later, `onLate` gets it.
-     */
-    run(
-      script: string,
-      keys: readonly string[],
-      args: readonly string[],
-      onLate?: (reply: unknown) => void,
-    ): Promise<unknown>;
-  };
+  readonly redis: ScriptRunner;
   readonly keyPrefix: string;
 };
 
