@@ -1,34 +1,33 @@
-import {
-  AuthError,
-  type Authorization,
-  type Caller,
-  type PaymentAuthorizer,
-} from '../auth/authorization.ts';
-import type { ChainFacts } from '../chain/facts.ts';
-import type { BrokerTransaction } from '../keys/broker-transaction.ts';
+import type { Authorization, PaymentAuthorizer } from '../auth/authorization.ts';
 import { type Principal, anonymous, principalOfAuthId } from '../auth/principal.ts';
-import type { Grant, GrantReason, Permission } from '../keys/grant.ts';
+import type { BrokerTransaction } from '../keys/broker-transaction.ts';
+import type { Grant, Permission } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 import { refuseExpiringAuthToken } from '../pm/auth-token.ts';
-import type { PaymentType, Price } from '../pm/billing.ts';
 import { priceRatio } from '../pm/billing.ts';
-import type { Address } from '../pm/bytes.ts';
 import { lastNonceUsed, refuseUsedUpNonces } from '../pm/nonces.ts';
-import { parseMaxPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
-import type { Quote } from '../pm/quote.ts';
-import { type Rational, divideRoundingDown, formatDecimal } from '../pm/rational.ts';
+import { refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
+import { divideRoundingDown } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import { hashManifestId, refuseManifestId } from '../pm/segment-credentials.ts';
 import { type SessionState, advanceSession } from '../pm/session-state.ts';
 import { type TicketLimits, refuseTicketParams } from '../pm/ticket-params-validation.ts';
 import { type Ticket, type TicketParams, expectedValue } from '../pm/ticket.ts';
 import { drawUpTickets } from '../pm/tickets.ts';
+import { describeTransaction, reasonOf } from './grant-reasons.ts';
 import { createGrantAuthority } from './grants.ts';
 import type { ReserveOutcome, Spend, SpendLedger, WindowCharge } from './limits/ledger.ts';
-import { type CapabilityModel, type PriceList, configuredCeiling } from './price-list.ts';
-import { describeExhausted, evaluateRules } from './rules/evaluate.ts';
-import { type PaymentFacts, spendOf } from './rules/facts.ts';
+import { type PriceList, configuredCeiling } from './price-list.ts';
+import { type PaymentProposal, type SessionFacts, factsOf } from './proposal.ts';
 import type { CompiledPolicy } from './rules/compile.ts';
+import { describeExhausted, evaluateRules } from './rules/evaluate.ts';
+import { spendOf } from './rules/facts.ts';
+import {
+  isStillAuthorized,
+  refuseAboveWebhookCeiling,
+  requireOwner,
+  withAuthorization,
+} from './session-authorization.ts';
 import { type TransactionRules, refuseTransaction } from './transactions.ts';
 
 /** The operator's guardrails. */
@@ -39,33 +38,6 @@ export type Guardrails = {
   readonly maxTickets: bigint;
   /** what happens to another request with a state that was used before */
   readonly forks: 'count' | 'deny';
-};
-
-/** A session and the parameters it is to be continued with. */
-export type SessionFacts = {
-  readonly params: TicketParams;
-  readonly books: SessionState;
-  readonly chain: ChainFacts;
-  /** Unix nanoseconds */
-  readonly now: bigint;
-};
-
-/** A payment as it would be made; nothing of it is signed yet. */
-export type PaymentProposal = SessionFacts & {
-  readonly requestId: string;
-  readonly sender: Address;
-  readonly caller: Caller;
-  readonly type: PaymentType;
-  readonly quote: Quote;
-  /** the orchestrator's price now */
-  readonly price: Price;
-  /** wei per billing unit */
-  readonly requestMaxPrice: Rational | undefined;
-  readonly isNewSession: boolean;
-  /** another request has used the session's state before */
-  readonly isFork: boolean;
-  readonly models: readonly CapabilityModel[];
-  readonly manifestId: string;
 };
 
 export type PaymentVerdict =
@@ -211,6 +183,7 @@ export function createPolicy({
     async decidePayment(proposal, signal) {
       const refusal = refusePayment(proposal);
       if (refusal) return deny(refusal);
+      requireOwner(proposal.books, proposal.caller);
       if (proposal.isFork && forks === 'deny') {
         return deny({
           code: 'STATE_FORKED',
@@ -294,94 +267,6 @@ function deny(
   return { kind: 'deny', refusal, ruleId, principal };
 }
 
-/** What rules are evaluated over; the principal is still the transport's. */
-function factsOf({
-  books,
-  params,
-  quote,
-  caller,
-  price,
-  now,
-  ...proposal
-}: PaymentProposal): PaymentFacts {
-  return {
-    principal: caller.principal,
-    app: books.app,
-    orchestrator: books.orchestratorAddress,
-    recipient: params.recipient,
-    models: proposal.models,
-    type: proposal.type,
-    price: priceRatio(price),
-    ticketEv: quote.ev,
-    faceValue: params.faceValue,
-    tickets: quote.ticketCount,
-    session: {
-      isNew: proposal.isNewSession,
-      ev: books.spentEv ?? 0n,
-      startedAt: books.startedAt === undefined ? now : books.startedAt * 1_000_000_000n,
-    },
-    now,
-  };
-}
-
-/** What the audit record says of a payment. */
-function reasonOf(
-  { requestId, quote, params, manifestId, isFork }: PaymentProposal,
-  books: SessionState,
-  principal: Principal,
-  rules: readonly string[],
-  observed: readonly string[],
-  ev: bigint,
-): GrantReason {
-  return {
-    requestId,
-    principal: principal.id,
-    tenant: principal.tenant,
-    rules,
-    observed,
-    amounts: {
-      evWei: ev.toString(),
-      feeWei: formatDecimal(quote.fee, 0),
-      faceValueWei: params.faceValue.toString(),
-      tickets: quote.ticketCount.toString(),
-    },
-    subject: {
-      session: books.stateId,
-      sequence: books.sequenceNumber.toString(),
-      app: books.app,
-      type: books.type,
-      orchestrator: books.orchestratorAddress,
-      recipient: params.recipient,
-      manifestId,
-      ...(isFork && { fork: 'true' }),
-    },
-  };
-}
-
-function describeTransaction({
-  call,
-  broker,
-  chainId,
-  gasLimit,
-  maxFeePerGas,
-}: BrokerTransaction): GrantReason {
-  return {
-    amounts: { maxFeeWei: (gasLimit * maxFeePerGas).toString() },
-    subject: { function: call.name, broker, chainId: chainId.toString() },
-  };
-}
-
-/**
- * Whether the webhook's earlier answer still holds: not expired, and, where the state says whose it was, for the
- * same credential.
- */
-function isStillAuthorized(books: SessionState, caller: Caller, now: bigint): boolean {
-  const nowSeconds = now / 1_000_000_000n;
-  const isSameCaller =
-    books.credentialHash === undefined || books.credentialHash === caller.credentialHash;
-  return books.authExpiry !== 0n && nowSeconds <= books.authExpiry && isSameCaller;
-}
-
 function carriedCredentials(
   { segmentCredentials }: SessionState,
   manifestId: string,
@@ -389,47 +274,4 @@ function carriedCredentials(
   return segmentCredentials?.manifestIdHash === hashManifestId(manifestId)
     ? segmentCredentials.signature
     : undefined;
-}
-
-function refuseAboveWebhookCeiling(
-  { price, type }: PaymentProposal,
-  { maxPrice }: Authorization,
-): Refusal | undefined {
-  if (!maxPrice) return undefined;
-  const maximum = parseMaxPrice(maxPrice, type);
-  if ('code' in maximum) {
-    throw new AuthError(
-      'AUTH_WEBHOOK_ANSWER_INVALID',
-      `signer auth invalid maxPrice: ${maximum.message}`,
-    );
-  }
-  return refusePriceAboveCeilings(priceRatio(price), [
-    { source: 'auth webhook maxPrice', maximum },
-  ]);
-}
-
-/** The books with who pays and until when that holds; a session never changes its payer. */
-function withAuthorization(
-  books: SessionState,
-  caller: Caller,
-  authorization: Authorization | undefined,
-): SessionState {
-  const { id } = caller.principal;
-  if (books.principal !== undefined && books.principal !== id) {
-    throw new AuthError('CREDENTIAL_NOT_PERMITTED', 'the session belongs to another principal');
-  }
-  const given = authorization?.authId ?? '';
-  const authId = given === '' ? caller.authId : given;
-  if (authId !== '' && books.authId !== '' && authId !== books.authId) {
-    throw new AuthError('AUTH_ID_CHANGED', 'remote signer auth ID changed');
-  }
-  return {
-    ...books,
-    authId: authId === '' ? books.authId : authId,
-    ...(id !== '' && { principal: id }),
-    ...(authorization && {
-      authExpiry: authorization.expiry,
-      credentialHash: caller.credentialHash,
-    }),
-  };
 }

@@ -9,7 +9,8 @@ import { bytes32FromBytes, maxUint256, parseAddress } from '../../src/pm/bytes.t
 import { formatRational, rational, zero } from '../../src/pm/rational.ts';
 import type { SessionState } from '../../src/pm/session-state.ts';
 import { expectedValue } from '../../src/pm/ticket.ts';
-import { type PaymentProposal, type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
+import { type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
+import type { PaymentProposal } from '../../src/policy/proposal.ts';
 import { noRules } from './no-rules.ts';
 
 const sha256Hex = (text: string) => createHash('sha256').update(text).digest('hex');

@@ -1,0 +1,54 @@
+import type { Principal } from '../auth/principal.ts';
+import type { BrokerTransaction } from '../keys/broker-transaction.ts';
+import type { GrantReason } from '../keys/grant.ts';
+import { formatDecimal } from '../pm/rational.ts';
+import type { SessionState } from '../pm/session-state.ts';
+import type { PaymentProposal } from './proposal.ts';
+
+/** What the audit record says of a payment. */
+export function reasonOf(
+  { requestId, quote, params, manifestId, isFork }: PaymentProposal,
+  books: SessionState,
+  principal: Principal,
+  rules: readonly string[],
+  observed: readonly string[],
+  ev: bigint,
+): GrantReason {
+  return {
+    requestId,
+    principal: principal.id,
+    tenant: principal.tenant,
+    rules,
+    observed,
+    amounts: {
+      evWei: ev.toString(),
+      feeWei: formatDecimal(quote.fee, 0),
+      faceValueWei: params.faceValue.toString(),
+      tickets: quote.ticketCount.toString(),
+    },
+    subject: {
+      session: books.stateId,
+      sequence: books.sequenceNumber.toString(),
+      app: books.app,
+      type: books.type,
+      orchestrator: books.orchestratorAddress,
+      recipient: params.recipient,
+      manifestId,
+      ...(isFork && { fork: 'true' }),
+    },
+  };
+}
+
+/** What the audit record says of a transaction. */
+export function describeTransaction({
+  call,
+  broker,
+  chainId,
+  gasLimit,
+  maxFeePerGas,
+}: BrokerTransaction): GrantReason {
+  return {
+    amounts: { maxFeeWei: (gasLimit * maxFeePerGas).toString() },
+    subject: { function: call.name, broker, chainId: chainId.toString() },
+  };
+}

@@ -1,0 +1,67 @@
+import type { Caller } from '../auth/authorization.ts';
+import type { ChainFacts } from '../chain/facts.ts';
+import { type PaymentType, type Price, priceRatio } from '../pm/billing.ts';
+import type { Address } from '../pm/bytes.ts';
+import type { Quote } from '../pm/quote.ts';
+import type { Rational } from '../pm/rational.ts';
+import type { SessionState } from '../pm/session-state.ts';
+import type { TicketParams } from '../pm/ticket.ts';
+import type { CapabilityModel } from './price-list.ts';
+import type { PaymentFacts } from './rules/facts.ts';
+
+/** A session and the parameters it is to be continued with. */
+export type SessionFacts = {
+  readonly params: TicketParams;
+  readonly books: SessionState;
+  readonly chain: ChainFacts;
+  /** Unix nanoseconds */
+  readonly now: bigint;
+};
+
+/** A payment as it would be made; nothing of it is signed yet. */
+export type PaymentProposal = SessionFacts & {
+  readonly requestId: string;
+  readonly sender: Address;
+  readonly caller: Caller;
+  readonly type: PaymentType;
+  readonly quote: Quote;
+  /** the orchestrator's price now */
+  readonly price: Price;
+  /** wei per billing unit */
+  readonly requestMaxPrice: Rational | undefined;
+  readonly isNewSession: boolean;
+  /** another request has used the session's state before */
+  readonly isFork: boolean;
+  readonly models: readonly CapabilityModel[];
+  readonly manifestId: string;
+};
+
+/** What rules are evaluated over; the principal is still the transport's. */
+export function factsOf({
+  books,
+  params,
+  quote,
+  caller,
+  price,
+  now,
+  ...proposal
+}: PaymentProposal): PaymentFacts {
+  return {
+    principal: caller.principal,
+    app: books.app,
+    orchestrator: books.orchestratorAddress,
+    recipient: params.recipient,
+    models: proposal.models,
+    type: proposal.type,
+    price: priceRatio(price),
+    ticketEv: quote.ev,
+    faceValue: params.faceValue,
+    tickets: quote.ticketCount,
+    session: {
+      isNew: proposal.isNewSession,
+      ev: books.spentEv ?? 0n,
+      startedAt: books.startedAt === undefined ? now : books.startedAt * 1_000_000_000n,
+    },
+    now,
+  };
+}

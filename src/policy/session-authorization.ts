@@ -1,0 +1,64 @@
+import { AuthError, type Authorization, type Caller } from '../auth/authorization.ts';
+import { priceRatio } from '../pm/billing.ts';
+import { parseMaxPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
+import type { Refusal } from '../pm/refusal.ts';
+import type { SessionState } from '../pm/session-state.ts';
+import type { PaymentProposal } from './proposal.ts';
+
+/** Throws `CREDENTIAL_NOT_PERMITTED` when the session was begun by another principal. */
+export function requireOwner({ principal }: SessionState, caller: Caller): void {
+  if (principal === undefined || principal === caller.principal.id) return;
+  throw new AuthError('CREDENTIAL_NOT_PERMITTED', 'the session belongs to another principal');
+}
+
+/**
+ * Whether the webhook's earlier answer still holds: not expired, and, where the state says whose it was, for the
+ * same credential.
+ */
+export function isStillAuthorized(books: SessionState, caller: Caller, now: bigint): boolean {
+  const nowSeconds = now / 1_000_000_000n;
+  const isSameCaller =
+    books.credentialHash === undefined || books.credentialHash === caller.credentialHash;
+  return books.authExpiry !== 0n && nowSeconds <= books.authExpiry && isSameCaller;
+}
+
+/** Throws `AUTH_WEBHOOK_ANSWER_INVALID` for a `maxPrice` that can't be used. */
+export function refuseAboveWebhookCeiling(
+  { price, type }: PaymentProposal,
+  { maxPrice }: Authorization,
+): Refusal | undefined {
+  if (!maxPrice) return undefined;
+  const maximum = parseMaxPrice(maxPrice, type);
+  if ('code' in maximum) {
+    throw new AuthError(
+      'AUTH_WEBHOOK_ANSWER_INVALID',
+      `signer auth invalid maxPrice: ${maximum.message}`,
+    );
+  }
+  return refusePriceAboveCeilings(priceRatio(price), [
+    { source: 'auth webhook maxPrice', maximum },
+  ]);
+}
+
+/** The books with who pays and until when that holds. Throws `AUTH_ID_CHANGED`: a session never changes its payer. */
+export function withAuthorization(
+  books: SessionState,
+  caller: Caller,
+  authorization: Authorization | undefined,
+): SessionState {
+  const { id } = caller.principal;
+  const given = authorization?.authId ?? '';
+  const authId = given === '' ? caller.authId : given;
+  if (authId !== '' && books.authId !== '' && authId !== books.authId) {
+    throw new AuthError('AUTH_ID_CHANGED', 'remote signer auth ID changed');
+  }
+  return {
+    ...books,
+    authId: authId === '' ? books.authId : authId,
+    ...(id !== '' && { principal: id }),
+    ...(authorization && {
+      authExpiry: authorization.expiry,
+      credentialHash: caller.credentialHash,
+    }),
+  };
+}
