@@ -35,7 +35,12 @@ export type HttpServerOptions = {
   readonly checkReadiness: () => Promise<Readiness>;
   readonly metrics: Pick<
     Metrics,
-    'paymentSigned' | 'answerRepeated' | 'rulesObserved' | 'ruleDenied' | 'requestRefused'
+    | 'paymentSigned'
+    | 'answerRepeated'
+    | 'stateForked'
+    | 'rulesObserved'
+    | 'ruleDenied'
+    | 'requestRefused'
   >;
 };
 
@@ -109,14 +114,24 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
         logger.info({ request_id: requestId }, 'answer repeated');
         return;
       }
-      const { record, sender, allowed } = payment;
+      const { record, sender, allowed, isFork } = payment;
       const durationMs = performance.now() - startedAt;
       options.metrics.paymentSigned(sender, record.pipeline, record.num_tickets, durationMs / 1000);
       options.metrics.rulesObserved(allowed.observed);
+      if (isFork) options.metrics.stateForked();
       const { id: principal, tenant } = allowed.principal;
       const { rules, observed } = allowed;
       logger.info(
-        { ...record, sender, principal, tenant, rules, observed, duration_ms: durationMs },
+        {
+          ...record,
+          sender,
+          principal,
+          tenant,
+          rules,
+          observed,
+          fork: isFork,
+          duration_ms: durationMs,
+        },
         'payment signed',
       );
     })

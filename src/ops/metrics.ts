@@ -24,6 +24,8 @@ export type Metrics = {
   requestRefused(code: string): void;
   /** An answer was given again, from memory. */
   answerRepeated(): void;
+  /** A payment was signed for a state that another request had used before. */
+  stateForked(): void;
   /** A rule of the policy file denied a payment. */
   ruleDenied(ruleId: string): void;
   /** Rules in observe mode would have denied a payment. */
@@ -64,6 +66,11 @@ export function createMetrics(): Metrics {
   const repeats = new Counter({
     name: 'livepeer_signer_answers_repeated_total',
     help: 'Requests answered from memory, because they were answered before',
+    registers,
+  });
+  const forks = new Counter({
+    name: 'livepeer_signer_forks_total',
+    help: 'Payments signed for a session state that another request had used before',
     registers,
   });
   const rules = new Counter({
@@ -125,6 +132,7 @@ export function createMetrics(): Metrics {
     },
     requestRefused: (code) => refusals.inc({ code }),
     answerRepeated: () => repeats.inc(),
+    stateForked: () => forks.inc(),
     ruleDenied: (rule) => rules.inc({ rule, verdict: 'deny' }),
     rulesObserved: (ids) => ids.forEach((rule) => rules.inc({ rule, verdict: 'observe' })),
     watchSenders(read) {

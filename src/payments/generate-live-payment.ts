@@ -59,6 +59,8 @@ export type MadePayment = {
   /** EIP-55 */
   readonly sender: string;
   readonly allowed: Pick<AllowedPayment, 'principal' | 'rules' | 'observed'>;
+  /** another request has used the session's state before */
+  readonly isFork: boolean;
 };
 
 /**
@@ -126,6 +128,7 @@ async function makePayment(
   const quote = quotePayment(books, params, use, billingRule, policy.ticketAllowance(params));
 
   const { manifestId } = session;
+  const isFork = claim?.isFork ?? false;
   const verdict = await policy.decidePayment(
     {
       requestId,
@@ -140,7 +143,7 @@ async function makePayment(
       price: orchestrator.price,
       requestMaxPrice,
       isNewSession: session.isNew,
-      isFork: claim?.isFork ?? false,
+      isFork,
       models: listModels(capabilities),
       manifestId,
     },
@@ -166,6 +169,7 @@ async function makePayment(
     payment: {
       sender: sender.orchestratorInfo.address,
       allowed: verdict,
+      isFork,
       record: recordPayment({
         requestId,
         before: session.books,

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { createMetrics } from '../../src/ops/metrics.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { expectPaid, expectRefusal } from '../payments/expectations.ts';
 import {
@@ -63,10 +66,16 @@ describe('a request that was made before, with the same state', () => {
 
 describe('another request with a state that was used before', () => {
   it('is paid, counted and recorded as a fork where forks are counted', async () => {
-    signer = await startGuardedSigner();
+    const metrics = createMetrics();
+    signer = await startGuardedSigner({ metrics });
     const first = expectPaid(await signer.post(await firstPayment(1)));
     expectPaid(await signer.post(await nextPayment(first.sealed, 1)));
+    expect(signer.logLines.at(-1)).toMatchObject({ msg: 'payment signed', fork: false });
     expectPaid(await signer.post(await nextPayment(first.sealed, 2)));
+    expect(signer.logLines.at(-1)).toMatchObject({ msg: 'payment signed', fork: true });
+    expect(await metrics.text()).toMatch(/^livepeer_signer_forks_total 1$/m);
+    const log = readFileSync(join(signer.folder, 'audit/server-1/000001.jsonl'), 'utf8');
+    expect(log.match(/"fork":"true"/g)).toHaveLength(1);
   });
 
   it('is refused where forks are denied, until the session goes on with the last state', async () => {
