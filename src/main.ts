@@ -77,11 +77,12 @@ export async function startSigner(
     recordDenial: records.recordDenial,
     ...sources,
   };
-  const checkReadiness = createReadinessCheck(
-    active.provider,
-    active.sender.chain,
-    records.healthChecks,
-  );
+  const checkReadiness = createReadinessCheck({
+    provider: active.provider,
+    chain: active.sender.chain,
+    healthChecks: records.healthChecks,
+    log: (level, message, fields) => logger[level](fields, message),
+  });
   const nowMs = (): number => Number(sources.now() / 1_000_000n);
   const authentication = await openAuthentication(config, logger, nowMs);
   opened.defer(() => authentication.close());

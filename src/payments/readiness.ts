@@ -20,38 +20,58 @@ export type HealthCheck = {
 const keyCheckIntervalMs = 5_000;
 const keyCheckTimeoutMs = 2_000;
 
-/** Tells, without using the key, whether it, the view of the chain and the records allow payments. */
-export function createReadinessCheck(
-  provider: Pick<KeyProvider, 'checkHealth'>,
-  chain: ChainSource,
-  healthChecks: readonly HealthCheck[],
-): () => Promise<Readiness> {
-  let keyCheck:
-    { readonly startedAtMs: number; readonly problem: Promise<string | undefined> } | undefined;
+export type ReadinessOptions = {
+  readonly provider: Pick<KeyProvider, 'checkHealth'>;
+  readonly chain: ChainSource;
+  /** what payments need besides key and chain */
+  readonly healthChecks: readonly HealthCheck[];
+  readonly log: (level: 'info' | 'warn', message: string, fields: object) => void;
+};
 
-  function findKeyProblem(): Promise<string | undefined> {
-    const nowMs = performance.now();
-    if (keyCheck && nowMs - keyCheck.startedAtMs < keyCheckIntervalMs) return keyCheck.problem;
-    const signal = AbortSignal.timeout(keyCheckTimeoutMs);
-    const problem = Promise.resolve(provider.checkHealth?.({ signal })).then(
-      () => undefined,
-      codeOf,
-    );
-    keyCheck = { startedAtMs: nowMs, problem };
-    return problem;
+/**
+ * Tells, without using the key, whether it, the view of the chain and the records allow payments. The report has codes only;
+ * the log has the message, once, when a part goes bad, and says when it is well again.
+ */
+export function createReadinessCheck({
+  provider,
+  chain,
+  healthChecks,
+  log,
+}: ReadinessOptions): () => Promise<Readiness> {
+  const key: HealthCheck = { name: 'key', check: askSeldom(provider) };
+  const problems = new Map<string, string>();
+
+  async function describePart(part: HealthCheck) {
+    const error: unknown = await part.check().then(() => undefined, toError);
+    const problem = error === undefined ? undefined : codeOf(error);
+    noteChange(part.name, problem, error);
+    return [part.name, { ready: problem === undefined, problem }] as const;
+  }
+
+  function noteChange(part: string, problem: string | undefined, error: unknown): void {
+    if (problems.get(part) === problem) return;
+    if (problem === undefined) {
+      problems.delete(part);
+      log('info', 'ready again', { part });
+    } else {
+      problems.set(part, problem);
+      log('warn', 'not ready', { part, code: problem, reason: String(error) });
+    }
   }
 
   return async () => {
-    const problem = await findKeyProblem();
+    const [[, keyState], ...parts] = await Promise.all([
+      describePart(key),
+      ...healthChecks.map(describePart),
+    ]);
     const status = chain.status();
-    const parts = await Promise.all(healthChecks.map(describePart));
     const isReady =
-      problem === undefined && (status?.isFresh ?? true) && parts.every(([, { ready }]) => ready);
+      keyState.ready && (status?.isFresh ?? true) && parts.every(([, { ready }]) => ready);
     return {
       isReady,
       report: {
         ready: isReady,
-        key: { ready: problem === undefined, problem },
+        key: keyState,
         chain: status ? describe(status) : { ready: true },
         ...Object.fromEntries(parts),
       },
@@ -59,10 +79,22 @@ export function createReadinessCheck(
   };
 }
 
-async function describePart(part: HealthCheck) {
-  const problem = await part.check().then(() => undefined, codeOf);
-  return [part.name, { ready: problem === undefined, problem }] as const;
+/** Asks the device, and gives the same answer again for a while. */
+function askSeldom(provider: ReadinessOptions['provider']): () => Promise<void> {
+  let asked: { readonly atMs: number; readonly answer: Promise<void> } | undefined;
+  return () => {
+    const nowMs = performance.now();
+    if (!asked || nowMs - asked.atMs >= keyCheckIntervalMs) {
+      const signal = AbortSignal.timeout(keyCheckTimeoutMs);
+      const answer = new Promise<void>((resolve) => resolve(provider.checkHealth?.({ signal })));
+      asked = { atMs: nowMs, answer };
+    }
+    return asked.answer;
+  };
 }
+
+const toError = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown));
 
 function codeOf(error: unknown): string {
   return isSignerError(error) ? error.code : 'INTERNAL';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { createStaticChain } from '../../src/chain/static.ts';
 import { RecordsError } from '../../src/errors.ts';
-import { type CallOptions, ProviderError } from '../../src/keys/provider.ts';
+import { type CallOptions, type KeyProvider, ProviderError } from '../../src/keys/provider.ts';
 import { type Address, zeroBytes32 } from '../../src/pm/bytes.ts';
-import { createReadinessCheck } from '../../src/payments/readiness.ts';
+import { type HealthCheck, createReadinessCheck } from '../../src/payments/readiness.ts';
 
 const chain = createStaticChain({
   chainId: 1,
@@ -18,9 +18,21 @@ const chain = createStaticChain({
   },
 });
 
+let logged: [level: string, message: string, fields: object][] = [];
+
+function openCheck(provider: Pick<KeyProvider, 'checkHealth'>, healthChecks: HealthCheck[] = []) {
+  logged = [];
+  return createReadinessCheck({
+    provider,
+    chain,
+    healthChecks,
+    log: (...line) => void logged.push(line),
+  });
+}
+
 describe('readiness', () => {
   it('is given where the provider can’t be asked and nothing is read from a chain', async () => {
-    expect(await createReadinessCheck({}, chain, [])()).toEqual({
+    expect(await openCheck({})()).toEqual({
       isReady: true,
       report: { ready: true, key: { ready: true, problem: undefined }, chain: { ready: true } },
     });
@@ -29,7 +41,7 @@ describe('readiness', () => {
   it('is denied with the code of what is wrong with the key, and no more than that', async () => {
     const checkHealth = () =>
       Promise.reject(new ProviderError('PROVIDER_UNAVAILABLE', 'slot 3 of hsm.internal is gone'));
-    expect(await createReadinessCheck({ checkHealth }, chain, [])()).toEqual({
+    expect(await openCheck({ checkHealth })()).toEqual({
       isReady: false,
       report: {
         ready: false,
@@ -41,11 +53,9 @@ describe('readiness', () => {
 
   it('asks the device once, however many ask for it', async () => {
     const calls: CallOptions[] = [];
-    const check = createReadinessCheck(
-      { checkHealth: (options) => Promise.resolve(void calls.push(options)) },
-      chain,
-      [],
-    );
+    const check = openCheck({
+      checkHealth: (options) => Promise.resolve(void calls.push(options)),
+    });
     await Promise.all([check(), check(), check()]);
     await check();
     expect(calls).toHaveLength(1);
@@ -59,7 +69,7 @@ describe('readiness', () => {
         );
       });
     const startedAtMs = performance.now();
-    const { report } = await createReadinessCheck({ checkHealth }, chain, [])();
+    const { report } = await openCheck({ checkHealth })();
     expect(report).toMatchObject({ ready: false, key: { problem: 'PROVIDER_TIMEOUT' } });
     expect(performance.now() - startedAtMs).toBeLessThan(3_000);
   });
@@ -73,7 +83,7 @@ describe('readiness', () => {
           Promise.reject(new RecordsError('LEDGER_UNAVAILABLE', 'redis.internal is gone')),
       },
     ];
-    expect(await createReadinessCheck({}, chain, parts)()).toMatchObject({
+    expect(await openCheck({}, parts)()).toMatchObject({
       isReady: false,
       report: {
         ready: false,
@@ -81,5 +91,31 @@ describe('readiness', () => {
         ledger: { ready: false, problem: 'LEDGER_UNAVAILABLE' },
       },
     });
+  });
+
+  it('says in the log what is wrong, once, and when it is over', async () => {
+    let isDown = true;
+    const check = () =>
+      isDown
+        ? Promise.reject(new RecordsError('AUDIT_UNAVAILABLE', 'no space left in /audit'))
+        : Promise.resolve();
+    const isReady = openCheck({}, [{ name: 'audit', check }]);
+    await isReady();
+    await isReady();
+    isDown = false;
+    await isReady();
+    await isReady();
+    expect(logged).toEqual([
+      [
+        'warn',
+        'not ready',
+        {
+          part: 'audit',
+          code: 'AUDIT_UNAVAILABLE',
+          reason: 'RecordsError: no space left in /audit',
+        },
+      ],
+      ['info', 'ready again', { part: 'audit' }],
+    ]);
   });
 });
