@@ -1,12 +1,8 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { pino } from 'pino';
-import {
-  type HttpServer,
-  type HttpServerOptions,
-  type ListenOptions,
-} from '../../src/http/server.ts';
-import { createHttpApp, listen } from '../../src/http/server.ts';
+import { type HttpServer, type ListenOptions, listen } from '../../src/http/listen.ts';
+import { type HttpServerOptions, createHttpApp } from '../../src/http/server.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { createAuthenticator } from '../../src/auth/authenticator.ts';
 import { createCallerIdentifier } from '../../src/auth/caller.ts';
