@@ -413,6 +413,8 @@ describe('the configurations that come with the product', () => {
       const commented = /^( *)# ((?: *)(?:- )?[A-Za-z0-9_]+:(?: .*)?)$/gm;
       const settings = text.replace(commented, '$1$2');
       expect(settings).not.toBe(text);
+      filled.write('policy.yaml', 'default: deny');
+      filled.write('api-keys.yaml', '[]');
       for (const path of [file, filled.write('signer.yaml', settings)]) {
         const { status, stdout, stderr } = await run(['config', 'check', '--config', path]);
         expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -420,6 +422,29 @@ describe('the configurations that come with the product', () => {
       }
     },
   );
+
+  it('`config check` looks at the policy file and the file of API keys too', async () => {
+    using own = new Folder();
+    const text = readFileSync(join(folder, 'dev.yaml'), 'utf8');
+    const additions = 'policy: { file: policy.yaml }\nauth: { apiKeys: { file: api-keys.yaml } }\n';
+    const config = own.write('signer.yaml', `${text}${additions}`);
+    const check = () => run(['config', 'check', '--config', config]);
+    own.write('policy.yaml', 'default: deny\nrules: [{ id: all, then: allow }]');
+    expect(await check()).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/api-keys\.yaml can't be read: it does not exist/) as string,
+    });
+    own.write('api-keys.yaml', '[]');
+    expect(await check()).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/, rules: 1, API keys: 0\n$/) as string,
+    });
+    own.write('policy.yaml', 'default: perhaps');
+    expect(await check()).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/policy\.yaml is not a valid policy/) as string,
+    });
+  });
 
   it.each(files)('%s is valid and points editors to the schema', async (name) => {
     const path = join(folder, name);
