@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster';
+import { workerSlotVariable } from '../compose/records.ts';
 import type { Logger } from '../ops/logger.ts';
 import { onStopSignal } from './stop-signals.ts';
 
@@ -8,12 +9,6 @@ export type Started = {
   readonly checksumAddress: string;
   readonly isNewKey: boolean;
 };
-
-/**
- * The environment variable with a worker's number, 1 to the number of workers; one that replaces another takes over its
- * number, and with it the files that it wrote.
- */
-const workerSlotVariable = 'LIVEPEER_SIGNER_WORKER';
 
 const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;

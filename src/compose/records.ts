@@ -17,8 +17,14 @@ export type Records = KeySurroundings &
     readonly healthChecks: readonly HealthCheck[];
   };
 
-/** The audit log's chain of this process: workers keep theirs when they are replaced. */
-const serverChain = `server-${process.env['LIVEPEER_SIGNER_WORKER'] ?? '1'}`;
+/**
+ * The environment variable with a worker's number, 1 to the number of workers; one that replaces another takes over its
+ * number, and with it the files that it wrote.
+ */
+export const workerSlotVariable = 'LIVEPEER_SIGNER_WORKER';
+
+/** The audit log's chain of this process. */
+const serverChain = `server-${process.env[workerSlotVariable] ?? '1'}`;
 
 /**
  * Opens audit log, policy file, answer memory, and the spend ledger where a rule needs it. Throws `CONFIG_INVALID`,

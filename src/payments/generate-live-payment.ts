@@ -67,7 +67,7 @@ export type MadePayment = {
  * One payment, from body to answer. The checks come in the protocol's order, all before the first key call; the
  * signatures are then made at once. The same request with the same state gets the same answer, without a key call, for as
  * long as that is remembered. Throws `SignerError`s: what the caller sent, what policy refused, who the caller is, what the
- * chain, the key or the records could not do; nothing is spent then.
+ * chain, the key or the records could not do. Nothing is spent then, unless it was signed and could not be remembered.
  */
 export async function generateLivePayment(
   service: PaymentService,

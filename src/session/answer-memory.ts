@@ -28,5 +28,4 @@ export type AnswerMemory = {
    */
   claim(use: string, requestHash: string, signal: AbortSignal): Promise<Claim>;
   checkHealth(): Promise<void>;
-  close(): Promise<void>;
 };

@@ -62,7 +62,6 @@ export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory
   return shareClaims({
     claim: (use, requestHash) => Promise.resolve(claim(use, requestHash)),
     checkHealth: () => Promise.resolve(),
-    close: () => Promise.resolve(),
   });
 }
 

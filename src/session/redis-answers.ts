@@ -72,8 +72,6 @@ export function createRedisAnswers({
     async checkHealth() {
       await redis.run(healthScript, [`${keyPrefix}health`], []).catch(failAsUnavailable);
     },
-    /** The connection belongs to whoever made it. */
-    close: () => Promise.resolve(),
   });
 }
 

@@ -1,7 +1,8 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
-import { expect } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Connection } from '../bench/connection.ts';
 import { expectPaid } from '../payments/expectations.ts';
+import { startRedisServer } from '../support/redis-server.ts';
 import { vectors } from '../vectors/vectors.ts';
 import {
   type GuardedOptions,
@@ -32,10 +33,7 @@ const connectionCount = 200;
  * Sends one request `total` times over 200 connections, spread over as many signers as there are options, and expects the key
  * to be asked for one set of signatures, and all answers to be the same, byte for byte.
  */
-export async function expectOneAnswer(
-  total: number,
-  instances: readonly GuardedOptions[],
-): Promise<void> {
+async function expectOneAnswer(total: number, instances: readonly GuardedOptions[]): Promise<void> {
   const signers: GuardedSigner[] = [];
   const connections: Connection[] = [];
   try {
@@ -75,4 +73,19 @@ export async function expectOneAnswer(
     for (const connection of connections) connection.close();
     await Promise.all(signers.map((signer) => signer.close()));
   }
+}
+
+/** One state, sent `total` times at once to one signer, and to two that share a Redis. */
+export function describeReplayStorm(total: number): void {
+  describe(`one state sent ${total} times at once`, () => {
+    it('is signed for once, and answered alike each time, by one instance', async () => {
+      await expectOneAnswer(total, [{}]);
+    });
+
+    it('is signed for once, and answered alike each time, by two instances with one Redis', async () => {
+      await using redis = await startRedisServer();
+      const settings = { store: { kind: 'redis', url: redis.url } };
+      await expectOneAnswer(total, [{ settings }, { settings }]);
+    });
+  });
 }

@@ -17,11 +17,10 @@ import {
 } from '../../src/keys/broker-transaction.ts';
 import { openKeyGate } from '../../src/keys/gate.ts';
 import { noJournal } from '../../src/keys/key-journal.ts';
-import { noRules } from '../policy/no-rules.ts';
+import { createPolicyWithoutRules } from '../policy/no-rules.ts';
 import { digestsOf } from '../../src/keys/intents.ts';
 import { type Address, addressFromBytes, fromHex, toHex } from '../../src/pm/bytes.ts';
 import { type TransactionRules, refuseTransaction } from '../../src/policy/transactions.ts';
-import { createPolicy } from '../../src/policy/policy.ts';
 import { livepeerAbi } from '../support/livepeer-contracts.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { never, openTestGate, openTestProvider } from './open-test-gate.ts';
@@ -201,22 +200,7 @@ const denials: readonly Denial[] = [
 describe('the policy for transactions', () => {
   async function openPolicyGate(transactions?: TransactionRules) {
     const { provider, key } = await openTestProvider();
-    const policy = createPolicy({
-      guardrails: {
-        limits: {
-          maxTicketEv: { numerator: 1n, denominator: 1n },
-          maxTotalEv: { numerator: 1n, denominator: 1n },
-          depositMultiplier: 1n,
-        },
-        prices: { byType: {}, byCapability: [] },
-        maxTickets: 100n,
-        forks: 'count',
-      },
-      authorize: undefined,
-      ...noRules,
-      transactions,
-      nowMs: () => 0,
-    });
+    const policy = createPolicyWithoutRules({ transactions, nowMs: () => 0 });
     const gate = await openKeyGate({
       provider,
       redeem: (grant) => policy.redeem(grant),

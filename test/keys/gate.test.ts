@@ -31,8 +31,7 @@ import {
 import { refuseManifestId } from '../../src/pm/segment-credentials.ts';
 import { type Ticket, encodeTicketPreimage } from '../../src/pm/ticket.ts';
 import { createGrantAuthority } from '../../src/policy/grants.ts';
-import { createPolicy } from '../../src/policy/policy.ts';
-import { noRules } from '../policy/no-rules.ts';
+import { createPolicyWithoutRules } from '../policy/no-rules.ts';
 import type { TestKey } from '../support/test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { derSignature, hex } from './der.ts';
@@ -155,22 +154,7 @@ describe('the key gate without a valid grant', () => {
   });
 
   it('refuses the grant of another policy, and one of its own policy that has expired', async () => {
-    const policyOf = () =>
-      createPolicy({
-        guardrails: {
-          limits: {
-            maxTicketEv: { numerator: 1n, denominator: 1n },
-            maxTotalEv: { numerator: 1n, denominator: 1n },
-            depositMultiplier: 1n,
-          },
-          prices: { byType: {}, byCapability: [] },
-          maxTickets: 100n,
-          forks: 'count',
-        },
-        authorize: undefined,
-        ...noRules,
-        nowMs: () => nowMs,
-      });
+    const policyOf = () => createPolicyWithoutRules({ nowMs: () => nowMs });
     const [own, other] = [policyOf(), policyOf()];
     const policyGate = await openKeyGate({
       provider,

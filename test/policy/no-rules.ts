@@ -1,4 +1,4 @@
-import type { PolicyOptions } from '../../src/policy/policy.ts';
+import { type Policy, type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
 import { emptyPolicy } from '../../src/policy/rules/compile.ts';
 
 /** No policy file, and so nothing to remember. */
@@ -6,3 +6,24 @@ export const noRules: Pick<PolicyOptions, 'rules' | 'ledger'> = {
   rules: () => emptyPolicy,
   ledger: () => Promise.reject(new Error('no rule has a window')),
 };
+
+/** A policy for tests that are not about payments: it allows next to none. */
+export function createPolicyWithoutRules(
+  options: Pick<PolicyOptions, 'nowMs' | 'transactions'>,
+): Policy {
+  return createPolicy({
+    guardrails: {
+      limits: {
+        maxTicketEv: { numerator: 1n, denominator: 1n },
+        maxTotalEv: { numerator: 1n, denominator: 1n },
+        depositMultiplier: 1n,
+      },
+      prices: { byType: {}, byCapability: [] },
+      maxTickets: 100n,
+      forks: 'count',
+    },
+    authorize: undefined,
+    ...noRules,
+    ...options,
+  });
+}

@@ -2,7 +2,7 @@ import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { hashTypedData, recoverAddress } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Address, fromHex, toHex } from '../../src/pm/bytes.ts';
+import { type Address, type Hex, fromHex, toHex } from '../../src/pm/bytes.ts';
 import { createSealVerifier } from '../../src/session/seal-verifier.ts';
 import { vectors } from '../vectors/vectors.ts';
 import {
@@ -27,6 +27,27 @@ afterEach(() => {
   for (const { seal } of open.splice(0)) seal.close();
 });
 
+/** The documented EIP-712 data, for viem. */
+function typedDelegation(instanceKey: Hex, notBefore: bigint, notAfter: bigint) {
+  return {
+    domain: {
+      name: 'livepeer-signer',
+      version: '1',
+      chainId: 42_161,
+      verifyingContract: arbitrum.broker,
+    },
+    types: {
+      StateDelegation: [
+        { name: 'instanceKey', type: 'bytes32' },
+        { name: 'notBefore', type: 'uint64' },
+        { name: 'notAfter', type: 'uint64' },
+      ],
+    },
+    primaryType: 'StateDelegation',
+    message: { instanceKey, notBefore, notAfter },
+  } as const;
+}
+
 describe('a delegated seal', () => {
   it('has 178 bytes, by the documented layout, and viem verifies its delegation', async () => {
     const instance = await start();
@@ -38,23 +59,7 @@ describe('a delegated seal', () => {
     expect(notBefore).toBe(startedAt / second);
     expect(notAfter).toBe((startedAt + lifetime) / second);
     const signer = await recoverAddress({
-      hash: hashTypedData({
-        domain: {
-          name: 'livepeer-signer',
-          version: '1',
-          chainId: 42_161,
-          verifyingContract: arbitrum.broker,
-        },
-        types: {
-          StateDelegation: [
-            { name: 'instanceKey', type: 'bytes32' },
-            { name: 'notBefore', type: 'uint64' },
-            { name: 'notAfter', type: 'uint64' },
-          ],
-        },
-        primaryType: 'StateDelegation',
-        message: { instanceKey: toHex(sig.subarray(1, 33)), notBefore, notAfter },
-      }),
+      hash: hashTypedData(typedDelegation(toHex(sig.subarray(1, 33)), notBefore, notAfter)),
       signature: toHex(sig.subarray(49, 114)),
     });
     expect(signer).toBe(vectors.key.address);
@@ -200,23 +205,7 @@ describe('a delegated seal', () => {
   }
 
   const nowSeconds = startedAt / second;
-  const typedData = {
-    domain: {
-      name: 'livepeer-signer',
-      version: '1',
-      chainId: 42_161,
-      verifyingContract: arbitrum.broker,
-    },
-    types: {
-      StateDelegation: [
-        { name: 'instanceKey', type: 'bytes32' },
-        { name: 'notBefore', type: 'uint64' },
-        { name: 'notAfter', type: 'uint64' },
-      ],
-    },
-    primaryType: 'StateDelegation',
-    message: { instanceKey: toHex(foreignKey), notBefore: nowSeconds, notAfter: nowSeconds + 60n },
-  } as const;
+  const typedData = typedDelegation(toHex(foreignKey), nowSeconds, nowSeconds + 60n);
 
   it('is taken from any program that the sender’s key delegates to, and from no other', async () => {
     const instance = await start();
