@@ -4,6 +4,9 @@
  *
  *   node test/demo/demo.ts [--config FILE]
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ProcessGroup } from './managed-process.ts';
 import { runDemo } from './run-demo.ts';
@@ -13,9 +16,12 @@ const { values } = parseArgs({
 });
 const processes = new ProcessGroup();
 processes.stopOnSignals();
+/** An audit log has one writer, and a signer with the same configuration may be running. */
+const audit = mkdtempSync(join(tmpdir(), 'livepeer-signer-demo-audit-'));
 try {
   const { expectations, elapsedMs } = await runDemo({
     config: values.config,
+    environment: { LIVEPEER_SIGNER__AUDIT__PATH: audit },
     paymentsPerSession: 12,
     processes,
     print: console.log,
@@ -35,4 +41,5 @@ try {
   process.exitCode = 1;
 } finally {
   await processes.stop();
+  rmSync(audit, { recursive: true, force: true });
 }
