@@ -1,8 +1,16 @@
 import { keccak256 } from '../pm/keccak256.ts';
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
 import * as TxEnvelopeEip1559 from 'ox/TxEnvelopeEip1559';
 import { InternalError } from '../errors.ts';
-import { type Address, type Hex, bytesToUint, fromHex, toHex, uintToBytes32 } from '../pm/bytes.ts';
+import {
+  type Address,
+  type Hex,
+  bytesToUint,
+  concatBytes,
+  fromHex,
+  toHex,
+  uintToBytes32,
+  utf8ToBytes,
+} from '../pm/bytes.ts';
 
 /** A function of the TicketBroker that a sender manages its own funds with; amounts in wei. */
 export type BrokerCall =

@@ -1,7 +1,6 @@
 import { keccak256 } from '../pm/keccak256.ts';
-import { utf8ToBytes } from '@noble/hashes/utils';
 import { checksum } from 'ox/Address';
-import type { Address } from '../pm/bytes.ts';
+import { type Address, utf8ToBytes } from '../pm/bytes.ts';
 import { personalMessageDigest } from '../pm/personal-message.ts';
 import { flattenSegmentCredentials } from '../pm/segment-credentials.ts';
 import { type Ticket, hashTicket } from '../pm/ticket.ts';

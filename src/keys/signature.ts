@@ -1,6 +1,6 @@
 import { keccak256 } from '../pm/keccak256.ts';
 import { Integer, Sequence } from 'asn1js';
-import { type Address, addressFromBytes, bytesToUint, uintToBytes32 } from '../pm/bytes.ts';
+import { type Address, addressFromBytes, bytesToUint, fromHex, uintToWord } from '../pm/bytes.ts';
 import { personalMessageDigest } from '../pm/personal-message.ts';
 import { readAsn1 } from './asn1.ts';
 import { ProviderError, type ProviderSignature } from './provider.ts';
@@ -96,9 +96,7 @@ export function toEthereumSignature(
       ? parseDerSignature(signature.bytes)
       : parseRawSignature(signature.bytes);
   const lowS = s > halfCurveOrder ? curveOrder - s : s;
-  const ethereumSignature = new Uint8Array(65);
-  ethereumSignature.set(uintToBytes32(r), 0);
-  ethereumSignature.set(uintToBytes32(lowS), 32);
+  const ethereumSignature = fromHex(`0x${uintToWord(r)}${uintToWord(lowS)}00`);
   const compact = ethereumSignature.subarray(0, 64);
   const isFlipped = signature.encoding === 'raw' && signature.recoveryId === 1;
   for (const recoveryId of isFlipped ? ([1, 0] as const) : ([0, 1] as const)) {

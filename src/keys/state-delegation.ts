@@ -1,6 +1,5 @@
 import { keccak256 } from '../pm/keccak256.ts';
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
-import { type Address, fromHex, uintToBytes32 } from '../pm/bytes.ts';
+import { type Address, concatBytes, fromHex, uintToBytes32, utf8ToBytes } from '../pm/bytes.ts';
 
 /** Where a delegation holds: instances that differ in one of these don't take each other's. */
 export type DelegationDomain = {

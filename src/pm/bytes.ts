@@ -1,5 +1,3 @@
-import { hexToBytes } from '@noble/hashes/utils';
-
 /** `0x` and an even number of lower-case hex digits. */
 export type Hex = `0x${string}`;
 
@@ -13,9 +11,30 @@ export function toHex(bytes: Uint8Array): Hex {
   return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
 }
 
-/** Throws when the text is not an even number of hex digits after `0x`. */
+/** Throws RangeError when the text is not an even number of hex digits after `0x`. */
 export function fromHex(hex: Hex): Uint8Array {
   return hexToBytes(hex.slice(2));
+}
+
+/** The same bytes without what a Buffer does besides. */
+function plain({ buffer, byteOffset, length }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
+function hexToBytes(digits: string): Uint8Array {
+  const bytes = Buffer.from(digits, 'hex');
+  if (2 * bytes.length !== digits.length) throw new RangeError('not an even number of hex digits');
+  return plain(bytes);
+}
+
+/** The parts one after the other. */
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  return plain(Buffer.concat(parts));
+}
+
+/** The UTF-8 bytes of a text. */
+export function utf8ToBytes(text: string): Uint8Array {
+  return plain(Buffer.from(text));
 }
 
 /** The last `size` bytes, left-padded with zeros: how Go reads addresses and hashes of any length. */
@@ -61,12 +80,17 @@ export function uintToMinimalBytes(value: bigint): Uint8Array {
   return hexToBytes(digits.length % 2 === 0 ? digits : `0${digits}`);
 }
 
-/** 32 bytes, big-endian. Throws RangeError when the value is negative or wider than 256 bits. */
-export function uintToBytes32(value: bigint): Uint8Array {
+/** 64 hex digits without `0x`. Throws RangeError when the value is negative or wider than 256 bits. */
+export function uintToWord(value: bigint): string {
   if (value < 0n || value > maxUint256) {
     throw new RangeError('value does not fit into 256 bits');
   }
-  return hexToBytes(value.toString(16).padStart(64, '0'));
+  return value.toString(16).padStart(64, '0');
+}
+
+/** 32 bytes, big-endian. Throws RangeError when the value is negative or wider than 256 bits. */
+export function uintToBytes32(value: bigint): Uint8Array {
+  return hexToBytes(uintToWord(value));
 }
 
 export const maxUint256 = 2n ** 256n - 1n;

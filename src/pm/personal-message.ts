@@ -1,5 +1,5 @@
 import { keccak256 } from './keccak256.ts';
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
+import { concatBytes, utf8ToBytes } from './bytes.ts';
 
 /**
  * The 32-byte digest that an Ethereum personal message (EIP-191, version 0x45) is signed over:

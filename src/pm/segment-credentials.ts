@@ -1,7 +1,7 @@
-import { sha256 } from '@noble/hashes/sha2';
 import { keccak256 } from './keccak256.ts';
-import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils';
+import { concatBytes, utf8ToBytes } from './bytes.ts';
 import type { Refusal } from './refusal.ts';
+import { sha256Hex } from './sha256.ts';
 
 /** keccak256 of no bytes: the data hash of the empty segment that payment credentials describe. */
 export const emptySegmentHash = keccak256(new Uint8Array());
@@ -40,5 +40,5 @@ export type CarriedCredentials = {
 
 /** SHA-256 of the manifest id's UTF-8 bytes, 64 hex digits. */
 export function hashManifestId(manifestId: string): string {
-  return bytesToHex(sha256(utf8ToBytes(manifestId)));
+  return sha256Hex(manifestId);
 }

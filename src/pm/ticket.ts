@@ -1,13 +1,11 @@
 import { keccak256 } from './keccak256.ts';
-import { concatBytes } from '@noble/hashes/utils';
 import {
   type Address,
   type Bytes32,
   type Hex,
   fromHex,
   maxUint256,
-  toHex,
-  uintToBytes32,
+  uintToWord,
   zeroBytes32,
 } from './bytes.ts';
 import type { Rational } from './rational.ts';
@@ -45,7 +43,7 @@ export type Ticket = {
 /** round ‖ block hash, 64 bytes; empty when both are zero (go-livepeer `Ticket.AuxData`). */
 export function encodeAuxData({ round, blockHash }: CreationRound): Hex {
   if (round === 0n && blockHash === zeroBytes32) return '0x';
-  return toHex(concatBytes(uintToBytes32(round), fromHex(blockHash)));
+  return `0x${uintToWord(round)}${blockHash.slice(2)}`;
 }
 
 /**
@@ -53,15 +51,17 @@ export function encodeAuxData({ round, blockHash }: CreationRound): Hex {
  * ones. Throws RangeError when face value, win probability or round do not fit into 256 bits.
  */
 export function encodeTicketPreimage(ticket: Ticket): Uint8Array {
-  return concatBytes(
-    fromHex(ticket.recipient),
-    fromHex(ticket.sender),
-    uintToBytes32(ticket.faceValue),
-    uintToBytes32(ticket.winProb),
-    uintToBytes32(BigInt(ticket.senderNonce)),
-    fromHex(ticket.recipientRandHash),
-    fromHex(encodeAuxData(ticket.creationRound)),
-  );
+  const digits = [
+    ticket.recipient.slice(2),
+    ticket.sender.slice(2),
+    uintToWord(ticket.faceValue),
+    uintToWord(ticket.winProb),
+    uintToWord(BigInt(ticket.senderNonce)),
+    ticket.recipientRandHash.slice(2),
+    encodeAuxData(ticket.creationRound).slice(2),
+  ];
+  // seven pieces of bytes would take twice as long
+  return fromHex(`0x${digits.join('')}`);
 }
 
 /** keccak256 of the preimage, 32 bytes: the message of the ticket's EIP-191 signature. */
@@ -69,17 +69,12 @@ export function hashTicket(ticket: Ticket): Uint8Array {
   return keccak256(encodeTicketPreimage(ticket));
 }
 
-const expectedValues = new WeakMap<object, Rational>();
-
-/** Expected value in wei: faceValue · winProb / (2^256 − 1), exact. Worked out once for each set of parameters. */
-export function expectedValue(
-  ticket: Readonly<Pick<TicketParams, 'faceValue' | 'winProb'>>,
-): Rational {
-  const known = expectedValues.get(ticket);
-  if (known) return known;
-  const value = { numerator: ticket.faceValue * ticket.winProb, denominator: maxUint256 };
-  expectedValues.set(ticket, value);
-  return value;
+/** Expected value in wei: faceValue · winProb / (2^256 − 1), exact. */
+export function expectedValue({
+  faceValue,
+  winProb,
+}: Readonly<Pick<TicketParams, 'faceValue' | 'winProb'>>): Rational {
+  return { numerator: faceValue * winProb, denominator: maxUint256 };
 }
 
 /**

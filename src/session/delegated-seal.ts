@@ -1,5 +1,5 @@
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils';
 import type { StateDelegation } from '../keys/state-delegation.ts';
+import { concatBytes, utf8ToBytes } from '../pm/bytes.ts';
 
 /**
  * A delegated seal, as `Sig` carries it (178 bytes; integers big-endian):

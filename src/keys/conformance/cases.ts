@@ -1,7 +1,6 @@
 import { keccak256 } from '../../pm/keccak256.ts';
-import { utf8ToBytes } from '@noble/hashes/utils';
 import { setTimeout as delay } from 'node:timers/promises';
-import { uintToBytes32 } from '../../pm/bytes.ts';
+import { uintToBytes32, utf8ToBytes } from '../../pm/bytes.ts';
 import type { KeyProvider } from '../provider.ts';
 import { curveOrder, publicKeyToAddress, toEthereumSignature } from '../signature.ts';
 import {
