@@ -69,8 +69,9 @@ class KeptAnswers {
   readonly #ttlMs: number;
   readonly #maxBytes: number;
   readonly #nowMs: () => number;
-  /** the oldest comes first */
   readonly #entries = new Map<string, { readonly answer: string; readonly expiresMs: number }>();
+  /** the oldest comes next; kept, for a new look at the map has to pass all places that were given up */
+  #byAge = this.#entries.keys();
   #bytes = 0;
 
   constructor({ ttlMs, maxBytes, nowMs }: MemoryAnswersOptions) {
@@ -85,14 +86,16 @@ class KeptAnswers {
   }
 
   add(key: string, answer: string): void {
-    const nowMs = this.#nowMs();
     this.#delete(key);
-    this.#entries.set(key, { answer, expiresMs: nowMs + this.#ttlMs });
+    this.#entries.set(key, { answer, expiresMs: this.#nowMs() + this.#ttlMs });
     this.#bytes += sizeOf(answer);
-    for (const [oldest, { expiresMs }] of this.#entries) {
-      if (expiresMs > nowMs && this.#bytes <= this.#maxBytes) return;
-      this.#delete(oldest);
-    }
+    while (this.#bytes > this.#maxBytes) this.#deleteOldest();
+  }
+
+  #deleteOldest(): void {
+    const { value } = this.#byAge.next();
+    if (value !== undefined) this.#delete(value);
+    else this.#byAge = this.#entries.keys();
   }
 
   #delete(key: string): void {
