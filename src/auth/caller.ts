@@ -29,8 +29,10 @@ export function createCallerIdentifier(
     return {
       headers,
       authId: headers.get('Signer-Auth-Id')?.[0] ?? '',
-      credentialHash: hashCredential(headers, certificate),
       principal: await authenticate({ headers, certificate }, demand),
+      get credentialHash() {
+        return hashCredential(headers, certificate);
+      },
     };
   };
 }

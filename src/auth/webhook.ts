@@ -1,15 +1,15 @@
-import type { MaxPrice } from '../pm/price-ceilings.ts';
 import type { SessionState } from '../pm/session-state.ts';
 import { Secret } from '../secret.ts';
 import {
+  type Mutable,
+  createStructReader,
   maxInt64,
   minInt64,
   readInteger,
-  readMembers,
   readObject,
   readString,
 } from '../wire/go-struct.ts';
-import { formatGoJsonString, parseJson } from '../wire/json.ts';
+import { type JsonValue, formatGoJsonString, parseJson } from '../wire/json.ts';
 import { readMaxPrice } from '../wire/max-price.ts';
 import {
   AuthError,
@@ -92,34 +92,37 @@ function encodeHeaders(headers: Caller['headers']): string {
   return `{${members.join(',')}}`;
 }
 
+type Answer = Mutable<Authorization> & { status: bigint; reason: string };
+
+const int64 = (value: JsonValue, field: string) => readInteger(value, field, minInt64, maxInt64);
+
+const readMembers = createStructReader<Answer>({
+  status: (answer, value, field) => (answer.status = int64(value, field)),
+  reason: (answer, value, field) => (answer.reason = readString(value, field)),
+  expiry: (answer, value, field) => (answer.expiry = int64(value, field)),
+  auth_id: (answer, value, field) => (answer.authId = readString(value, field)),
+  maxPrice: {
+    read: (answer, value, field) => (answer.maxPrice = readMaxPrice(value, field, answer.maxPrice)),
+    clear: (answer) => (answer.maxPrice = undefined),
+  },
+});
+
 /**
  * Reads the webhook's JSON. Throws {@link WebhookRejectionError} for its own "no" with status 400 to 599,
  * `AUTH_WEBHOOK_ANSWER_INVALID` for another status, `AUTH_WEBHOOK_FAILED` for what is no answer.
  */
 export function readAnswer(body: Uint8Array): Authorization {
-  let status = 0n;
-  let reason = '';
-  let expiry = 0n;
-  let authId = '';
-  let maxPrice: MaxPrice | undefined;
+  const answer: Answer = { status: 0n, reason: '', expiry: 0n, authId: '', maxPrice: undefined };
   try {
-    readMembers(readObject(parseJson(body), 'answer'), {
-      status: (value, field) => (status = readInteger(value, field, minInt64, maxInt64)),
-      reason: (value, field) => (reason = readString(value, field)),
-      expiry: (value, field) => (expiry = readInteger(value, field, minInt64, maxInt64)),
-      auth_id: (value, field) => (authId = readString(value, field)),
-      maxPrice: {
-        read: (value, field) => (maxPrice = readMaxPrice(value, field, maxPrice)),
-        clear: () => (maxPrice = undefined),
-      },
-    });
+    readMembers(answer, readObject(parseJson(body), 'answer'));
   } catch (cause) {
     throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer is malformed", { cause });
   }
+  const { status, reason, ...authorization } = answer;
   if (status <= 0n) {
     throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer has no positive status");
   }
-  if (status === 200n) return { expiry, authId, maxPrice };
+  if (status === 200n) return authorization;
   if (status < 400n || status > 599n) {
     throw new AuthError(
       'AUTH_WEBHOOK_ANSWER_INVALID',

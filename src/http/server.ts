@@ -117,17 +117,17 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
       options.metrics.rulesObserved(allowed.observed);
       if (isFork) options.metrics.stateForked();
       const { id: principal, tenant } = allowed.principal;
-      const { rules, observed } = allowed;
       logger.info(
         {
-          ...record,
+          request_id: requestId,
           sender,
           principal,
           tenant,
-          rules,
-          observed,
+          rules: allowed.rules,
+          observed: allowed.observed,
           fork: isFork,
           duration_ms: durationMs,
+          payment: record,
         },
         'payment signed',
       );
@@ -157,10 +157,11 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
 function send(response: Response, { status, headers, body }: Answer): void {
   response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-  // a string would have node encode the headers as UTF-8 too, which are bytes already
-  const bytes = Buffer.from(body);
-  response.setHeader('Content-Length', bytes.length);
-  response.end(bytes);
+  const length = Buffer.byteLength(body);
+  response.setHeader('Content-Length', length);
+  // ASCII goes out with the headers in one piece
+  if (length === body.length) response.end(body, 'latin1');
+  else response.end(body);
 }
 
 function refuseMethod(_request: Request, response: Response): void {

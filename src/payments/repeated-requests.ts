@@ -29,9 +29,11 @@ export async function claimUse(
 }
 
 /** A credential may be renewed between two tries, who is behind it stays the same. */
-function identify({ principal, authId, credentialHash }: Caller): readonly string[] {
-  const { id, tenant } = principal;
-  return id === '' ? ['', '', authId, credentialHash] : [id, tenant, authId, ''];
+function identify(caller: Caller): readonly string[] {
+  const { id, tenant } = caller.principal;
+  return id === ''
+    ? ['', '', caller.authId, caller.credentialHash]
+    : [id, tenant, caller.authId, ''];
 }
 
 function hashRequest(request: PaymentRequest, who: readonly string[]): string {

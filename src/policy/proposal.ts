@@ -37,15 +37,8 @@ export type PaymentProposal = SessionFacts & {
 };
 
 /** What rules are evaluated over; the principal is still the transport's. */
-export function factsOf({
-  books,
-  params,
-  quote,
-  caller,
-  price,
-  now,
-  ...proposal
-}: PaymentProposal): PaymentFacts {
+export function factsOf(proposal: PaymentProposal): PaymentFacts {
+  const { books, params, quote, caller, price, now } = proposal;
   return {
     principal: caller.principal,
     app: books.app,

@@ -1,25 +1,24 @@
-import { parsePaymentType } from '../pm/billing.ts';
-import { parseAddress } from '../pm/bytes.ts';
+import { type Price, parsePaymentType } from '../pm/billing.ts';
+import { addressFromBytes, parseAddress } from '../pm/bytes.ts';
 import { formatRational, parseRational, zero } from '../pm/rational.ts';
 import type { CarriedCredentials } from '../pm/segment-credentials.ts';
 import type { SessionState } from '../pm/session-state.ts';
 import {
   FieldTypeError,
+  type Mutable,
+  createStructReader,
   maxInt64,
   maxUint32,
   maxUint64,
   minInt64,
   readBytes,
   readInteger,
-  readMembers,
   readObject,
   readString,
 } from '../wire/go-struct.ts';
 import { encodeBase64 } from '../wire/base64.ts';
 import { formatGoTime, parseGoTime } from '../wire/go-time.ts';
 import { type JsonValue, formatGoJsonString, parseJson } from '../wire/json.ts';
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
  * The members of go-livepeer's `RemotePaymentState` in its order, as it writes them; this is also what the auth
@@ -75,17 +74,16 @@ function upstreamMembers(state: SessionState): string {
 export function decodeState(bytes: Uint8Array): SessionState {
   const value = parseJson(bytes);
   if (value.kind === 'null') throw new FieldTypeError('state', 'an object');
-  const initialPrice = { pricePerUnit: 0n, pixelsPerUnit: 0n };
-  const state: Mutable<SessionState> = {
+  const state: MutableState = {
     stateId: '',
     pmSessionId: '',
     lastUpdate: undefined,
-    orchestratorAddress: readAddress({ kind: 'string', value: zeroAddress }, ''),
+    orchestratorAddress: zeroAddress,
     app: '',
     authExpiry: 0n,
     senderNonce: 0,
     balance: zero,
-    initialPrice,
+    initialPrice: { pricePerUnit: 0n, pixelsPerUnit: 0n },
     type: '',
     sequenceNumber: 0n,
     authId: '',
@@ -96,35 +94,8 @@ export function decodeState(bytes: Uint8Array): SessionState {
     spentEv: undefined,
     segmentCredentials: undefined,
   };
-  const carried: Mutable<CarriedCredentials> = {
-    manifestIdHash: '',
-    signature: new Uint8Array(),
-  };
-  const int64 = (json: JsonValue, field: string) => readInteger(json, field, minInt64, maxInt64);
-  readMembers(readObject(value, 'state'), {
-    StateID: (json, field) => (state.stateId = readString(json, field)),
-    PMSessionID: (json, field) => (state.pmSessionId = readString(json, field)),
-    LastUpdate: (json, field) => (state.lastUpdate = readTime(json, field)),
-    OrchestratorAddress: (json, field) => (state.orchestratorAddress = readAddress(json, field)),
-    App: (json, field) => (state.app = readString(json, field)),
-    AuthExpiry: (json, field) => (state.authExpiry = int64(json, field)),
-    SenderNonce: (json, field) =>
-      (state.senderNonce = Number(readInteger(json, field, 0n, maxUint32))),
-    Balance: (json, field) => (state.balance = parseRational(readString(json, field)) ?? zero),
-    InitialPricePerUnit: (json, field) => (initialPrice.pricePerUnit = int64(json, field)),
-    InitialPixelsPerUnit: (json, field) => (initialPrice.pixelsPerUnit = int64(json, field)),
-    Type: (json, field) => (state.type = readType(json, field)),
-    SequenceNumber: (json, field) =>
-      (state.sequenceNumber = readInteger(json, field, 0n, maxUint64)),
-    AuthID: (json, field) => (state.authId = readString(json, field)),
-    Recipient: (json, field) => (state.recipient = readAddress(json, field)),
-    CredentialHash: (json, field) => (state.credentialHash = readString(json, field)),
-    Principal: (json, field) => (state.principal = readString(json, field)),
-    StartedAt: (json, field) => (state.startedAt = int64(json, field)),
-    SpentEV: (json, field) => (state.spentEv = readWei(json, field)),
-    ManifestIDHash: (json, field) => (carried.manifestIdHash = readString(json, field)),
-    SegCredsSig: (json, field) => (carried.signature = readBytes(json, field)),
-  });
+  const carried = { manifestIdHash: '', signature: new Uint8Array() };
+  readMembers({ state, carried }, readObject(value, 'state'));
   if (carried.signature.length === signatureBytes) state.segmentCredentials = carried;
   return state;
 }
@@ -132,7 +103,45 @@ export function decodeState(bytes: Uint8Array): SessionState {
 /** r ‖ s ‖ v */
 const signatureBytes = 65;
 
-const zeroAddress = `0x${'0'.repeat(40)}`;
+const zeroAddress = addressFromBytes(new Uint8Array());
+
+type MutableState = Mutable<Omit<SessionState, 'initialPrice'>> & {
+  readonly initialPrice: Mutable<Price>;
+};
+
+const int64 = (json: JsonValue, field: string) => readInteger(json, field, minInt64, maxInt64);
+
+const readMembers = createStructReader<{
+  readonly state: MutableState;
+  readonly carried: Mutable<CarriedCredentials>;
+}>({
+  StateID: ({ state }, json, field) => (state.stateId = readString(json, field)),
+  PMSessionID: ({ state }, json, field) => (state.pmSessionId = readString(json, field)),
+  LastUpdate: ({ state }, json, field) => (state.lastUpdate = readTime(json, field)),
+  OrchestratorAddress: ({ state }, json, field) =>
+    (state.orchestratorAddress = readAddress(json, field)),
+  App: ({ state }, json, field) => (state.app = readString(json, field)),
+  AuthExpiry: ({ state }, json, field) => (state.authExpiry = int64(json, field)),
+  SenderNonce: ({ state }, json, field) =>
+    (state.senderNonce = Number(readInteger(json, field, 0n, maxUint32))),
+  Balance: ({ state }, json, field) =>
+    (state.balance = parseRational(readString(json, field)) ?? zero),
+  InitialPricePerUnit: ({ state }, json, field) =>
+    (state.initialPrice.pricePerUnit = int64(json, field)),
+  InitialPixelsPerUnit: ({ state }, json, field) =>
+    (state.initialPrice.pixelsPerUnit = int64(json, field)),
+  Type: ({ state }, json, field) => (state.type = readType(json, field)),
+  SequenceNumber: ({ state }, json, field) =>
+    (state.sequenceNumber = readInteger(json, field, 0n, maxUint64)),
+  AuthID: ({ state }, json, field) => (state.authId = readString(json, field)),
+  Recipient: ({ state }, json, field) => (state.recipient = readAddress(json, field)),
+  CredentialHash: ({ state }, json, field) => (state.credentialHash = readString(json, field)),
+  Principal: ({ state }, json, field) => (state.principal = readString(json, field)),
+  StartedAt: ({ state }, json, field) => (state.startedAt = int64(json, field)),
+  SpentEV: ({ state }, json, field) => (state.spentEv = readWei(json, field)),
+  ManifestIDHash: ({ carried }, json, field) => (carried.manifestIdHash = readString(json, field)),
+  SegCredsSig: ({ carried }, json, field) => (carried.signature = readBytes(json, field)),
+});
 
 function readAddress(json: JsonValue, field: string) {
   const address = parseAddress(readString(json, field));

@@ -20,33 +20,46 @@ function foldKey(key: string): string {
   return key.replaceAll('ſ', 's').toLowerCase();
 }
 
+/** A struct while it is read. */
+export type Mutable<Struct> = { -readonly [Field in keyof Struct]: Struct[Field] };
+
+type Read<Target> = (target: Target, value: JsonValue, field: string) => void;
+
 /** How one field of a struct is read. `clear` is for fields that Go can set to nil: null empties them. */
-export type FieldReader = {
-  readonly read: (value: JsonValue, field: string) => void;
-  readonly clear?: () => void;
+type FieldReader<Target> = {
+  readonly read: Read<Target>;
+  readonly clear?: (target: Target) => void;
 };
 
+/** Stores an object's members into a struct. */
+export type StructReader<Target> = (target: Target, members: readonly JsonMember[]) => void;
+
 /**
- * Stores an object's members as Go's `encoding/json` stores them into a struct: keys match whatever their case,
- * the last of several wins, null leaves a field as it is unless it can be cleared, unknown keys are ignored.
+ * Makes a reader that stores an object's members as Go's `encoding/json` stores them into a struct: keys match whatever their
+ * case, the last of several wins, null leaves a field as it is unless it can be cleared, unknown keys are ignored.
  */
-export function readMembers(
-  members: readonly JsonMember[],
-  fields: Readonly<Record<string, FieldReader | FieldReader['read']>>,
-): void {
-  let nameOfFoldedKey: Map<string, string> | undefined;
-  for (const { key, value } of members) {
-    let name: string | undefined = key;
-    if (!Object.hasOwn(fields, key)) {
-      nameOfFoldedKey ??= new Map(Object.keys(fields).map((known) => [foldKey(known), known]));
-      name = nameOfFoldedKey.get(foldKey(key));
+export function createStructReader<Target>(
+  fields: Readonly<Record<string, FieldReader<Target> | Read<Target>>>,
+): StructReader<Target> {
+  const readers = new Map(
+    Object.entries(fields).map(
+      ([name, field]): [string, FieldReader<Target> & { name: string }] => [
+        name,
+        typeof field === 'function' ? { name, read: field } : { name, ...field },
+      ],
+    ),
+  );
+  const readersOfFoldedKeys = new Map(
+    Array.from(readers, ([name, reader]) => [foldKey(name), reader]),
+  );
+  return (target, members) => {
+    for (const { key, value } of members) {
+      const reader = readers.get(key) ?? readersOfFoldedKeys.get(foldKey(key));
+      if (!reader) continue;
+      if (value.kind === 'null') reader.clear?.(target);
+      else reader.read(target, value, reader.name);
     }
-    const field = name === undefined ? undefined : fields[name];
-    if (name === undefined || field === undefined) continue;
-    const { read, clear } = typeof field === 'function' ? { read: field } : field;
-    if (value.kind === 'null') clear?.();
-    else read(value, name);
-  }
+  };
 }
 
 export function readString(value: JsonValue, field: string): string {

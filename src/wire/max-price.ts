@@ -1,5 +1,5 @@
 import type { MaxPrice } from '../pm/price-ceilings.ts';
-import { readMembers, readNumberText, readObject, readString } from './go-struct.ts';
+import { createStructReader, readNumberText, readObject, readString } from './go-struct.ts';
 import type { JsonValue } from './json.ts';
 
 /**
@@ -12,10 +12,12 @@ export function readMaxPrice(
   earlier: MaxPrice | undefined,
 ): MaxPrice {
   const maxPrice = { price: '', currency: '', unit: '', ...earlier };
-  readMembers(readObject(value, field), {
-    price: (price) => (maxPrice.price = readNumberText(price, `${field}.price`)),
-    currency: (currency) => (maxPrice.currency = readString(currency, `${field}.currency`)),
-    unit: (unit) => (maxPrice.unit = readString(unit, `${field}.unit`)),
-  });
+  readMembers(maxPrice, readObject(value, field));
   return maxPrice;
 }
+
+const readMembers = createStructReader<{ price: string; currency: string; unit: string }>({
+  price: (maxPrice, value) => (maxPrice.price = readNumberText(value, 'maxPrice.price')),
+  currency: (maxPrice, value) => (maxPrice.currency = readString(value, 'maxPrice.currency')),
+  unit: (maxPrice, value) => (maxPrice.unit = readString(value, 'maxPrice.unit')),
+});

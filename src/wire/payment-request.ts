@@ -2,11 +2,12 @@ import { RequestError } from '../errors.ts';
 import type { MaxPrice } from '../pm/price-ceilings.ts';
 import {
   FieldTypeError,
+  type Mutable,
+  createStructReader,
   maxInt64,
   minInt64,
   readBytes,
   readInteger,
-  readMembers,
   readObject,
   readString,
 } from './go-struct.ts';
@@ -33,8 +34,6 @@ export type SealedState = { readonly state: Uint8Array; readonly sig: Uint8Array
 
 const none = new Uint8Array();
 
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
-
 /**
  * Reads the body as go-livepeer does (`RemotePaymentRequest`). Throws `BODY_MALFORMED` for what is not JSON or
  * does not fit a field's type; missing fields are for later checks to refuse.
@@ -52,36 +51,7 @@ export function decodePaymentRequest(body: Uint8Array): PaymentRequest {
   };
   const sealed: Mutable<SealedState> = { state: none, sig: none };
   try {
-    readMembers(readObject(parseFirstJsonValue(body), 'request'), {
-      state: (value, field) =>
-        readMembers(readObject(value, field), {
-          State: {
-            read: (bytes) => (sealed.state = readBytes(bytes, 'state.State')),
-            clear: () => (sealed.state = none),
-          },
-          Sig: {
-            read: (bytes) => (sealed.sig = readBytes(bytes, 'state.Sig')),
-            clear: () => (sealed.sig = none),
-          },
-        }),
-      orchestrator: {
-        read: (value, field) => (request.orchestrator = readBytes(value, field)),
-        clear: () => (request.orchestrator = none),
-      },
-      ManifestID: (value, field) => (request.manifestId = readString(value, field)),
-      app: (value, field) => (request.app = readString(value, field)),
-      inPixels: (value, field) =>
-        (request.inPixels = readInteger(value, field, minInt64, maxInt64)),
-      type: (value, field) => (request.type = readString(value, field)),
-      maxPrice: {
-        read: (value, field) => (request.maxPrice = readMaxPrice(value, field, request.maxPrice)),
-        clear: () => (request.maxPrice = undefined),
-      },
-      capabilities: {
-        read: (value, field) => (request.capabilities = readBytes(value, field)),
-        clear: () => (request.capabilities = none),
-      },
-    });
+    readMembers({ request, sealed }, readObject(parseFirstJsonValue(body), 'request'));
   } catch (error) {
     if (error instanceof JsonSyntaxError || error instanceof FieldTypeError) {
       throw new RequestError('BODY_MALFORMED', error.message, { cause: error });
@@ -91,3 +61,41 @@ export function decodePaymentRequest(body: Uint8Array): PaymentRequest {
   if (sealed.state.length > 0 || sealed.sig.length > 0) request.state = sealed;
   return request;
 }
+
+const readSealedState = createStructReader<Mutable<SealedState>>({
+  State: {
+    read: (sealed, value) => (sealed.state = readBytes(value, 'state.State')),
+    clear: (sealed) => (sealed.state = none),
+  },
+  Sig: {
+    read: (sealed, value) => (sealed.sig = readBytes(value, 'state.Sig')),
+    clear: (sealed) => (sealed.sig = none),
+  },
+});
+
+const readMembers = createStructReader<{
+  readonly request: Mutable<PaymentRequest>;
+  readonly sealed: Mutable<SealedState>;
+}>({
+  state: ({ sealed }, value, field) => {
+    readSealedState(sealed, readObject(value, field));
+  },
+  orchestrator: {
+    read: ({ request }, value, field) => (request.orchestrator = readBytes(value, field)),
+    clear: ({ request }) => (request.orchestrator = none),
+  },
+  ManifestID: ({ request }, value, field) => (request.manifestId = readString(value, field)),
+  app: ({ request }, value, field) => (request.app = readString(value, field)),
+  inPixels: ({ request }, value, field) =>
+    (request.inPixels = readInteger(value, field, minInt64, maxInt64)),
+  type: ({ request }, value, field) => (request.type = readString(value, field)),
+  maxPrice: {
+    read: ({ request }, value, field) =>
+      (request.maxPrice = readMaxPrice(value, field, request.maxPrice)),
+    clear: ({ request }) => (request.maxPrice = undefined),
+  },
+  capabilities: {
+    read: ({ request }, value, field) => (request.capabilities = readBytes(value, field)),
+    clear: ({ request }) => (request.capabilities = none),
+  },
+});

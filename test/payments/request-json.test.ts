@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readMembers, readString } from '../../src/wire/go-struct.ts';
+import { createStructReader, readString } from '../../src/wire/go-struct.ts';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
 import { expectPaid, expectRefusal } from './expectations.ts';
 import { buildOrchestrator, ticketsWorth, usualNow } from './request-builder.ts';
@@ -205,11 +205,12 @@ describe('the request’s JSON', () => {
   });
 
   it('takes K (U+212A) for k in a key, as Go folds case', () => {
-    let token = '';
-    readMembers([{ key: 'TO\u212aEN', value: { kind: 'string', value: 'seen' } }], {
-      token: (value, field) => (token = readString(value, field)),
+    const struct = { token: '' };
+    const read = createStructReader<typeof struct>({
+      token: (target, value, field) => (target.token = readString(value, field)),
     });
-    expect(token).toBe('seen');
+    read(struct, [{ key: 'TO\u212aEN', value: { kind: 'string', value: 'seen' } }]);
+    expect(struct.token).toBe('seen');
   });
 
   // prettier-ignore
