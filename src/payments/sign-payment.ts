@@ -1,5 +1,6 @@
 import { InternalError } from '../errors.ts';
 import { Grant } from '../keys/grant.ts';
+import { utf8ToBytes } from '../pm/bytes.ts';
 import { hashManifestId } from '../pm/segment-credentials.ts';
 import type { AllowedPayment } from '../policy/policy.ts';
 import { keySealIntent } from '../session/seal.ts';
@@ -50,11 +51,11 @@ export async function signPayment(
 
   async function encodeBooks(credentials: Promise<Uint8Array>): Promise<Uint8Array> {
     const { books } = payment;
-    if (stateFields === 'upstream') return utf8(encodeUpstreamState(books));
-    if (carriesCredentials) return utf8(encodeExtendedState(books));
+    if (stateFields === 'upstream') return utf8ToBytes(encodeUpstreamState(books));
+    if (carriesCredentials) return utf8ToBytes(encodeExtendedState(books));
     const manifestIdHash = hashManifestId(manifestId);
     const segmentCredentials = { manifestIdHash, signature: await credentials };
-    return utf8(encodeExtendedState({ ...books, segmentCredentials }));
+    return utf8ToBytes(encodeExtendedState({ ...books, segmentCredentials }));
   }
 
   async function sealBooks(credentials: Promise<Uint8Array>) {
@@ -83,9 +84,6 @@ export async function signPayment(
   const tickets: [SignedTicket, ...SignedTicket[]] = [first, ...others];
   return { tickets, segmentCredentials, ...sealed };
 }
-
-const encoder = new TextEncoder();
-const utf8 = (text: string): Uint8Array => encoder.encode(text);
 
 function onlyOne([signature]: readonly Uint8Array[]): Uint8Array {
   if (!signature) throw tooFewSignatures();

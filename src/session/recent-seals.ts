@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { SealedState } from '../wire/payment-request.ts';
 
+/** One for each value of a hash's first two bytes. */
 const slots = 2 ** 16;
 const hashBytes = 32;
 
@@ -13,22 +14,23 @@ export class RecentSeals {
 
   remember(sealed: SealedState): void {
     const hashed = hashSealed(sealed);
-    hashed.copy(this.#hashes, offsetOf(hashed));
+    this.#hashes.write(hashed, offsetOf(hashed), 'latin1');
   }
 
   /** Whether this instance sealed exactly this state with exactly this seal; false also for what is forgotten. */
   has(sealed: SealedState): boolean {
     const hashed = hashSealed(sealed);
     const offset = offsetOf(hashed);
-    return hashed.equals(this.#hashes.subarray(offset, offset + hashBytes));
+    return hashed === this.#hashes.toString('latin1', offset, offset + hashBytes);
   }
 }
 
-/** Seals have one length, so that where the state begins is no question. */
-function hashSealed({ state, sig }: SealedState): Buffer {
-  return hash('sha256', Buffer.concat([sig, state]), 'buffer');
+/** 32 bytes, one a character. Seals have one length, so that where the state begins is no question. */
+function hashSealed({ state, sig }: SealedState): string {
+  return hash('sha256', Buffer.concat([sig, state]), 'binary');
 }
 
-function offsetOf(hashed: Buffer): number {
-  return (hashed.readUInt32LE() % slots) * hashBytes;
+function offsetOf(hashed: string): number {
+  const slot = (hashed.charCodeAt(0) << 8) | hashed.charCodeAt(1);
+  return slot * hashBytes;
 }

@@ -1,5 +1,5 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { fromHex, uintToMinimalBytes } from '../pm/bytes.ts';
+import { fromHex, uintToMinimalBytes, utf8ToBytes } from '../pm/bytes.ts';
 import { emptySegmentHash } from '../pm/segment-credentials.ts';
 import type { Ticket } from '../pm/ticket.ts';
 import {
@@ -49,7 +49,7 @@ export function encodePayment(
   return toBinary(PaymentSchema, payment);
 }
 
-const noProfiles = new TextEncoder().encode('invalid');
+const noProfiles = utf8ToBytes('invalid');
 
 /**
  * Protobuf `net.SegData` for the empty segment that payment credentials describe. Capabilities, duration and auth
@@ -62,7 +62,7 @@ export function encodeSegmentCredentials(
   capabilities: Capabilities | undefined,
 ): Uint8Array {
   const credentials = create(SegDataSchema, {
-    manifestId: new TextEncoder().encode(manifestId),
+    manifestId: utf8ToBytes(manifestId),
     hash: emptySegmentHash,
     profiles: noProfiles,
     sig: signature,
