@@ -205,7 +205,7 @@ function writeGroups(chain: Chain, folder: string, log: AuditLogOptions['log']):
       if (isStalled()) throw unavailable(folder, 'written', new Error('the disk does not answer'));
       try {
         if (failure && !writing) await recover(failure);
-        await chain.checkInPlace();
+        chain.checkInPlace();
       } catch (error) {
         fail(error);
       }

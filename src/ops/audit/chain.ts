@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RecordsError } from '../../errors.ts';
@@ -33,7 +34,7 @@ export type Chain = {
    */
   repair(): Promise<void>;
   /** Throws when the file was deleted, and what is written would be lost. */
-  checkInPlace(): Promise<void>;
+  checkInPlace(): void;
   close(): Promise<void>;
 };
 
@@ -89,7 +90,8 @@ async function openLocked(
     const upTo = { end, head };
     const count = unsynced.length;
     const synced = handle;
-    await Promise.all([synced.datasync(), requireInPlace(synced, file)]);
+    requireInPlace(synced, file);
+    await synced.datasync();
     if (synced !== handle) return; // the next file has begun, which this one was synced for
     durable = upTo;
     unsynced = unsynced.slice(count);
@@ -189,8 +191,9 @@ function requireRecord(line: Buffer, file: ChainFile): ChainHead {
   return { seq: record.seq, hash: record.hash };
 }
 
-async function requireInPlace(handle: Handle, file: ChainFile): Promise<void> {
-  const { nlink } = await handle.stat();
+/** Asks at once: of an open file the system knows it without the disk, and a thread would cost ten times as much. */
+function requireInPlace({ fd }: Handle, file: ChainFile): void {
+  const { nlink } = fstatSync(fd);
   if (nlink === 0) throw new Error(`${file.path} was deleted`);
 }
 
