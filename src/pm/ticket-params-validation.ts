@@ -73,11 +73,10 @@ export function refuseTicketParams(
   const ev = expectedValue(params);
   if (ev.numerator === 0n) return undefined;
 
-  const faceValue = params.faceValue.toString();
   if (compare(ev, { numerator: params.faceValue, denominator: 1n }) >= 0) {
     return {
       code: 'FACE_VALUE_TOO_LOW',
-      message: `ticket faceValue too low faceValue=${faceValue}`,
+      message: `ticket faceValue too low faceValue=${params.faceValue.toString()}`,
     };
   }
   if (compare(ev, limits.maxTicketEv) > 0) {
@@ -108,7 +107,7 @@ export function refuseTicketParams(
   if (params.faceValue > maxFaceValue) {
     return {
       code: 'FACE_VALUE_ABOVE_MAXIMUM',
-      message: `ticket faceValue ${faceValue} > max faceValue ${maxFaceValue.toString()}`,
+      message: `ticket faceValue ${params.faceValue.toString()} > max faceValue ${maxFaceValue.toString()}`,
     };
   }
   return undefined;

@@ -92,14 +92,12 @@ export function readInteger(
   minimum: bigint,
   maximum: bigint,
 ): bigint {
-  const expected = `an integer from ${minimum.toString()} to ${maximum.toString()}`;
   const pattern = minimum < 0n ? integerPattern : unsignedPattern;
-  if (value.kind !== 'number' || value.text.length > 20 || !pattern.test(value.text)) {
-    throw new FieldTypeError(field, expected);
+  if (value.kind === 'number' && value.text.length <= 20 && pattern.test(value.text)) {
+    const integer = BigInt(value.text);
+    if (integer >= minimum && integer <= maximum) return integer;
   }
-  const integer = BigInt(value.text);
-  if (integer < minimum || integer > maximum) throw new FieldTypeError(field, expected);
-  return integer;
+  throw new FieldTypeError(field, `an integer from ${minimum.toString()} to ${maximum.toString()}`);
 }
 
 export const minInt64 = -(2n ** 63n);
