@@ -254,8 +254,10 @@ function bytesOf(json: string): Uint8Array {
     return Uint8Array.from(
       itemsOf(json).map((item) => {
         if (item === 'null') return 0;
+        // Go reads no sign before an unsigned number, not even that of -0
+        if (item.startsWith('-')) refuse('byte');
         const byte = int64Of(item);
-        return byte >= 0n && byte < 256n ? Number(byte) : refuse('byte');
+        return byte < 256n ? Number(byte) : refuse('byte');
       }),
     );
   }

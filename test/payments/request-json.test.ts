@@ -119,6 +119,7 @@ describe('the request’s JSON', () => {
     ['base64 goes on after its end', '{"orchestrator":"AAE=AAE="}', wrongType('orchestrator')],
     ['bytes hold 256', '{"orchestrator":[256]}', wrongType('orchestrator')],
     ['bytes hold -1', '{"orchestrator":[-1]}', wrongType('orchestrator')],
+    ['bytes hold -0', '{"orchestrator":[-0]}', wrongType('orchestrator')],
     ['bytes hold 1.0', '{"orchestrator":[1.0]}', wrongType('orchestrator')],
     ['bytes hold text', '{"orchestrator":["1"]}', wrongType('orchestrator')],
     ['a byte array is no protobuf', '{"orchestrator":[255,null]}', /^proto:/],
