@@ -7,6 +7,47 @@ const noFloatsForMoney = ['Number', 'parseFloat', 'parseInt'].map((name) => ({
   message: 'Money, prices and expected values are bigint or Rational; a number would round them.',
 }));
 
+const unseeded = 'A test must be repeatable: draw from createRandom in test/support/random.ts.';
+const randomOfNode = [
+  'getRandomValues',
+  'randomBytes',
+  'randomFill',
+  'randomFillSync',
+  'randomInt',
+  'randomUUID',
+];
+
+/** Nothing that a test's outcome may depend on comes from anywhere but the seed of the run. */
+const seededRandomness = {
+  'no-restricted-properties': [
+    'error',
+    { object: 'Math', property: 'random', message: unseeded },
+    ...randomOfNode.map((property) => ({ object: 'crypto', property, message: unseeded })),
+  ],
+  'no-restricted-imports': [
+    'error',
+    {
+      paths: [
+        ...['node:crypto', 'crypto'].map((name) => ({
+          name,
+          importNames: [...randomOfNode, 'webcrypto'],
+          message: unseeded,
+        })),
+        { name: 'viem/accounts', importNames: ['generatePrivateKey'], message: unseeded },
+        { name: 'fast-check', message: 'Import the seeded one of test/support/fast-check.ts.' },
+      ],
+    },
+  ],
+  'no-restricted-syntax': [
+    'error',
+    {
+      selector: 'MemberExpression[property.name=/^random(PrivateKey|SecretKey)$/]',
+      message: unseeded,
+    },
+    { selector: "Property[key.name='extraEntropy'][value.value=true]", message: unseeded },
+  ],
+};
+
 export default tseslint.config(
   {
     ignores: [
@@ -39,7 +80,11 @@ export default tseslint.config(
   },
   { files: ['src/pm/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...noFloatsForMoney] } },
   { files: ['vitest*.config.ts'], rules: { 'no-restricted-exports': 'off' } },
-  { files: ['test/**/*.ts'], rules: { 'no-console': 'off' } },
+  { files: ['test/**/*.ts'], rules: { 'no-console': 'off', ...seededRandomness } },
+  {
+    files: ['test/support/random.ts', 'test/support/fast-check.ts'],
+    rules: { 'no-restricted-imports': 'off' },
+  },
   {
     // runs as it is inside the image
     files: ['docker/*.mjs'],

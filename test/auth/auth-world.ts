@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
 import { stringify } from 'yaml';
@@ -13,6 +13,9 @@ import {
   publicJwk,
   signToken,
 } from './jwks-server.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('API keys');
 
 export const audience = 'https://signer.example';
 export const issuer = 'https://issuer.example';
@@ -35,8 +38,8 @@ export class KeyFile {
   }
 
   add(entry: KeyEntry): string {
-    const id = randomBytes(6).toString('hex');
-    const key = `lps_${id}_${randomBytes(32).toString('base64url')}`;
+    const id = random.hex(6);
+    const key = `lps_${id}_${Buffer.from(random.bytes(32)).toString('base64url')}`;
     this.#entries.set(id, { ...entry, hash: createHash('sha256').update(key).digest('hex') });
     this.#write();
     return key;

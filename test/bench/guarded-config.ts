@@ -1,6 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('API key of the benchmark');
 
 /** Everything that stands before and behind the key. */
 export type GuardedConfig = {
@@ -18,8 +21,8 @@ const ruleCount = 50;
  * embedded ledger. The files go into the folder.
  */
 export function writeGuardedConfig(folder: string, { hasRules = true } = {}): GuardedConfig {
-  const id = randomBytes(8).toString('hex');
-  const apiKey = `lps_${id}_${randomBytes(32).toString('base64url')}`;
+  const id = random.hex(8);
+  const apiKey = `lps_${id}_${Buffer.from(random.bytes(32)).toString('base64url')}`;
   const hash = createHash('sha256').update(apiKey).digest('hex');
   writeFileSync(
     join(folder, 'api-keys.yaml'),

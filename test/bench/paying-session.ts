@@ -1,6 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { maxUint256 } from '../../src/pm/bytes.ts';
 import { buildOrchestrator, uint } from '../payments/request-builder.ts';
+import { createRandom } from '../support/random.ts';
+
+// two processes that load one signer must not send the same tickets
+const random = createRandom(`paying sessions of process ${process.pid}`);
 
 /** Of one ticket. A hundred are within the default limits of one payment. */
 const faceValueWei = 123_456_789_012_345n;
@@ -16,7 +19,7 @@ const ticketsOfParams = 400;
  */
 export class PayingSession {
   readonly #tickets: number;
-  readonly #manifestId = randomBytes(8).toString('hex');
+  readonly #manifestId = random.hex(8);
   #orchestrator = '';
   #ticketsLeft = 0;
   #state = '';
@@ -46,7 +49,7 @@ export class PayingSession {
     const evWei = (faceValueWei * winProb) / maxUint256;
     const orchestrator = buildOrchestrator({
       ticketParams: {
-        recipientRandHash: randomBytes(32),
+        recipientRandHash: random.bytes(32),
         faceValue: uint(faceValueWei),
         winProb: uint(winProb),
       },

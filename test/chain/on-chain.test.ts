@@ -15,6 +15,9 @@ import {
   type TestSourceOptions,
   openSource,
 } from './chain-source.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('senders');
 
 const ether = parseEther('1');
 const soon = (check: () => void): Promise<void> =>
@@ -35,8 +38,7 @@ beforeAll(async () => {
 afterAll(() => anvil.stop());
 
 beforeEach(async () => {
-  const digits = Array.from({ length: 40 }, () => Math.floor(Math.random() * 16).toString(16));
-  sender = `0x${digits.join('')}`;
+  sender = `0x${random.hex(20)}`;
   await anvil.addBalance(sender, 10n * ether);
   await contracts.fundFor(sender, 2n * ether, ether);
   first = await startFaultyRpc(anvil.url, path);

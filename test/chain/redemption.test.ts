@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { type Hex, formatEther, parseEther } from 'viem';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,6 +16,9 @@ import {
 import { type SoftHsm, createSoftHsm } from '../support/softhsm.ts';
 import { chainSection } from './chain-config.ts';
 import { type Redemption, drawOf, readFunds, readRound, redeem } from './redemption.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('redemption');
 
 const payments = 10;
 const ticketsInPayment = 50n;
@@ -88,10 +90,10 @@ async function openOrchestrator(): Promise<SandboxOrchestrator> {
       pixelsPerUnit: 1n,
       ticketEvWei,
       faceValueWei,
-      ticketSecret: randomBytes(32),
-      authTokenSecret: randomBytes(32),
+      ticketSecret: random.bytes(32),
+      authTokenSecret: random.bytes(32),
     },
-    { now: () => BigInt(Date.now()) * 1_000_000n, chain: () => view, randomBytes },
+    { now: () => BigInt(Date.now()) * 1_000_000n, chain: () => view, randomBytes: random.bytes },
   );
 }
 

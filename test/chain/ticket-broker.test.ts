@@ -3,7 +3,7 @@ import { type IncomingMessage, type ServerResponse, createServer } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type Hex, keccak256, parseEther } from 'viem';
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
+import { privateKeyToAccount } from 'viem/accounts';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type TicketBrokerClient, connectTicketBroker } from '../../src/chain/ticket-broker.ts';
 import { encodeBrokerCall } from '../../src/keys/broker-transaction.ts';
@@ -11,6 +11,9 @@ import type { Address } from '../../src/pm/bytes.ts';
 import { type Anvil, startAnvil } from '../support/anvil.ts';
 import { type LivepeerContracts, deployLivepeerContracts } from '../support/livepeer-contracts.ts';
 import { readFunds } from './redemption.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('accounts of the ticket broker');
 
 let anvil: Anvil;
 let contracts: LivepeerContracts;
@@ -67,7 +70,7 @@ const connect = (...rpcUrls: string[]): Promise<TicketBrokerClient> =>
 
 /** A signed transaction that adds 1 ether to the deposit of an account made for it. */
 async function signFunding(client: TicketBrokerClient) {
-  const account = privateKeyToAccount(generatePrivateKey());
+  const account = privateKeyToAccount(`0x${random.hex(31)}01`);
   await anvil.addBalance(account.address, parseEther('2'));
   const sender = account.address.toLowerCase() as Address;
   const call = encodeBrokerCall({ name: 'fundDeposit', deposit: parseEther('1') });

@@ -1,10 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { fromBinary } from '@bufbuild/protobuf';
 import { type Payment, PaymentSchema, type SegData, SegDataSchema } from '../../src/wire/net_pb.ts';
 import { buildRequest, ticketsWorth } from '../payments/request-builder.ts';
 import { fromHex, toFixedBytes, toHex, toInteger } from '../sandbox-orchestrator/bytes.ts';
 import { findSignatureFault, segmentMessage } from '../sandbox-orchestrator/signatures.ts';
 import { ticketHash } from '../sandbox-orchestrator/ticket.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('sessions under chaos');
 
 /** Each request costs one ticket: it is billed as one unit of this price, and a ticket is worth as much. */
 const priceWei = 1_000_000_000_000n;
@@ -18,8 +20,8 @@ type Answer = {
 
 /** One gateway session: tickets for one orchestrator's parameters, their nonces counted from 1. */
 export class Session {
-  readonly #recipientRandHash = randomBytes(32);
-  readonly #manifestId = randomBytes(4).toString('hex');
+  readonly #recipientRandHash = random.bytes(32);
+  readonly #manifestId = random.hex(4);
   #state: Answer['state'] | undefined;
   #paid = 0;
 

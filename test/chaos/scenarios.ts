@@ -1,4 +1,3 @@
-import { secp256k1 } from '@noble/curves/secp256k1';
 import { AwsKmsWireServer } from '../support/aws-kms-wire-server.ts';
 import { FaultyLink, type LinkState } from '../support/faulty-link.ts';
 import { startGcpKmsWireServer } from '../support/gcp-kms-wire-server.ts';
@@ -11,6 +10,7 @@ import {
   pkcs11Key,
   type SignerKey,
 } from '../support/signer-key.ts';
+import { createRandom } from '../support/random.ts';
 
 /** A signer's key, the peer that holds it, and what goes wrong with that peer. */
 export type Scenario = {
@@ -125,7 +125,7 @@ function portOf(endpoint: string): number {
 
 /** Two servers with one key, as replicas of it in two Regions are. */
 async function firstProviderDown(): Promise<Scenario> {
-  const privateKey = secp256k1.utils.randomPrivateKey();
+  const privateKey = createRandom('key of two Regions').privateKey();
   const first = await startGcpKmsWireServer({ privateKey });
   const second = await startGcpKmsWireServer({ privateKey });
   const link = await FaultyLink.open(portOf(first.endpoint));

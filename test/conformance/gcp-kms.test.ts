@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 import type { StartFault } from '../../src/keys/conformance/cases.ts';
 import { openKey } from '../plugins/gcp-kms/open-key.ts';
@@ -8,8 +7,9 @@ import {
   startGcpKmsWireServer,
 } from '../support/gcp-kms-wire-server.ts';
 import { testConformance } from './run-cases.ts';
+import { createRandom } from '../support/random.ts';
 
-const privateKey = Uint8Array.from(randomBytes(32));
+const privateKey = createRandom('key in GCP KMS').privateKey();
 let server: GcpKmsWireServer;
 
 beforeAll(async () => {

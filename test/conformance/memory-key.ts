@@ -1,6 +1,9 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { conformanceCases, type ConformanceSubject } from '../../src/keys/conformance/cases.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from '../../src/keys/provider.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('keys in memory');
 
 /** What makes a provider out of the conforming one; `device` is what the suite can disturb. */
 export type Defect = (conforming: KeyProvider, device: Device) => Partial<KeyProvider>;
@@ -11,7 +14,7 @@ export const secret = 'the secret of the memory key';
 
 /** A key in memory that conforms, but for the defect, with a device that can hang and throttle. */
 export function createMemorySubject(defect: Defect = () => ({})): ConformanceSubject {
-  const privateKey = secp256k1.utils.randomPrivateKey();
+  const privateKey = random.privateKey();
   const device: Device = { isHanging: false, isThrottling: false };
   const during = (fault: keyof Device) => () => {
     device[fault] = true;

@@ -5,6 +5,9 @@ import { conformanceCases } from '../../src/keys/conformance/cases.ts';
 import { ProviderError, type ProviderSignature } from '../../src/keys/provider.ts';
 import { createMemorySubject, type Defect, failureOfCase, secret } from './memory-key.ts';
 import { testConformance } from './run-cases.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('other keys');
 
 testConformance('a key in memory', createMemorySubject());
 
@@ -56,7 +59,7 @@ const defects: readonly {
   {
     provider: 'has another key each time it is opened',
     defect: () => {
-      const publicKey = secp256k1.getPublicKey(secp256k1.utils.randomPrivateKey(), false);
+      const publicKey = secp256k1.getPublicKey(random.privateKey(), false);
       return { getPublicKey: () => Promise.resolve(publicKey) };
     },
     failing: 'gives the same public key when it is opened again',

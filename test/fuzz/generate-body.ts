@@ -6,7 +6,7 @@ import {
   Capabilities_ConstraintsSchema,
   OrchestratorInfoSchema,
 } from '../../src/wire/net_pb.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../support/random.ts';
 
 /** A JSON object as its members in order, each value as JSON text; keys may repeat. */
 export type Members = [key: string, json: string][];

@@ -11,11 +11,10 @@ import { type TestSigner, startTestSigner, vectorChain } from '../support/test-s
 import { vectors } from '../vectors/vectors.ts';
 import { type Members, generateBody, membersOf } from './generate-body.ts';
 import { judgeBody } from './judge-body.ts';
-import { createRandom } from './random.ts';
+import { createRandom, testSeed } from '../support/random.ts';
 
 /** What a run came to; throws instead when a body was not treated as it must be. */
 export type FuzzReport = {
-  readonly seed: number;
   readonly bodies: number;
   /** answers by status */
   readonly statuses: Readonly<Record<number, number>>;
@@ -53,9 +52,9 @@ const times = good.map(({ now }) => {
 
 /** Names the body that went wrong, so that it can be made a test of its own. */
 class FuzzFailure extends Error {
-  constructor(what: string, seed: number, index: number, now: bigint, body: Uint8Array) {
+  constructor(what: string, index: number, now: bigint, body: Uint8Array) {
     super(
-      `${what}\nseed ${seed}, body ${index}, now ${now.toString()}n, base64:\n` +
+      `${what}\nseed ${testSeed}, body ${index}, now ${now.toString()}n, base64:\n` +
         Buffer.from(body).toString('base64'),
     );
   }
@@ -66,24 +65,19 @@ class FuzzFailure extends Error {
  * as an independent judgement of the body, and the key must have signed exactly the tickets of the 200s, and the credentials
  * of those whose session did not carry them.
  */
-export async function fuzzPaymentBodies(bodies: number, seed: number): Promise<FuzzReport> {
+export async function fuzzPaymentBodies(bodies: number): Promise<FuzzReport> {
   const signer = await startTestSigner();
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   try {
-    return await run(signer, agent, bodies, seed);
+    return await run(signer, agent, bodies);
   } finally {
     agent.destroy();
     await signer.close();
   }
 }
 
-async function run(
-  signer: TestSigner,
-  agent: Agent,
-  bodies: number,
-  seed: number,
-): Promise<FuzzReport> {
-  const random = createRandom(seed);
+async function run(signer: TestSigner, agent: Agent, bodies: number): Promise<FuzzReport> {
+  const random = createRandom('payment bodies');
   const [first, ...others] = good.map(({ requestBody }) => membersOf(requestBody));
   if (!first) throw new Error('the vectors hold no payment');
   const pool: [Members, ...Members[]] = [first, ...others];
@@ -110,7 +104,7 @@ async function run(
     const callsOfBatch = signer.key.digests.length;
     let accountedFor = 0;
     for (const [index, body] of batch.entries()) {
-      const fail = (what: string) => new FuzzFailure(what, seed, sent + index, now, body);
+      const fail = (what: string) => new FuzzFailure(what, sent + index, now, body);
       const { status, text } = replies[index] ?? { status: 0, text: '' };
       statuses[status] = (statuses[status] ?? 0) + 1;
       if (status < 200 || status >= 500) throw fail(`answered with ${status} ${text}`);
@@ -144,12 +138,12 @@ async function run(
     if (callsOfBatch !== accountedFor) {
       const [body = new Uint8Array()] = batch;
       const what = `${callsOfBatch} key calls for ${accountedFor} signatures in this batch`;
-      throw new FuzzFailure(what, seed, sent, now, body);
+      throw new FuzzFailure(what, sent, now, body);
     }
     keyCalls += callsOfBatch;
   }
   memory.push(measureMemory());
-  return { seed, bodies, statuses, keyCalls, tickets, credentials, memory };
+  return { bodies, statuses, keyCalls, tickets, credentials, memory };
 }
 
 function isSignedBy(publicKey: Uint8Array, digest: string, signature: Uint8Array): boolean {

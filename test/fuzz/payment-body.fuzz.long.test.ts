@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { fuzzPaymentBodies } from './payment-body-fuzz.ts';
 
 it('answers 100,000 generated bodies as they deserve, signs for valid ones alone, and keeps its memory', async () => {
-  const report = await fuzzPaymentBodies(100_000, Date.now() >>> 0);
+  const report = await fuzzPaymentBodies(100_000);
   console.log(report);
   expect(report.statuses[200]).toBeGreaterThan(6_000);
   expect(report.statuses[400]).toBeGreaterThan(20_000);

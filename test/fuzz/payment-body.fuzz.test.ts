@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { fuzzPaymentBodies } from './payment-body-fuzz.ts';
 
 it('answers 5,000 generated bodies as they deserve, signs for valid ones alone, and keeps its memory', async () => {
-  const report = await fuzzPaymentBodies(5_000, 20_261_120);
+  const report = await fuzzPaymentBodies(5_000);
   console.log(report);
   expect(report.statuses[200]).toBeGreaterThan(300);
   expect(report.statuses[400]).toBeGreaterThan(1_000);

@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fromBinary } from '@bufbuild/protobuf';
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
+import { privateKeyToAccount } from 'viem/accounts';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   type OrchestratorInfo,
@@ -17,6 +16,9 @@ import { Payer, toHeader } from '../sandbox-orchestrator/payer.ts';
 import { type SandboxServer, startSandboxServer } from '../sandbox-orchestrator/server.ts';
 import { SandboxWorld } from '../sandbox-orchestrator/world.ts';
 import { GatewaySession, type GatewaySessionOptions } from './gateway-session.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('gateway session');
 
 const recipient = '0x73aed7b5deb30222fa896f399d46cc99c7bee57f';
 
@@ -33,7 +35,7 @@ type SignerRequest = {
 class ScriptedSigner {
   readonly requests: SignerRequest[] = [];
   readonly headers: IncomingMessage['headers'][] = [];
-  readonly payer = new Payer(privateKeyToAccount(generatePrivateKey()));
+  readonly payer = new Payer(privateKeyToAccount(`0x${random.hex(31)}01`));
   readonly #server: Server;
   readonly #script: Step[];
 
@@ -120,8 +122,8 @@ async function startSession(
       pixelsPerUnit: 1n,
       ticketEvWei: 1000n,
       faceValueWei: 10_000n,
-      ticketSecret: randomBytes(32),
-      authTokenSecret: randomBytes(32),
+      ticketSecret: random.bytes(32),
+      authTokenSecret: random.bytes(32),
     },
   });
   return GatewaySession.start({

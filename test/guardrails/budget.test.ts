@@ -5,6 +5,9 @@ import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 import { type GuardedOptions, type GuardedSigner, startGuardedSigner } from './guarded-signer.ts';
 import { startServeProcess } from './serve-process.ts';
 import { budgetPolicy, expectBudgetKept, spendBudget } from './spend-budget.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('failures of the key');
 
 const signers: GuardedSigner[] = [];
 afterEach(async () => {
@@ -30,7 +33,7 @@ const inRedis = ({ url }: RedisServer) => ({ store: { kind: 'redis', url } });
 const unreliable = {
   isArmed: false,
   reply: (bytes: Uint8Array) => {
-    if (unreliable.isArmed && Math.random() < 1 / 5) {
+    if (unreliable.isArmed && random.chance(1 / 5)) {
       throw new ProviderError('PROVIDER_UNAVAILABLE', 'the device lost its session');
     }
     return { encoding: 'raw' as const, bytes };

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { expect } from 'vitest';
 import { startGuardedSigner } from './guarded-signer.ts';
 import { type Tally, runJudged } from './judged-run.ts';
 import { policyInTwoOrders, steps } from './random-policies.ts';
+import { fc } from '../support/fast-check.ts';
 
 const everything = [
   'allowed',

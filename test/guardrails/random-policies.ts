@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import type {
   Capability,
   Conditions,
@@ -9,6 +8,7 @@ import type {
   Window,
 } from './naive-judge.ts';
 import { ticketEv } from './guarded-signer.ts';
+import { fc } from '../support/fast-check.ts';
 
 // few values each, so that conditions hold often enough
 const payers = ['acme:alice', 'acme:bob', 'globex:carol'];

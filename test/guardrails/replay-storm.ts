@@ -11,6 +11,9 @@ import {
   nextPayment,
   startGuardedSigner,
 } from './guarded-signer.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('nonces of the key');
 
 /** Tickets in the payment that is asked for again and again. */
 const tickets = 3;
@@ -22,7 +25,9 @@ const kms = {
   delayMs: 50,
   reply: (_signature: Uint8Array, digest: Uint8Array) => ({
     encoding: 'raw' as const,
-    bytes: secp256k1.sign(digest, privateKey, { extraEntropy: true }).toCompactRawBytes(),
+    bytes: secp256k1
+      .sign(digest, privateKey, { extraEntropy: random.bytes(32) })
+      .toCompactRawBytes(),
   }),
 };
 

@@ -1,9 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { fromBinary } from '@bufbuild/protobuf';
 import { expect } from 'vitest';
 import { Connection } from '../bench/connection.ts';
 import { PaymentSchema } from '../../src/wire/net_pb.ts';
 import { firstPayment, nextPayment } from './guarded-signer.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('clients of one budget');
 
 /** What the clients may be handed out together. */
 export const budget = 1_000;
@@ -40,13 +42,13 @@ export async function spendBudget(urls: readonly string[], expiration?: bigint):
     const connection = await Connection.open(url);
     const changes = {
       // tickets of its own
-      ticketParams: { recipientRandHash: Uint8Array.from(randomBytes(32)) },
+      ticketParams: { recipientRandHash: random.bytes(32) },
       ...(expiration !== undefined && { authToken: { expiration } }),
     };
     let state: Answer['state'] | undefined;
     try {
       for (;;) {
-        const batch = 1 + Math.floor(Math.random() * largestBatch);
+        const batch = 1 + random.int(largestBatch);
         const body = await (state
           ? nextPayment(state, batch, changes)
           : firstPayment(batch, changes));

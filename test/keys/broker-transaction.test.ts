@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import {
   decodeFunctionData,
   encodeFunctionData,
@@ -24,6 +23,7 @@ import { type TransactionRules, refuseTransaction } from '../../src/policy/trans
 import { livepeerAbi } from '../support/livepeer-contracts.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { never, openTestGate, openTestProvider } from './open-test-gate.ts';
+import { fc } from '../support/fast-check.ts';
 
 const broker = addressFromBytes(new Uint8Array(20).fill(0xb));
 const elsewhere = addressFromBytes(new Uint8Array(20).fill(0xe));

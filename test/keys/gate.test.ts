@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   concat,
@@ -38,6 +37,7 @@ import { derSignature, hex } from './der.ts';
 import { never, openTestGate, openTestProvider } from './open-test-gate.ts';
 import { anyTicket } from './tickets-fuzz.ts';
 import { viemTicketHash } from './viem-ticket-hash.ts';
+import { fc } from '../support/fast-check.ts';
 
 const sender = addressFromBytes(hex(vectors.key.address.slice(2)));
 

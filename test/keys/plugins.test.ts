@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +10,9 @@ import { SigningService } from '../fixtures/plugins/signing-service.ts';
 import { startSandboxServer } from '../sandbox-orchestrator/server.ts';
 import { SandboxWorld } from '../sandbox-orchestrator/world.ts';
 import { vectors } from '../vectors/vectors.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('orchestrator of the example plugin');
 
 const document = readFileSync(join(root, 'docs/plugins.md'), 'utf8');
 const example = readFileSync(join(root, 'test/fixtures/plugins/example-plugin.ts'), 'utf8');
@@ -285,8 +287,8 @@ describe("the document's example", () => {
         pixelsPerUnit: 1n,
         ticketEvWei: 33_177_600_000n,
         faceValueWei: 331_776_000_000n,
-        ticketSecret: randomBytes(32),
-        authTokenSecret: randomBytes(32),
+        ticketSecret: random.bytes(32),
+        authTokenSecret: random.bytes(32),
       },
     });
     try {

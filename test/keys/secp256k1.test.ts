@@ -1,5 +1,4 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type RecoverPublicKey,
@@ -10,6 +9,7 @@ import {
 } from '../../src/keys/secp256k1.ts';
 import { curveOrder } from '../../src/keys/signature.ts';
 import { hex } from './der.ts';
+import { fc } from '../support/fast-check.ts';
 
 const native = loadNativeRecover();
 const noble = loadNobleRecover();

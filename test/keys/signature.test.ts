@@ -1,5 +1,4 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
-import fc from 'fast-check';
 import { recoverAddress } from 'viem';
 import { describe, expect, it } from 'vitest';
 import {
@@ -14,6 +13,7 @@ import {
 import { bytesToUint, parseAddress, toHex } from '../../src/pm/bytes.ts';
 import { personalMessageDigest } from '../../src/pm/personal-message.ts';
 import { concat, derInteger, derSignature, hex, tlv } from './der.ts';
+import { fc } from '../support/fast-check.ts';
 
 const n = curveOrder;
 const half = n / 2n;

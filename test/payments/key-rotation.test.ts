@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { checksum } from 'ox/Address';
@@ -15,6 +14,9 @@ import { SandboxWorld } from '../sandbox-orchestrator/world.ts';
 import { type TestKey, createTestKey } from '../support/test-key.ts';
 import { vectorChain } from '../support/test-signer.ts';
 import { vectors } from '../vectors/vectors.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('key rotation');
 
 const recipient = '0x73aed7b5deb30222fa896f399d46cc99c7bee57f';
 
@@ -104,8 +106,8 @@ describe('a signer with an active and a retiring key', () => {
         pixelsPerUnit: 1n,
         ticketEvWei: 1_000_000n,
         faceValueWei: 10_000_000n,
-        ticketSecret: randomBytes(32),
-        authTokenSecret: randomBytes(32),
+        ticketSecret: random.bytes(32),
+        authTokenSecret: random.bytes(32),
       },
     });
   });
@@ -246,8 +248,7 @@ describe('session usage', () => {
     expect(usage.lastSeenAtMs).toBe(2000);
   });
 
-  const randomSessions = (count: number) =>
-    Array.from({ length: count }, () => randomBytes(16).toString('hex'));
+  const randomSessions = (count: number) => Array.from({ length: count }, () => random.hex(16));
 
   it('counts 50,000 sessions to within one in a thousand', () => {
     const usage = new SessionUsage(0);

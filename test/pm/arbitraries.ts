@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { type Rational, rational } from '../../src/pm/rational.ts';
+import { fc } from '../support/fast-check.ts';
 
 const magnitude = fc.oneof(
   fc.bigInt({ min: -(2n ** 300n), max: 2n ** 300n }),

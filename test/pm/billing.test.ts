@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type BillingRule,
@@ -9,6 +8,7 @@ import {
   priceRatio,
 } from '../../src/pm/billing.ts';
 import { rational } from '../../src/pm/rational.ts';
+import { fc } from '../support/fast-check.ts';
 
 const second = 1_000_000_000n;
 const rules = ['keep-one-ticket', 'upstream'] as const;

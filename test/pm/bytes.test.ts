@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   addressFromBytes,
@@ -13,6 +12,7 @@ import {
   uintToMinimalBytes,
   zeroBytes32,
 } from '../../src/pm/bytes.ts';
+import { fc } from '../support/fast-check.ts';
 
 const anyBytes = fc.uint8Array({ maxLength: 100 });
 const uint256 = fc.bigInt({ min: 0n, max: maxUint256 });

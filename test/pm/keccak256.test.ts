@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { keccak_256 } from '@noble/hashes/sha3';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/pm/bytes.ts';
 import { keccak256 } from '../../src/pm/keccak256.ts';
+import { fc } from '../support/fast-check.ts';
 
 describe('keccak256', () => {
   it('is Ethereum’s, not SHA-3: of nothing', () => {

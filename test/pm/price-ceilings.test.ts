@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseMaxPrice, refusePriceAboveCeilings } from '../../src/pm/price-ceilings.ts';
 import { compare } from '../../src/pm/rational.ts';
 import { anyAmount } from './arbitraries.ts';
+import { fc } from '../support/fast-check.ts';
 
 describe('refusePriceAboveCeilings', () => {
   const sources = [

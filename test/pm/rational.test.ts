@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type Rational,
@@ -16,6 +15,7 @@ import {
   zero,
 } from '../../src/pm/rational.ts';
 import { anyAmount, anyCredit, anyRational } from './arbitraries.ts';
+import { fc } from '../support/fast-check.ts';
 
 const divisor = (a: bigint, b: bigint): bigint =>
   b === 0n ? (a < 0n ? -a : a) : divisor(b, a % b);

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { sha256Hex } from '../../src/pm/sha256.ts';
+import { fc } from '../support/fast-check.ts';
 
 it('is what another implementation makes of any text’s UTF-8', () => {
   fc.assert(

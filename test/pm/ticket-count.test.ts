@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PaymentType } from '../../src/pm/billing.ts';
 import {
@@ -13,6 +12,7 @@ import {
 } from '../../src/pm/rational.ts';
 import { type TicketTerms, ticketsDue, ticketsToReach } from '../../src/pm/ticket-count.ts';
 import { anyAmount, anyCredit } from './arbitraries.ts';
+import { fc } from '../support/fast-check.ts';
 
 const unlimited = 2n ** 600n;
 const wei = (value: bigint | number) => rational(BigInt(value));

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { Authorization, Caller } from '../../src/auth/authorization.ts';
 import { AuthError } from '../../src/auth/authorization.ts';
@@ -12,6 +11,7 @@ import { expectedValue } from '../../src/pm/ticket.ts';
 import { type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
 import type { PaymentProposal } from '../../src/policy/proposal.ts';
 import { noRules } from './no-rules.ts';
+import { fc } from '../support/fast-check.ts';
 
 const sha256Hex = (text: string) => createHash('sha256').update(text).digest('hex');
 

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rational } from '../../src/pm/rational.ts';
 import { type PriceList, configuredCeiling } from '../../src/policy/price-list.ts';
+import { fc } from '../support/fast-check.ts';
 
 const wei = (value: number) => rational(BigInt(value));
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { divideRoundingUp, rational, scale } from '../../src/pm/rational.ts';
 import {
@@ -14,6 +13,7 @@ import { evaluateRules } from '../../src/policy/rules/evaluate.ts';
 import { type PaymentFacts, spendOf } from '../../src/policy/rules/facts.ts';
 import type { WindowLimits } from '../../src/policy/limits/ledger.ts';
 import { addressOf, principalOf } from './rules/payment-facts.ts';
+import { fc } from '../support/fast-check.ts';
 
 // few values each, so that conditions hold often enough
 const names = ['', 'acme', 'globex'];

@@ -4,12 +4,14 @@
  *
  *   node test/sandbox-orchestrator/main.ts --type live --price-per-unit 33000000000
  */
-import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { fromHex } from './bytes.ts';
 import type { PaymentType } from './orchestrator.ts';
 import { startSandboxServer } from './server.ts';
 import { SandboxWorld } from './world.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('secrets of the orchestrator');
 
 const { values } = parseArgs({
   options: {
@@ -50,8 +52,8 @@ const server = await startSandboxServer({
     pixelsPerUnit: BigInt(values['pixels-per-unit']),
     ticketEvWei: BigInt(values['ticket-ev-wei']),
     faceValueWei: BigInt(values['face-value-wei']),
-    ticketSecret: randomBytes(32),
-    authTokenSecret: randomBytes(32),
+    ticketSecret: random.bytes(32),
+    authTokenSecret: random.bytes(32),
   },
 });
 const debitTimer = setInterval(() => {

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
+import { privateKeyToAccount } from 'viem/accounts';
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
   type Capabilities,
@@ -24,6 +23,9 @@ import { copyOf, Payer, toHeader } from './payer.ts';
 import { isWinning, maxWinProb } from './ticket.ts';
 import { SandboxWorld } from './world.ts';
 import vectors from '../vectors/vectors.json' with { type: 'json' };
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('sandbox orchestrator');
 
 const curveOrder = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const recipient = '0x73aed7b5deb30222fa896f399d46cc99c7bee57f';
@@ -31,7 +33,7 @@ const otherOrchestrator = '0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc';
 const startNs = 1_775_592_000_000_000_000n;
 const evWei = 33_000_000_000n;
 
-const payer = new Payer(privateKeyToAccount(generatePrivateKey()));
+const payer = new Payer(privateKeyToAccount(`0x${random.hex(31)}01`));
 
 let world: SandboxWorld;
 let orchestrator: SandboxOrchestrator;
@@ -64,7 +66,11 @@ function makeOrchestrator(
     authTokenSecret: new Uint8Array(32).fill(2),
     ...overrides,
   };
-  return new SandboxOrchestrator(config, { now: world.now, chain: world.chain, randomBytes });
+  return new SandboxOrchestrator(config, {
+    now: world.now,
+    chain: world.chain,
+    randomBytes: random.bytes,
+  });
 }
 
 async function startLv2v(overrides: Partial<OrchestratorConfig> = {}): Promise<void> {

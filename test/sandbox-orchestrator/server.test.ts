@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { connect } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
 import { Client, credentials } from '@grpc/grpc-js';
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
+import { privateKeyToAccount } from 'viem/accounts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PaymentSchema, SegDataSchema } from '../../src/wire/net_pb.ts';
 import {
@@ -15,9 +14,12 @@ import { toHex } from './bytes.ts';
 import { Payer, toHeader } from './payer.ts';
 import { type SandboxServer, startSandboxServer } from './server.ts';
 import { SandboxWorld } from './world.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('sandbox server');
 
 const recipient = '0x73aed7b5deb30222fa896f399d46cc99c7bee57f';
-const payer = new Payer(privateKeyToAccount(generatePrivateKey()));
+const payer = new Payer(privateKeyToAccount(`0x${random.hex(31)}01`));
 
 let server: SandboxServer;
 
@@ -41,8 +43,8 @@ beforeEach(async () => {
       pixelsPerUnit: 1n,
       ticketEvWei: 1000n,
       faceValueWei: 1000n,
-      ticketSecret: randomBytes(32),
-      authTokenSecret: randomBytes(32),
+      ticketSecret: random.bytes(32),
+      authTokenSecret: random.bytes(32),
     },
   });
 });

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   createSecureServer,
   type Http2SecureServer,
@@ -16,6 +15,9 @@ import {
 import { type OrchestratorConfig, SandboxOrchestrator } from './orchestrator.ts';
 import { collectStats } from './stats.ts';
 import type { SandboxWorld } from './world.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('sandbox server');
 
 const getOrchestratorPath = '/net.Orchestrator/GetOrchestrator';
 
@@ -53,7 +55,7 @@ export async function startSandboxServer(options: SandboxServerOptions): Promise
   const url = `https://${host}:${(server.address() as AddressInfo).port}`;
   const orchestrator = new SandboxOrchestrator(
     { ...config, serviceUrl: url },
-    { now: world.now, chain: world.chain, randomBytes },
+    { now: world.now, chain: world.chain, randomBytes: random.bytes },
   );
   const sockets = new Set<Socket>();
   server.on('secureConnection', (socket: Socket) => {

@@ -1,12 +1,14 @@
-import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RecentSeals } from '../../src/session/recent-seals.ts';
 import { createSealVerifier } from '../../src/session/seal-verifier.ts';
 import type { Address } from '../../src/pm/bytes.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { type Instance, arbitrum, second, startInstance, startedAt } from './instances.ts';
+import { createRandom } from '../support/random.ts';
 
-const randomSealed = () => ({ state: randomBytes(600), sig: randomBytes(178) });
+const random = createRandom('sealed states');
+
+const randomSealed = () => ({ state: random.bytes(600), sig: random.bytes(178) });
 
 describe('the seals that an instance remembers', () => {
   it('are those it was told of, state and seal byte for byte', () => {
@@ -45,7 +47,7 @@ describe('a verifier that is told of them', () => {
 
   it('takes what the instance sealed without verifying it, but not beyond the delegation', async () => {
     instance = await startInstance();
-    const state = randomBytes(600);
+    const state = random.bytes(600);
     const sig = instance.sign(state);
     const recentSeals = new RecentSeals();
     let now = startedAt;

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { create, fromBinary } from '@bufbuild/protobuf';
 import type { BillingRule } from '../../src/pm/billing.ts';
 import { OrchestratorRequestSchema, PaymentSchema } from '../../src/wire/net_pb.ts';
@@ -14,6 +13,9 @@ import { isLess, type Rational, toRational } from '../sandbox-orchestrator/ratio
 import { winProbFor } from '../sandbox-orchestrator/ticket.ts';
 import { SandboxWorld } from '../sandbox-orchestrator/world.ts';
 import { type TestSigner, vectorChain } from '../support/test-signer.ts';
+import { createRandom } from '../support/random.ts';
+
+const random = createRandom('orchestrator of the simulation');
 
 /** A session's terms: a ticket is worth `evSeconds` of the price, the gateway asks for a payment every `pollSeconds`. */
 export type Scenario = {
@@ -265,6 +267,6 @@ function makeOrchestrator(scenario: Scenario, now: () => bigint): SandboxOrchest
       ticketSecret: new Uint8Array(32).fill(1),
       authTokenSecret: new Uint8Array(32).fill(2),
     },
-    { now: world.now, chain: world.chain, randomBytes },
+    { now: world.now, chain: world.chain, randomBytes: random.bytes },
   );
 }

@@ -1,10 +1,8 @@
 import {
   createHash,
   createHmac,
-  generateKeyPairSync,
+  createPublicKey,
   type KeyObject,
-  randomBytes,
-  randomUUID,
   timingSafeEqual,
 } from 'node:crypto';
 import { once } from 'node:events';
@@ -18,8 +16,12 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { p256 } from '@noble/curves/nist';
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { generate } from 'selfsigned';
+import { createRandom } from './random.ts';
+
+const random = createRandom('AWS KMS');
 
 /** What the server does instead of answering as it should. */
 export type Fault =
@@ -84,9 +86,9 @@ export class AwsKmsWireServer {
   readonly region = region;
   /** What the SDK has to find in its environment. */
   readonly credentials = {
-    accessKeyId: `AKIA${randomBytes(8).toString('hex').toUpperCase()}`,
-    secretAccessKey: randomBytes(30).toString('base64'),
-    sessionToken: randomBytes(90).toString('base64'),
+    accessKeyId: `AKIA${random.hex(8).toUpperCase()}`,
+    secretAccessKey: Buffer.from(random.bytes(30)).toString('base64'),
+    sessionToken: Buffer.from(random.bytes(90)).toString('base64'),
   };
   /** Requests that came, by operation; refused ones are counted too. */
   readonly requests: Record<string, number> = {};
@@ -135,10 +137,8 @@ export class AwsKmsWireServer {
   /** Makes a key and returns its ARN. */
   createKey(options: KeyOptions = {}): string {
     const { spec = 'ECC_SECG_P256K1', usage = 'SIGN_VERIFY', multiRegion = false } = options;
-    const namedCurve = spec === 'ECC_SECG_P256K1' ? 'secp256k1' : 'prime256v1';
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve });
-    const { d = '' } = privateKey.export({ format: 'jwk' });
-    const id = multiRegion ? `mrk-${randomBytes(16).toString('hex')}` : randomUUID();
+    const privateKey = random.privateKey();
+    const id = multiRegion ? `mrk-${random.hex(16)}` : randomId();
     const arn = `arn:aws:kms:${region}:${accountId}:key/${id}`;
     this.#keys.set(arn, {
       spec,
@@ -146,8 +146,8 @@ export class AwsKmsWireServer {
       multiRegion,
       arn,
       id,
-      publicKey,
-      privateKey: Uint8Array.from(Buffer.from(d, 'base64url')),
+      publicKey: publicKeyOf(privateKey, spec),
+      privateKey,
       state: 'Enabled',
     });
     return arn;
@@ -180,7 +180,9 @@ export class AwsKmsWireServer {
   /** Signs as KMS does: randomised, DER, S as it comes. */
   signatureBy(arn: string, digest: Uint8Array): Uint8Array {
     const { privateKey } = this.#find(arn);
-    return secp256k1.sign(digest, privateKey, { lowS: false, extraEntropy: true }).toDERRawBytes();
+    return secp256k1
+      .sign(digest, privateKey, { lowS: false, extraEntropy: random.bytes(32) })
+      .toDERRawBytes();
   }
 
   /** Has the next `times` requests of an operation, all of them when left out, meet a fault. */
@@ -427,7 +429,7 @@ function send(response: ServerResponse, status: number, body: Reply): void {
   response
     .writeHead(status, {
       'content-type': 'application/x-amz-json-1.1',
-      'x-amzn-requestid': randomUUID(),
+      'x-amzn-requestid': randomId(),
     })
     .end(JSON.stringify(body));
 }
@@ -439,4 +441,16 @@ function headerOf(request: IncomingMessage, name: string): string {
 
 function sha256Hex(data: string): string {
   return createHash('sha256').update(data).digest('hex');
+}
+
+function randomId(): string {
+  return random.hex(16).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+function publicKeyOf(privateKey: Uint8Array, spec: Key['spec']): KeyObject {
+  const [curve, crv] = spec === 'ECC_SECG_P256K1' ? [secp256k1, 'secp256k1'] : [p256, 'P-256'];
+  const point = Buffer.from(curve.getPublicKey(privateKey, false));
+  const x = point.toString('base64url', 1, 33);
+  const y = point.toString('base64url', 33);
+  return createPublicKey({ format: 'jwk', key: { kty: 'EC', crv, x, y } });
 }

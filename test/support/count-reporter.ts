@@ -1,6 +1,10 @@
 import type { Reporter, TestModule } from 'vitest/node';
+import { howToRepeat } from './random.ts';
 
-/** Prints `N passed, N failed` as the last line; a skipped test or a file that broke counts as failed. */
+/**
+ * Prints `N passed, N failed` as the last line, after a failure preceded by how to have the same random numbers again; a
+ * skipped test or a file that broke counts as failed.
+ */
 export class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
     let passed = 0;
@@ -12,7 +16,10 @@ export class CountReporter implements Reporter {
         else failed++;
       }
     }
+    process.once('exit', () => {
+      if (failed > 0) console.log(howToRepeat);
+      console.log(`${passed} passed, ${failed} failed`);
+    });
     if (failed > 0) process.exitCode = 1;
-    process.once('exit', () => console.log(`${passed} passed, ${failed} failed`));
   }
 }

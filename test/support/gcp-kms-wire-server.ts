@@ -1,9 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import * as protoLoader from '@grpc/proto-loader';
 import { secp256k1 } from '@noble/curves/secp256k1';
+import { createRandom } from './random.ts';
+
+const random = createRandom('GCP KMS');
 
 /** What can go wrong; a number says for how many of the next replies (`Infinity`: until it is set to 0 again). */
 export type KmsFaults = {
@@ -103,7 +105,7 @@ export async function startGcpKmsWireServer(
     readonly tls?: { readonly certificate: string; readonly privateKey: string };
   } = {},
 ): Promise<GcpKmsWireServer> {
-  const privateKey = options.privateKey ?? secp256k1.utils.randomPrivateKey();
+  const privateKey = options.privateKey ?? random.privateKey();
   const keyVersion = `${keyRing}/cryptoKeys/payer/cryptoKeyVersions/1`;
   const versions = new Map([[keyVersion, newVersion(privateKey)]]);
   const faults: KmsFaults = {
@@ -201,7 +203,7 @@ export async function startGcpKmsWireServer(
         return fail(grpc.status.INVALID_ARGUMENT, 'The checksum does not match the digest.');
       }
       signCount += 1;
-      const signer = isFaulty('wrongKey') ? secp256k1.utils.randomPrivateKey() : scalar;
+      const signer = isFaulty('wrongKey') ? random.privateKey() : scalar;
       const signature = isFaulty('malformedDer')
         ? Buffer.from('3006020101020101ff', 'hex')
         : sign(sha256, signer, isFaulty('highS'));
@@ -227,7 +229,7 @@ export async function startGcpKmsWireServer(
         fail(grpc.status.INVALID_ARGUMENT, `${algorithm} can't be had like this.`);
       }
       versions.set(`${name}/cryptoKeyVersions/1`, {
-        ...newVersion(secp256k1.utils.randomPrivateKey()),
+        ...newVersion(random.privateKey()),
         algorithm,
         pendingReplies: state.pendingReplies,
       });
@@ -368,7 +370,7 @@ function fail(code: grpc.status, details: string): never {
 
 /** Signs with fresh randomness each time, as an HSM does. */
 function sign(digest: Uint8Array, privateKey: Uint8Array, isHigh: boolean): Uint8Array {
-  const low = secp256k1.sign(digest, privateKey, { extraEntropy: randomBytes(32) });
+  const low = secp256k1.sign(digest, privateKey, { extraEntropy: random.bytes(32) });
   const { r, s } = low;
   return (isHigh ? new secp256k1.Signature(r, secp256k1.CURVE.n - s) : low).toDERRawBytes();
 }

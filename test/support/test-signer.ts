@@ -5,6 +5,9 @@ import { type RunningSigner, type Sources, startSigner } from '../../src/main.ts
 import type { Metrics } from '../../src/ops/metrics.ts';
 import { type TestKey, type TestKeyOptions, createTestKey } from './test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
+import { createRandom } from './random.ts';
+
+const random = createRandom('ids of the signer');
 
 export type TestSigner = RunningSigner & {
   readonly key: TestKey;
@@ -79,7 +82,7 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
   const sources: Sources = {
     now: () => source.now ?? BigInt(Date.now()) * 1_000_000n,
     sealNow: () => source.sealNow ?? BigInt(Date.now()) * 1_000_000n,
-    randomId: () => source.ids.shift() ?? crypto.randomUUID().replaceAll('-', ''),
+    randomId: () => source.ids.shift() ?? random.hex(16),
   };
   const signer = await startSigner(config, logger, sources, options.metrics);
   key.reset();

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeBase64, encodeBase64 } from '../../src/wire/base64.ts';
+import { fc } from '../support/fast-check.ts';
 
 describe('base64', () => {
   it('is standard and padded, and is read back', () => {

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatGoTime, parseGoTime } from '../../src/wire/go-time.ts';
+import { fc } from '../support/fast-check.ts';
 
 const second = 1_000_000_000n;
 const unix = (text: string) => BigInt(Date.parse(text)) * 1_000_000n;

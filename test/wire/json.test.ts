@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type JsonValue,
@@ -7,6 +6,7 @@ import {
   parseFirstJsonValue,
   parseJson,
 } from '../../src/wire/json.ts';
+import { fc } from '../support/fast-check.ts';
 
 const utf8 = new TextEncoder();
 const parse = (text: string) => parseJson(utf8.encode(text));

@@ -1,8 +1,8 @@
 import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BrokenChainError, verifyChain } from '../../../src/ops/audit/verify-chain.ts';
 import { TestLog, filesOf, numbered } from './test-log.ts';
+import { fc } from '../../support/fast-check.ts';
 
 describe('verifying a chain', () => {
   let test: TestLog;

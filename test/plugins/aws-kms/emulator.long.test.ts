@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { plugin } from '../../../plugins/aws-kms/index.ts';
 import { type LocalKms, startLocalKms } from '../../support/local-kms.ts';
 import { calm, configFor, context, digest, open, useCredentials } from './setup.ts';
+import { createRandom } from '../../support/random.ts';
 
 let kms: LocalKms;
 
@@ -72,7 +72,8 @@ describe('against another implementation of KMS', () => {
     await make('alias/busy');
     const provider = await open(kms, { keyId: 'alias/busy' });
     const publicKey = await provider.getPublicKey(calm);
-    const digests = Array.from({ length: 100 }, () => randomBytes(32));
+    const random = createRandom('digests for AWS KMS');
+    const digests = Array.from({ length: 100 }, () => random.bytes(32));
     const signatures = await Promise.all(digests.map((each) => provider.signDigest(each, calm)));
     const valid = signatures.filter(({ bytes }, index) =>
       secp256k1.verify(

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -10,8 +9,9 @@ import {
   startGcpKmsWireServer,
 } from '../../support/gcp-kms-wire-server.ts';
 import { type LogLine, openKey, patient, recordingContext } from './open-key.ts';
+import { createRandom } from '../../support/random.ts';
 
-const digest = Uint8Array.from(randomBytes(32));
+const digest = createRandom('digest for GCP KMS').bytes(32);
 
 let server: GcpKmsWireServer;
 let provider: KeyProvider;

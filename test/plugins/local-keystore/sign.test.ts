@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import { secp256k1 } from '@noble/curves/secp256k1';
@@ -18,6 +17,9 @@ import {
   password,
   privateKeyHex,
 } from './support.ts';
+import { createRandom } from '../../support/random.ts';
+
+const random = createRandom('digests for the local keystore');
 
 const require = createRequire(import.meta.url);
 const native = require('secp256k1/bindings.js') as typeof NativeModule;
@@ -41,7 +43,7 @@ async function openProvider() {
 describe('signing', () => {
   test('gives the signature that RFC 6979 prescribes, every time', async () => {
     const provider = await openProvider();
-    const digest = randomBytes(32);
+    const digest = random.bytes(32);
     const expected = secp256k1.sign(digest, privateKeyHex).toCompactRawBytes();
     for (let round = 0; round < 3; round++) {
       const signature = await provider.signDigest(digest, live);
@@ -53,7 +55,7 @@ describe('signing', () => {
   test('gives signatures that its public key verifies, many at once', async () => {
     const provider = await openProvider();
     const publicKey = await provider.getPublicKey(live);
-    const digests = Array.from({ length: provider.concurrency }, () => randomBytes(32));
+    const digests = Array.from({ length: provider.concurrency }, () => random.bytes(32));
     const signatures = await Promise.all(
       digests.map((digest) => provider.signDigest(digest, live)),
     );
@@ -74,7 +76,7 @@ describe('signing', () => {
   test('rejects when the caller has given up', async () => {
     const provider = await openProvider();
     const gone = { signal: AbortSignal.abort() };
-    expect((await failureOf(provider.signDigest(randomBytes(32), gone))).code).toBe(
+    expect((await failureOf(provider.signDigest(random.bytes(32), gone))).code).toBe(
       'REQUEST_ABORTED',
     );
     expect((await failureOf(provider.getPublicKey(gone))).code).toBe('REQUEST_ABORTED');
@@ -85,7 +87,7 @@ describe('signing', () => {
     await provider.close();
     await provider.close();
     const calls = [
-      provider.signDigest(randomBytes(32), live),
+      provider.signDigest(random.bytes(32), live),
       provider.getPublicKey(live),
       provider.describeKey?.(live) ?? Promise.resolve(),
     ];
@@ -102,7 +104,7 @@ describe('signing', () => {
       },
     });
     const provider = await openProvider();
-    await provider.signDigest(randomBytes(32), live);
+    await provider.signDigest(random.bytes(32), live);
     const key = keys.at(-1) ?? new Uint8Array();
     expect(hex(key)).toBe(privateKeyHex);
     await provider.close();
@@ -121,7 +123,7 @@ describe('signing', () => {
         fields: { library: 'noble-curves' },
       },
     ]);
-    const digest = randomBytes(32);
+    const digest = random.bytes(32);
     const { bytes } = await provider.signDigest(digest, live);
     expect(hex(bytes)).toBe(hex(secp256k1.sign(digest, privateKeyHex).toCompactRawBytes()));
   });
@@ -168,8 +170,8 @@ describe('the choice of the secp256k1 library', () => {
     const native = loadLibsecp256k1();
     const fallback = loadNobleCurves();
     for (let round = 0; round < 20; round++) {
-      const privateKey = randomBytes(32);
-      const digest = randomBytes(32);
+      const privateKey = random.privateKey();
+      const digest = random.bytes(32);
       expect(hex(fallback.publicKeyOf(privateKey))).toBe(hex(native.publicKeyOf(privateKey)));
       const { bytes, recoveryId } = native.sign(digest, privateKey);
       const other = fallback.sign(digest, privateKey);

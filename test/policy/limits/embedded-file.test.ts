@@ -13,6 +13,9 @@ import {
 } from '../../../src/policy/limits/embedded-ledger.ts';
 import type { SpendLedger, WindowCharge } from '../../../src/policy/limits/ledger.ts';
 import { hourMs, never, newWindow, oneTicket, requireReserved, spend } from './ledger-cases.ts';
+import { createRandom } from '../../support/random.ts';
+
+const random = createRandom('moments of kill');
 
 const program = fileURLToPath(new URL('./spend-process.ts', import.meta.url));
 
@@ -75,7 +78,7 @@ describe('the file of the embedded ledger', () => {
     for (let round = 1; round <= rounds; round += 1) {
       const spending = startSpending(window, 10n ** 12n, clients);
       await vi.waitUntil(() => spending.granted > 100, { timeout: 20_000 });
-      await sleep(Math.random() * 50);
+      await sleep(random.int(50));
       spending.child.kill('SIGKILL');
       await spending.closed;
       granted += spending.granted;

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type {
   ReserveOutcome,
@@ -6,6 +5,7 @@ import type {
   SpendLedger,
   WindowCharge,
 } from '../../../src/policy/limits/ledger.ts';
+import { fc } from '../../support/fast-check.ts';
 
 /** A ledger to try out, whose clock the cases set. */
 export type LedgerUnderTest = AsyncDisposable & {
