@@ -26,7 +26,7 @@ export const configSchema = z
       .optional(),
     /** Use the FIPS 140 endpoint of the Region; left out, `AWS_USE_FIPS_ENDPOINT` decides. */
     fips: z.boolean().optional(),
-    /** Sign requests that may start in one second; KMS's default quota for all ECC keys of an account and Region is 1,000. */
+    /** Sign requests that may reach KMS in any one second; its default quota for all ECC keys of an account and Region is 1,000. */
     requestsPerSecond: z.int().min(1).max(100_000).default(1000),
     /** Sign requests under way at once. */
     concurrency: z.int().min(1).max(1000).default(64),

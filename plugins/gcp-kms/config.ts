@@ -29,7 +29,7 @@ export const configSchema = z
       .optional(),
     /** No TLS and no credentials; for a test server on this machine. */
     insecure: z.boolean().default(false),
-    /** Signing calls that may start in a second, retries among them. */
+    /** Signing calls that may reach Cloud KMS in any one second, retries among them. */
     requestsPerSecond: z.int().min(1).max(100_000).default(50),
     /** Signing calls under way at once. */
     concurrency: z.int().min(1).max(1000).default(32),

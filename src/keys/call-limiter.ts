@@ -1,7 +1,7 @@
 import { ProviderError } from './provider.ts';
 
 type CallLimits = {
-  /** Calls that may start in any one second; a whole number, at least 1. Left out, their rate is not limited. */
+  /** Calls that may reach the service in any one second; a whole number, at least 1. Left out, their rate is not limited. */
   readonly requestsPerSecond?: number;
   /** Calls under way at once. */
   readonly concurrency: number;
@@ -13,6 +13,10 @@ type CallLimits = {
  * Holds calls back so that a remote service's quota is kept: a token bucket for the rate, a bound on the calls under way, and
  * one bounded queue for both. The bucket holds a tenth of a second's calls and is refilled at the rest of the rate, so that
  * burst and refill together never start more than `requestsPerSecond` calls in any one second.
+ *
+ * Calls that start evenly may arrive in a heap, when the first ones wait for connections for instance. A call reaches the
+ * service at some time between its start and its end, so it counts from its start until a second after its end: whatever the
+ * way does, the service never gets more than `requestsPerSecond` calls in any one second.
  *
  * The queue has lanes, which take turns: a lane that has a hundred calls to make does not keep one that has a single call
  * waiting. Within a lane it is first in, first out.
@@ -27,6 +31,8 @@ export class CallLimiter {
   readonly #lanes = new Map<object, Set<() => void>>();
   readonly #commonLane = {};
   #waitingCount = 0;
+  /** When the calls of the last second ended, the oldest first. */
+  readonly #endedAtMs: number[] = [];
   #tokens: number;
   #filledAtMs = performance.now();
   #underWay = 0;
@@ -58,6 +64,7 @@ export class CallLimiter {
       return await work();
     } finally {
       this.#underWay -= 1;
+      if (this.#limits.requestsPerSecond !== undefined) this.#endedAtMs.push(performance.now());
       this.#startWaiting();
     }
   }
@@ -117,7 +124,7 @@ export class CallLimiter {
   #startWaiting(): void {
     while (this.#waitingCount > 0 && this.#tryStart()) this.#takeNext()?.();
     if (this.#waitingCount === 0) this.#cancelWakeUp();
-    else if (this.#underWay < this.#limits.concurrency) this.#wakeUpWithNextToken();
+    else if (this.#underWay < this.#limits.concurrency) this.#wakeUpWithNextPlace();
   }
 
   #tryStart(): boolean {
@@ -125,19 +132,36 @@ export class CallLimiter {
     const gained = (nowMs - this.#filledAtMs) * this.#tokensPerMs;
     this.#tokens = Math.min(this.#capacity, this.#tokens + gained);
     this.#filledAtMs = nowMs;
-    if (this.#underWay >= this.#limits.concurrency || this.#tokens < 1) return false;
+    while (this.#endedAtMs[0] !== undefined && this.#endedAtMs[0] <= nowMs - 1000) {
+      this.#endedAtMs.shift();
+    }
+    if (this.#underWay >= this.#limits.concurrency || this.#tokens < 1 || !this.#hasRoom()) {
+      return false;
+    }
     this.#tokens -= 1;
     this.#underWay += 1;
     return true;
   }
 
-  #wakeUpWithNextToken(): void {
+  /** Whether one more call can't be too many for the service in any second, wherever those counted are on their way. */
+  #hasRoom(): boolean {
+    const { requestsPerSecond = Infinity } = this.#limits;
+    return this.#underWay + this.#endedAtMs.length < requestsPerSecond;
+  }
+
+  #wakeUpWithNextPlace(): void {
+    const [oldestMs] = this.#endedAtMs;
+    const isFull = !this.#hasRoom();
+    // Where every counted call is under way, the end of one is the time to look again.
+    if (isFull && oldestMs === undefined) return;
+    const untilTokenMs = (1 - this.#tokens) / this.#tokensPerMs;
+    const untilRoomMs = isFull && oldestMs !== undefined ? oldestMs + 1000 - this.#filledAtMs : 0;
     this.#wakeUp ??= setTimeout(
       () => {
         this.#wakeUp = undefined;
         this.#startWaiting();
       },
-      Math.ceil((1 - this.#tokens) / this.#tokensPerMs),
+      Math.ceil(Math.max(untilTokenMs, untilRoomMs)),
     );
   }
 

@@ -45,6 +45,40 @@ describe('CallLimiter', () => {
     },
   );
 
+  it.each([
+    { requestsPerSecond: 180, concurrency: 64, slowCalls: 100, slowMs: 800 },
+    { requestsPerSecond: 10, concurrency: 64, slowCalls: 10, slowMs: 1900 },
+    { requestsPerSecond: 1, concurrency: 1, slowCalls: 1, slowMs: 2500 },
+  ])(
+    'has no more than $requestsPerSecond calls arrive in any one second, when the first $slowCalls take $slowMs ms to arrive',
+    async ({ requestsPerSecond, concurrency, slowCalls, slowMs }) => {
+      const limiter = new CallLimiter({ requestsPerSecond, concurrency, maxQueued: 5000 });
+      const arrivalsAtMs: number[] = [];
+      const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+      const calls = 6 * requestsPerSecond;
+      const all = Promise.all(
+        Array.from({ length: calls }, (_, index) =>
+          limiter.run(async () => {
+            await wait(index < slowCalls ? slowMs : 5);
+            arrivalsAtMs.push(performance.now());
+            await wait(index % 7);
+          }, never),
+        ),
+      );
+      await vi.advanceTimersByTimeAsync(120_000);
+      await all;
+
+      expect(arrivalsAtMs).toHaveLength(calls);
+      const mostInOneSecond = Math.max(
+        ...arrivalsAtMs.map(
+          (from) => arrivalsAtMs.filter((at) => at >= from && at < from + 1000).length,
+        ),
+      );
+      expect(mostInOneSecond).toBeLessThanOrEqual(requestsPerSecond);
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+
   it('keeps no more calls under way than its concurrency, and starts the next when one ends', async () => {
     const limiter = new CallLimiter({ requestsPerSecond: 1000, concurrency: 2, maxQueued: 10 });
     const calls = [heldCall(), heldCall(), heldCall()] as const;

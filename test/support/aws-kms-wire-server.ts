@@ -26,6 +26,7 @@ const random = createRandom('AWS KMS');
 /** What the server does instead of answering as it should. */
 export type Fault =
   | { readonly kind: 'delay'; readonly ms: number }
+  | { readonly kind: 'hold'; readonly until: Promise<unknown> }
   /** Answers as AWS does when it refuses, by the exception's name. */
   | {
       readonly kind: 'exception';
@@ -57,7 +58,7 @@ type Key = Required<KeyOptions> & {
 
 type Reply = Readonly<Record<string, unknown>>;
 
-type AwsKmsWireServerOptions = {
+export type AwsKmsWireServerOptions = {
   /** Sign requests in any one second, above which it throttles. */
   readonly signQuotaPerSecond?: number;
   /** Serve HTTPS with a certificate made for this server. */
@@ -96,6 +97,8 @@ export class AwsKmsWireServer {
   signatures = 0;
   /** Requests answered with ThrottlingException. */
   throttled = 0;
+  /** Requests that have come and are not answered yet. */
+  underWay = 0;
   /** The most requests that were under way at once. */
   mostUnderWay = 0;
   /** Connections that were opened to it. */
@@ -109,7 +112,6 @@ export class AwsKmsWireServer {
   readonly #faults = new Map<string, { fault: Fault; times: number }>();
   readonly #signedAtMs: number[] = [];
   readonly #server: Server;
-  #underWay = 0;
   #throttleDebt = 0;
 
   private constructor(options: AwsKmsWireServerOptions, server: Server, certificate: string) {
@@ -158,7 +160,7 @@ export class AwsKmsWireServer {
     this.#aliases.set(alias, this.#find(arn));
   }
 
-  setKeyState(arn: string, state: 'Enabled' | 'Disabled' | 'PendingDeletion'): void {
+  setKeyState(arn: string, state: string): void {
     this.#find(arn).state = state;
   }
 
@@ -198,8 +200,8 @@ export class AwsKmsWireServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#underWay += 1;
-    this.mostUnderWay = Math.max(this.mostUnderWay, this.#underWay);
+    this.underWay += 1;
+    this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
     try {
       const body = await text(request);
       await this.#answer(request, body, response);
@@ -211,7 +213,7 @@ export class AwsKmsWireServer {
       if (error.name === 'ThrottlingException') this.throttled += 1;
       send(response, error.status, { __type: error.name, message: error.message });
     } finally {
-      this.#underWay -= 1;
+      this.underWay -= 1;
     }
   }
 
@@ -226,6 +228,9 @@ export class AwsKmsWireServer {
     switch (fault?.kind) {
       case 'delay':
         await sleep(fault.ms, undefined, { ref: false });
+        break;
+      case 'hold':
+        await fault.until;
         break;
       case 'exception':
         throw new AwsException(fault.name, fault.message ?? 'told to fail', fault.status);
@@ -420,7 +425,7 @@ function keyOptionsOf(input: Record<string, string>): KeyOptions {
 
 function checkUsable(key: Key): void {
   if (key.state === 'Disabled') throw new AwsException('DisabledException', `${key.arn} is off`);
-  if (key.state !== 'Enabled') {
+  if (key.state !== 'Enabled' && key.state !== 'Updating') {
     throw new AwsException('KMSInvalidStateException', `${key.arn} is ${key.state}`);
   }
 }
