@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ProviderContext, Secret } from '../../src/keys/provider.ts';
+import { unpad } from './unpad.ts';
 import { parsePkcs11Uri } from './uri.ts';
 
 const selectors = ['token', 'serial', 'slot', 'label', 'id'] as const;
@@ -67,10 +68,15 @@ export const configSchema = fields.superRefine((config, context) => {
 
 export type Pkcs11Config = z.infer<typeof configSchema>;
 
-/** Which token and which key; `id` is lower-case hex. At least one of each group is there. */
+/**
+ * Which token and which key; at least one of each group is there. What describes the token is without padding; `label` is
+ * as configured; `id` is lower-case hex.
+ */
 export type KeyTarget = {
   readonly token?: string;
   readonly serial?: string;
+  readonly model?: string;
+  readonly manufacturer?: string;
   readonly slot?: number;
   readonly label?: string;
   readonly id?: string;
@@ -96,8 +102,10 @@ export function resolveConfig(config: Pkcs11Config, context: ProviderContext): R
   const all = { ...config, ...uri };
   const id = all.id?.toLowerCase();
   const target: KeyTarget = {
-    ...(all.token !== undefined && { token: all.token }),
-    ...(all.serial !== undefined && { serial: all.serial }),
+    ...(all.token !== undefined && { token: unpad(all.token) }),
+    ...(all.serial !== undefined && { serial: unpad(all.serial) }),
+    ...(uri.model !== undefined && { model: unpad(uri.model) }),
+    ...(uri.manufacturer !== undefined && { manufacturer: unpad(uri.manufacturer) }),
     ...(all.slot !== undefined && { slot: all.slot }),
     ...(all.label !== undefined && { label: all.label }),
     ...(id !== undefined && { id }),

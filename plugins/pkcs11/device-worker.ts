@@ -59,7 +59,7 @@ function perform(device: Token, request: DeviceRequest): unknown {
 async function serve(request: DeviceRequest): Promise<DeviceReply> {
   try {
     token ??= await openToken();
-    return { result: perform(token, request) };
+    return { result: await perform(token, request) };
   } catch (error) {
     return { failure: packFailure(toDeviceError(error)) };
   }

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { ProviderError } from '../../src/keys/provider.ts';
+import { toEthereumSignature } from '../../src/keys/signature.ts';
 import { type KeyAttributes, secp256k1Params } from './key-attributes.ts';
 
 const otherCurves: Readonly<Record<string, string>> = {
@@ -9,6 +11,9 @@ const otherCurves: Readonly<Record<string, string>> = {
   '06092b2403030208010107': 'brainpoolP256r1',
 };
 
+/** The object identifier, and the curve's name as a PrintableString, which PKCS#11 3.0 allows in its place. */
+const secp256k1Names = [secp256k1Params.toString('hex'), '1309736563703235366b31'];
+
 const ecKeyType = 0x03;
 const otherKeyTypes: Readonly<Record<number, string>> = {
   0x00: 'an RSA key',
@@ -17,13 +22,19 @@ const otherKeyTypes: Readonly<Record<number, string>> = {
 };
 
 /**
- * The public key of a secp256k1 key that is fit to pay with, as an uncompressed SEC1 point (65 bytes).
- * Throws `KEY_UNSUITABLE` saying what was found and what to do.
+ * The public key of a secp256k1 key that is fit to pay with, as an uncompressed SEC1 point (65 bytes). Where the token has
+ * several, `known` is taken, the one read before, and without it the one that `prove` finds: it gives r ‖ s of the key over
+ * {@link proofDigest}. Throws `KEY_UNSUITABLE` and `KEY_AMBIGUOUS`, saying what was found and what to do.
  */
-export function readPublicKey(
+export async function readPublicKey(
   key: KeyAttributes,
-  options: { readonly keyRef: string; readonly allowExtractable: boolean },
-): Uint8Array {
+  options: {
+    readonly keyRef: string;
+    readonly allowExtractable: boolean;
+    readonly known: Uint8Array | undefined;
+    readonly prove: () => Promise<Uint8Array>;
+  },
+): Promise<Uint8Array> {
   const refuse = (found: string, remedy: string): never => {
     throw new ProviderError('KEY_UNSUITABLE', `${options.keyRef}: ${found}; ${remedy}`);
   };
@@ -35,8 +46,8 @@ export function readPublicKey(
   if (key.ecParams === undefined) {
     return refuse('the token does not tell the curve of the key (CKA_EC_PARAMS)', makeAnother);
   }
-  if (!secp256k1Params.equals(key.ecParams)) {
-    const params = Buffer.from(key.ecParams).toString('hex');
+  const params = Buffer.from(key.ecParams).toString('hex');
+  if (!secp256k1Names.includes(params)) {
     const found = otherCurves[params] ?? `another one (CKA_EC_PARAMS ${params.slice(0, 64)})`;
     return refuse(`the key’s curve is ${found}, and Ethereum needs secp256k1`, makeAnother);
   }
@@ -56,28 +67,78 @@ export function readPublicKey(
       'use one made on the token, or set allowExtractable: true if you accept that it can be stolen',
     );
   }
-  if (key.ecPoint === undefined) {
+  if (key.ecPoints.length === 0) {
     return refuse(
       'no public key belongs to it: no public key object has its CKA_ID, and the private one has no CKA_EC_POINT',
       'store the public key on the token with the same CKA_ID',
     );
   }
-  try {
-    return decodePoint(key.ecPoint);
-  } catch {
+  const [point, ...others] = distinctPoints(key.ecPoints);
+  if (point === undefined) {
     return refuse('its CKA_EC_POINT is not a point of secp256k1', 'look at the public key object');
   }
+  if (others.length === 0) return point;
+  const candidates = [point, ...others];
+  const own =
+    options.known === undefined
+      ? findSigner(candidates, await options.prove().catch(() => undefined))
+      : candidates.find((candidate) => Buffer.compare(candidate, options.known ?? candidate) === 0);
+  if (own !== undefined) return own;
+  throw new ProviderError(
+    'KEY_AMBIGUOUS',
+    `${options.keyRef}: ${candidates.length} different public keys are stored for the private key, and none is proved to be its own; delete those that are not`,
+  );
+}
+
+/** What a key signs to show which public key is its own: no payment's digest. */
+export const proofDigest = Uint8Array.from(
+  createHash('sha256').update('PKCS#11: which public key is mine?').digest(),
+);
+
+function findSigner(
+  publicKeys: readonly Uint8Array[],
+  signature: Uint8Array | undefined,
+): Uint8Array | undefined {
+  if (signature === undefined) return undefined;
+  return publicKeys.find((publicKey) => {
+    try {
+      toEthereumSignature({ encoding: 'raw', bytes: signature }, proofDigest, publicKey);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Each point of secp256k1 once, in whatever encodings it is stored. */
+function distinctPoints(ecPoints: readonly Uint8Array[]): Uint8Array[] {
+  const points = new Map<string, Uint8Array>();
+  for (const ecPoint of ecPoints) {
+    try {
+      const point = decodePoint(ecPoint);
+      points.set(Buffer.from(point).toString('hex'), point);
+    } catch {
+      // of another curve, or malformed: not this key's
+    }
+  }
+  return [...points.values()];
 }
 
 /**
- * Decodes CKA_EC_POINT: a SEC1 point, compressed or not, as it is or inside a DER OCTET STRING (PKCS#11 asks for
- * the latter, devices do both). The four forms differ in length, so none can be taken for another.
+ * Decodes CKA_EC_POINT: a SEC1 point, compressed or not, as it is, inside a DER OCTET STRING (PKCS#11 asks for that) or
+ * inside a DER BIT STRING; devices do all three. The six forms differ in length, so none can be taken for another.
+ * Gives 65 bytes, uncompressed. Throws when it is none, or not on the curve.
  */
 function decodePoint(value: Uint8Array): Uint8Array {
-  const isWrapped =
-    (value.length === 67 || value.length === 35) &&
-    value[0] === 0x04 &&
-    value[1] === value.length - 2;
-  const point = isWrapped ? value.subarray(2) : value;
-  return secp256k1.ProjectivePoint.fromHex(point).toRawBytes(false);
+  return secp256k1.ProjectivePoint.fromHex(contentOf(value)).toRawBytes(false);
+}
+
+function contentOf(value: Uint8Array): Uint8Array {
+  const { length } = value;
+  if (value[1] !== length - 2) return value;
+  if (value[0] === 0x04 && (length === 67 || length === 35)) return value.subarray(2);
+  if (value[0] === 0x03 && value[2] === 0 && (length === 68 || length === 36)) {
+    return value.subarray(3);
+  }
+  return value;
 }

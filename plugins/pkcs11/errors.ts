@@ -54,49 +54,50 @@ export function unpackFailure(failure: Failure): Error {
   }
 }
 
-const refusedLogins: Readonly<Record<string, string>> = {
+/** Answers of C_Login that may have cost an attempt, or would cost one: with the same PIN it is not called again. */
+const refusedPins: Readonly<Record<string, string>> = {
   CKR_PIN_INCORRECT:
     'the token refused the PIN; it is not tried again, because tokens lock: correct it and restart',
   CKR_PIN_INVALID: 'the token refused the PIN: it has characters that this token does not take',
   CKR_PIN_LEN_RANGE: 'the token refused the PIN: it is too short or too long for this token',
   CKR_PIN_EXPIRED: 'the PIN has expired: set a new one with the vendor’s tool and restart',
   CKR_PIN_LOCKED: 'the PIN is locked after too many wrong ones: the security officer must reset it',
+};
+
+const refusedLogins: Readonly<Record<string, string>> = {
+  ...refusedPins,
   CKR_USER_PIN_NOT_INITIALIZED: 'the token has no user PIN yet: the security officer must set one',
   CKR_USER_TYPE_INVALID: 'the token has no normal user to log in as',
 };
 
 const unsuitableKeys: Readonly<Record<string, string>> = {
-  CKR_MECHANISM_INVALID: 'the token can’t sign with CKM_ECDSA, which takes a digest as it is',
+  CKR_MECHANISM_INVALID:
+    'the token can’t sign with CKM_ECDSA, which takes a digest as it is; use another token, or allow the mechanism in its policy',
   CKR_KEY_FUNCTION_NOT_PERMITTED: 'the key may not sign: make one with CKA_SIGN true',
   CKR_KEY_TYPE_INCONSISTENT: 'the key is not an EC key',
   CKR_CURVE_NOT_SUPPORTED: 'the token does not support secp256k1',
   CKR_DOMAIN_PARAMS_INVALID: 'the token does not support secp256k1',
 };
 
-/** Failures of the device or of the connection to it, where initialising the module again can help. */
-const lostDevice = new Set([
-  'CKR_CRYPTOKI_NOT_INITIALIZED',
-  'CKR_DEVICE_ERROR',
-  'CKR_DEVICE_REMOVED',
-  'CKR_FUNCTION_FAILED',
-  'CKR_GENERAL_ERROR',
-  'CKR_SLOT_ID_INVALID',
-  'CKR_TOKEN_NOT_PRESENT',
-  'CKR_TOKEN_NOT_RECOGNIZED',
-]);
+/** Whether the token refused the PIN itself, so that no further login may be tried with it. */
+export function isPinRefusal(error: unknown): boolean {
+  return error instanceof DeviceError && error.ckr in refusedPins;
+}
 
 /**
- * What can help after `error` when the key was served before: a new session, initialising the module again, or
- * nothing. A key or token that is missing all of a sudden is a lost device.
+ * Whether a new session, or else a restart of the module, can help after `error` when the key was served before. Which
+ * code a device that lost its session or its connection answers is anybody's guess: a session of its own, a handle, a
+ * login, a mechanism, a token or a key that is "invalid" all of a sudden are all seen. Only a refused PIN, and what the
+ * main thread refused on its own account, are final.
  */
-export function cureFor(error: unknown): 'reconnect' | 'restart' | 'none' {
-  if (error instanceof DeviceError) {
-    if (error.ckr in refusedLogins || error.ckr in unsuitableKeys) return 'none';
-    return lostDevice.has(error.ckr) ? 'restart' : 'reconnect';
-  }
-  if (!(error instanceof ProviderError)) return 'none';
-  if (error.code === 'KEY_NOT_FOUND') return 'restart';
-  return error.code === 'PROVIDER_UNAVAILABLE' ? 'reconnect' : 'none';
+export function isCurable(error: unknown): boolean {
+  if (error instanceof DeviceError) return !isPinRefusal(error);
+  if (!(error instanceof ProviderError)) return false;
+  return (
+    error.code === 'KEY_NOT_FOUND' ||
+    error.code === 'PROVIDER_UNAVAILABLE' ||
+    error.code === 'PROVIDER_REPLY_INVALID'
+  );
 }
 
 /** The error as the port's callers see it; the PKCS#11 words go to `details`, for the operator's log. */

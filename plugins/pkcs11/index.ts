@@ -1,9 +1,4 @@
-import {
-  type GeneratedKey,
-  type KeyProvider,
-  type KeyProviderPlugin,
-  ProviderError,
-} from '../../src/keys/provider.ts';
+import type { GeneratedKey, KeyProvider, KeyProviderPlugin } from '../../src/keys/provider.ts';
 import { configSchema, type Pkcs11Config, type ResolvedConfig, resolveConfig } from './config.ts';
 import { SessionPool } from './session-pool.ts';
 
@@ -39,24 +34,12 @@ function createProvider({ keyRef }: ResolvedConfig, pool: SessionPool): KeyProvi
     // read when the pool was opened; in a promise, so that a closed pool rejects rather than throws
     getPublicKey: () => new Promise((resolve) => resolve(pool.publicKey)),
 
-    async signDigest(digest, { signal }) {
-      // a copy of its own: posting a view of a pooled Buffer would send the whole pool to the other thread
-      const bytes = await pool.run('sign', Uint8Array.from(digest), signal);
-      if (bytes.length < 2 || bytes.length > 64 || bytes.length % 2 !== 0) {
-        throw new ProviderError(
-          'PROVIDER_REPLY_INVALID',
-          `${keyRef}: the token returned a signature of ${bytes.length} bytes instead of r and s, 32 bytes each`,
-        );
-      }
-      return { encoding: 'raw', bytes };
-    },
+    signDigest: (digest, { signal }) => pool.sign(digest, signal),
 
-    async checkHealth({ signal }) {
-      await pool.run('check', undefined, signal);
-    },
+    checkHealth: ({ signal }) => pool.check(signal),
 
     async describeKey({ signal }) {
-      const { key, token } = await pool.run('describe', undefined, signal);
+      const { key, token } = await pool.describe(signal);
       return {
         curve: 'secp256k1',
         label: key.label,

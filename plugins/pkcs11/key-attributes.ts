@@ -5,9 +5,10 @@ export type KeyAttributes = {
   readonly id: string;
   /** CKA_KEY_TYPE. */
   readonly keyType: number | undefined;
+  /** CKA_EC_PARAMS of the private key object, or of a public one where the private one has none. */
   readonly ecParams: Uint8Array | undefined;
-  /** CKA_EC_POINT of the public key object, or of the private one where there is no public one. */
-  readonly ecPoint: Uint8Array | undefined;
+  /** CKA_EC_POINT of each public key object that may belong to it, and of the private one where it has one. */
+  readonly ecPoints: readonly Uint8Array[];
   readonly sign: boolean | undefined;
   readonly sensitive: boolean | undefined;
   readonly alwaysSensitive: boolean | undefined;

@@ -1,16 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ProviderError, type ProviderContext } from '../../src/keys/provider.ts';
+import {
+  type ProviderContext,
+  ProviderError,
+  type ProviderSignature,
+} from '../../src/keys/provider.ts';
+import { toEthereumSignature } from '../../src/keys/signature.ts';
 import type { ResolvedConfig } from './config.ts';
-import { DeviceThread, type DeviceOperations } from './device-thread.ts';
-import { readPublicKey } from './ec-key.ts';
-import { cureFor, DeviceError, toAbortError, toProviderError } from './errors.ts';
+import { DeviceThread } from './device-thread.ts';
+import { proofDigest, readPublicKey } from './ec-key.ts';
+import { DeviceError, isCurable, isPinRefusal, toAbortError, toProviderError } from './errors.ts';
 import { ModuleHost } from './module-host.ts';
-import type { Connection } from './token.ts';
+import type { Connection, Description } from './token.ts';
 
 const openTimeoutMs = 30_000;
+/** Where somebody must come and use a PIN pad or a card. */
+const attendedOpenTimeoutMs = 300_000;
 const closeTimeoutMs = 2_000;
 /** Waits before each further attempt of one call; when they are used up, the call fails. */
 const backoffMs = [0, 50, 100, 200, 400, 800];
+/** Between two restarts in vain: other keys on the same module lose their sessions each time. */
+const restartPauseMs = 500;
 
 type Slot = {
   thread: DeviceThread;
@@ -18,8 +27,6 @@ type Slot = {
   generation: number | undefined;
   isBusy: boolean;
 };
-
-type SessionOperation = 'sign' | 'check' | 'describe';
 
 type Log = ProviderContext['log'];
 
@@ -39,6 +46,8 @@ export class SessionPool {
   /** Why no login may be tried any more. */
   #loginRefusal: ProviderError | undefined;
   #isTroubled = false;
+  /** When the module was restarted last, if there was no signature since. */
+  #restartedAtMs = -Infinity;
   #closed: Promise<void> | undefined;
 
   /**
@@ -50,7 +59,9 @@ export class SessionPool {
     options: { readonly generate: boolean; readonly log: Log },
   ): Promise<SessionPool> {
     const pool = new SessionPool(config, options.log);
-    const signal = AbortSignal.timeout(openTimeoutMs);
+    const signal = AbortSignal.timeout(
+      config.pin === undefined ? attendedOpenTimeoutMs : openTimeoutMs,
+    );
     try {
       await pool.#unlessEnded(pool.#openAll(options.generate), signal);
       return pool;
@@ -79,23 +90,47 @@ export class SessionPool {
   }
 
   /**
-   * Runs an operation in the next free session. Rejects with a {@link ProviderError}; at once when `signal` is
-   * aborted, while the session stays taken until the device has returned.
+   * Signs a digest of 32 bytes in the next free session. A signature of another key is taken for a lost session: an object
+   * handle that outlived its session can name any other object. Rejects as {@link SessionPool.describe}.
    */
-  async run<Operation extends SessionOperation>(
-    operation: Operation,
-    argument: DeviceOperations[Operation]['argument'],
-    signal: AbortSignal,
-  ): Promise<DeviceOperations[Operation]['result']> {
-    const slot = await this.#take(signal);
-    const work = this.#attempt(slot, operation, argument, signal).finally(() => this.#give(slot));
-    return this.#unlessEnded(work, signal);
+  sign(digest: Uint8Array, signal: AbortSignal): Promise<ProviderSignature> {
+    // a copy of its own: posting a view of a pooled Buffer would send the whole pool to the other thread
+    const asked = Uint8Array.from(digest);
+    return this.#run(async (thread) => {
+      const reply = { encoding: 'raw', bytes: await thread.call('sign', asked) } as const;
+      const signature = toEthereumSignature(reply, asked, this.publicKey);
+      this.#noteSignature();
+      const recoveryId = signature[64] === 28 ? 1 : 0;
+      return { encoding: 'raw', bytes: signature.slice(0, 64), recoveryId };
+    }, signal);
+  }
+
+  /** Asks token and session whether they are there; no proof that they sign. Rejects as {@link SessionPool.describe}. */
+  check(signal: AbortSignal): Promise<void> {
+    return this.#run((thread) => thread.call('check', undefined), signal);
+  }
+
+  /**
+   * Reads what the token tells of key and token, in the next free session. Rejects with a {@link ProviderError}; at once when
+   * `signal` is aborted, while the session stays taken until the device has returned.
+   */
+  describe(signal: AbortSignal): Promise<Description> {
+    return this.#run((thread) => thread.call('describe', undefined), signal);
   }
 
   /** Rejects all calls, ends sessions and threads. A call that hangs in the device delays it by seconds at most. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #run<Result>(
+    work: (thread: DeviceThread) => Promise<Result>,
+    signal: AbortSignal,
+  ): Promise<Result> {
+    const slot = await this.#take(signal);
+    const attempts = this.#attempt(slot, work, signal).finally(() => this.#give(slot));
+    return this.#unlessEnded(attempts, signal);
   }
 
   async #openAll(generate: boolean): Promise<void> {
@@ -171,33 +206,27 @@ export class SessionPool {
     }
   }
 
-  async #attempt<Operation extends SessionOperation>(
+  async #attempt<Result>(
     slot: Slot,
-    operation: Operation,
-    argument: DeviceOperations[Operation]['argument'],
+    work: (thread: DeviceThread) => Promise<Result>,
     signal: AbortSignal,
-  ): Promise<DeviceOperations[Operation]['result']> {
+  ): Promise<Result> {
     for (let attempt = 0; ; attempt += 1) {
       const generation = this.#host.generation;
       try {
         if (this.#closed !== undefined) throw this.#closedError();
         if (slot.generation !== generation) await this.#connect(slot);
         const { thread } = slot;
-        const result = await this.#host.use(slot.generation, () =>
-          thread.call(operation, argument),
-        );
-        this.#noteSuccess();
-        return result;
+        return await this.#host.use(slot.generation, () => work(thread));
       } catch (error) {
-        const cure = cureFor(error);
-        if (cure === 'none') throw toProviderError(error, this.#config.keyRef);
+        if (!isCurable(error)) throw toProviderError(error, this.#config.keyRef);
         this.#noteFailure(error);
         const wait = backoffMs[attempt];
         if (wait === undefined) throw this.#unavailable(error);
         await delay(wait);
         if (signal.aborted || this.#closed !== undefined) throw this.#unavailable(error);
         // the first cure is gentle: the other sessions may be well
-        if (cure === 'restart' && attempt > 0) await this.#restart(slot, generation);
+        if (attempt > 0 && this.#mayRestart()) await this.#restart(slot, generation);
         else await this.#disconnect(slot);
       }
     }
@@ -216,16 +245,31 @@ export class SessionPool {
       try {
         const request = { keyRef, target, pin: pin?.reveal(), ownsSession, generate };
         const connection = await slot.thread.call('connect', request);
-        this.#pinPublicKey(readPublicKey(connection.key, { keyRef, allowExtractable }));
+        const known = this.#publicKey;
+        const prove = () => this.#prove(slot.thread);
+        this.#pinPublicKey(
+          await readPublicKey(connection.key, { keyRef, allowExtractable, known, prove }),
+        );
         slot.generation = this.#host.generation;
         return connection;
       } catch (error) {
         await slot.thread.call('disconnect', true);
-        const failure = toProviderError(error, keyRef);
-        if (failure.code === 'KEY_ACCESS_DENIED') this.#loginRefusal = failure;
+        if (isPinRefusal(error)) this.#loginRefusal = toProviderError(error, keyRef);
         throw error;
       }
     });
+  }
+
+  /** One signature that no audit record tells of, where a token has several public keys for the key. */
+  #prove(thread: DeviceThread): Promise<Uint8Array> {
+    this.#log(
+      'warn',
+      'the PKCS#11 token has several public keys for the key; it signs to show its own',
+      {
+        key: this.#config.keyRef,
+      },
+    );
+    return thread.call('sign', proofDigest);
   }
 
   #pinPublicKey(publicKey: Uint8Array): void {
@@ -243,6 +287,13 @@ export class SessionPool {
       slot.generation = undefined;
       if (!slot.thread.hasEnded) await slot.thread.call('disconnect', ownsSession);
     });
+  }
+
+  #mayRestart(): boolean {
+    const nowMs = performance.now();
+    if (nowMs - this.#restartedAtMs < restartPauseMs) return false;
+    this.#restartedAtMs = nowMs;
+    return true;
   }
 
   /** A restart that fails is not the end: the next attempt meets the same failure, or a device that is back. */
@@ -267,7 +318,8 @@ export class SessionPool {
     });
   }
 
-  #noteSuccess(): void {
+  #noteSignature(): void {
+    this.#restartedAtMs = -Infinity;
     if (!this.#isTroubled) return;
     this.#isTroubled = false;
     this.#log('info', 'the PKCS#11 device serves again', { key: this.#config.keyRef });
@@ -322,7 +374,9 @@ export class SessionPool {
 
   #unavailable(error: unknown): ProviderError {
     const failure = toProviderError(error, this.#config.keyRef);
-    if (failure.code === 'PROVIDER_UNAVAILABLE') return failure;
+    if (failure.code === 'PROVIDER_UNAVAILABLE' || failure.code === 'PROVIDER_REPLY_INVALID') {
+      return failure;
+    }
     return new ProviderError(
       'PROVIDER_UNAVAILABLE',
       `${this.#config.keyRef}: the token or its key is not there any more; check the device and its connection`,

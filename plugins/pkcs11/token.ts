@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type * as Pkcs11js from 'pkcs11js';
 import { ProviderError } from '../../src/keys/provider.ts';
 import type { KeyTarget } from './config.ts';
-import { type KeyAttributes, secp256k1Params } from './key-attributes.ts';
 import { DeviceError } from './errors.ts';
+import { type KeyAttributes, secp256k1Params } from './key-attributes.ts';
+import { loginWithoutPin } from './protected-login.ts';
+import { unpad } from './unpad.ts';
 
 export type ConnectRequest = {
   readonly keyRef: string;
@@ -15,7 +17,8 @@ export type ConnectRequest = {
   readonly generate: boolean;
 };
 
-export type Connection = Description & {
+export type Connection = {
+  readonly key: KeyAttributes;
   /** ulMaxSessionCount; undefined where the token states no limit. */
   readonly maxSessions: number | undefined;
 };
@@ -34,13 +37,16 @@ type Binding = typeof Pkcs11js;
 type Handle = Pkcs11js.Handle;
 type Template = Pkcs11js.Template;
 
+/** CKA_LABEL as it is, CKA_ID in hex. */
+type ObjectName = { readonly label?: string | undefined; readonly id?: string | undefined };
+
 const listedLabels = 20;
 /** Room for r ‖ s of any curve; the main thread judges what comes. */
 const maxSignatureBytes = 256;
-
 /** One session on one token, in the thread that owns it. All calls block; all throw {@link DeviceError}s. */
 export class Token {
   readonly #ck: Binding;
+  readonly #modulePath: string;
   readonly #module: Pkcs11js.PKCS11;
   readonly #mechanism: Pkcs11js.Mechanism;
   readonly #signature = Buffer.alloc(maxSignatureBytes);
@@ -51,6 +57,7 @@ export class Token {
   /** Loads the shared library, without initialising it. */
   constructor(binding: Binding, modulePath: string) {
     this.#ck = binding;
+    this.#modulePath = modulePath;
     this.#mechanism = { mechanism: binding.CKM_ECDSA };
     this.#module = new binding.PKCS11();
     this.#module.load(modulePath);
@@ -67,23 +74,27 @@ export class Token {
     }
   }
 
-  /** Opens a session in place of the one at hand, logs in unless the process is logged in, and finds the key. */
-  connect(request: ConnectRequest): Connection {
+  /**
+   * Opens a session in place of the one at hand, logs in unless the process is logged in, and finds the key.
+   * Throws {@link ProviderError}s too.
+   */
+  async connect(request: ConnectRequest): Promise<Connection> {
     this.disconnect(request.ownsSession);
     this.#slot = this.#findSlot(request);
     const token = this.#module.C_GetTokenInfo(this.#slot);
-    this.#requireEcdsa(this.#slot, request.keyRef);
+    this.#requireEcdsa(this.#slot);
     const flags = this.#ck.CKF_SERIAL_SESSION | (request.generate ? this.#ck.CKF_RW_SESSION : 0);
     const session = this.#module.C_OpenSession(this.#slot, flags);
     this.#session = session;
     try {
-      this.#login(session, token.flags, request);
+      await this.#login(session, token.flags, request);
       if (request.generate) this.#generate(session, request);
-      this.#privateKey = this.#findPrivateKey(session, request);
+      const privateKey = this.#findPrivateKey(session, request);
+      this.#privateKey = privateKey;
       // CK_EFFECTIVELY_INFINITE is 0; CK_UNAVAILABLE_INFORMATION arrives cut to 32 bits
       const isLimited = token.maxSessionCount > 0 && token.maxSessionCount < 0xffffffff;
       return {
-        ...this.describe(),
+        key: this.#readKey(session, privateKey),
         maxSessions: isLimited ? token.maxSessionCount : undefined,
       };
     } catch (error) {
@@ -118,9 +129,9 @@ export class Token {
     return {
       key: this.#readKey(session, this.#privateKey),
       token: {
-        label: label.trimEnd(),
-        model: model.trimEnd(),
-        serial: serialNumber.trimEnd(),
+        label: unpad(label),
+        model: unpad(model),
+        serial: unpad(serialNumber),
         firmware: `${firmwareVersion.major}.${firmwareVersion.minor}`,
       },
     };
@@ -134,22 +145,18 @@ export class Token {
 
   finalise(): void {
     this.#forgetSession();
-    try {
-      this.#module.C_Finalize();
-    } catch {
-      // a module that lost its device may not be able to say goodbye
-    }
+    if (attempt(() => this.#module.C_Finalize()).isDone) return;
+    // a module that can't say goodbye to its device may still let go of the sessions, and of the login with them
+    const slot = this.#slot;
+    if (slot !== undefined) attempt(() => this.#module.C_CloseAllSessions(slot));
+    attempt(() => this.#module.C_Finalize());
   }
 
   disconnect(ownsSession: boolean): void {
     const session = this.#session;
     this.#forgetSession();
     if (session === undefined || !ownsSession) return;
-    try {
-      this.#module.C_CloseSession(session);
-    } catch {
-      // gone already
-    }
+    attempt(() => this.#module.C_CloseSession(session)); // or it is gone already
   }
 
   #forgetSession(): void {
@@ -171,15 +178,17 @@ export class Token {
     const present: string[] = [];
     const matches: { slot: Handle; serial: string }[] = [];
     for (const slot of this.#module.C_GetSlotList(true)) {
-      const info = attempt(() => this.#module.C_GetTokenInfo(slot));
+      const info = attempt(() => this.#module.C_GetTokenInfo(slot)).result;
       if (info === undefined || (info.flags & this.#ck.CKF_TOKEN_INITIALIZED) === 0) continue;
-      const label = info.label.trimEnd();
-      const serial = info.serialNumber.trimEnd();
+      const label = unpad(info.label);
+      const serial = unpad(info.serialNumber);
       const slotId = readUlong(slot);
       present.push(`${JSON.stringify(label)} (serial ${serial}, slot ${slotId})`);
       if (
         (target.token ?? label) === label &&
         (target.serial ?? serial) === serial &&
+        (target.model ?? unpad(info.model)) === unpad(info.model) &&
+        (target.manufacturer ?? unpad(info.manufacturerID)) === unpad(info.manufacturerID) &&
         (target.slot ?? slotId) === slotId
       ) {
         matches.push({ slot, serial });
@@ -201,30 +210,40 @@ export class Token {
     return match.slot;
   }
 
-  #requireEcdsa(slot: Handle, keyRef: string): void {
-    try {
-      const { flags } = this.#module.C_GetMechanismInfo(slot, this.#ck.CKM_ECDSA);
-      if ((flags & this.#ck.CKF_SIGN) !== 0) return;
-    } catch (error) {
-      if (ckrOf(error) !== 'CKR_MECHANISM_INVALID') throw error;
-    }
-    throw new ProviderError(
-      'KEY_UNSUITABLE',
-      `${keyRef}: the token can’t sign with CKM_ECDSA, which takes a digest as it is; use another token, or allow the mechanism in its policy`,
-    );
+  #requireEcdsa(slot: Handle): void {
+    const { flags } = this.#module.C_GetMechanismInfo(slot, this.#ck.CKM_ECDSA);
+    if ((flags & this.#ck.CKF_SIGN) !== 0) return;
+    throw new DeviceError('CKR_MECHANISM_INVALID', 'C_GetMechanismInfo');
   }
 
   /** Login holds for the whole process on this token, so it is skipped where another session has done it. */
-  #login(session: Handle, tokenFlags: number, { keyRef, pin }: ConnectRequest): void {
+  async #login(
+    session: Handle,
+    tokenFlags: number,
+    { keyRef, pin }: ConnectRequest,
+  ): Promise<void> {
     if ((tokenFlags & this.#ck.CKF_LOGIN_REQUIRED) === 0 || this.#isUser(session)) return;
     const refusal = loginRefusal(tokenFlags, pin);
-    if (refusal !== undefined)
+    if (refusal !== undefined) {
       throw new ProviderError('KEY_ACCESS_DENIED', `${keyRef}: ${refusal}`);
+    }
+    const { CKU_USER } = this.#ck;
+    if (pin === undefined) {
+      const rv = await loginWithoutPin(this.#modulePath, session, CKU_USER);
+      if (rv === 0 || rv === this.#ck.CKR_USER_ALREADY_LOGGED_IN) return;
+      throw new DeviceError(this.#nameOf(rv), 'C_Login');
+    }
     try {
-      this.#module.C_Login(session, this.#ck.CKU_USER, pin);
+      this.#module.C_Login(session, CKU_USER, pin);
     } catch (error) {
       if (ckrOf(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw error;
     }
+  }
+
+  #nameOf(rv: number): string {
+    const constants: [string, unknown][] = Object.entries(this.#ck);
+    const known = constants.find(([name, value]) => value === rv && name.startsWith('CKR_'));
+    return known?.[0] ?? vendorCode(rv);
   }
 
   #isUser(session: Handle): boolean {
@@ -233,11 +252,11 @@ export class Token {
   }
 
   #findPrivateKey(session: Handle, { keyRef, target }: ConnectRequest): Handle {
-    const privateKeys = { type: this.#ck.CKA_CLASS, value: this.#ck.CKO_PRIVATE_KEY };
-    const matches = this.#find(session, [privateKeys, ...this.#namedBy(target)]);
+    const { CKO_PRIVATE_KEY } = this.#ck;
+    const matches = this.#findNamed(session, CKO_PRIVATE_KEY, target);
     const [match, another] = matches;
     if (match === undefined) {
-      const labels = this.#find(session, [privateKeys])
+      const labels = this.#findNamed(session, CKO_PRIVATE_KEY, {})
         .slice(0, listedLabels)
         .map((key) => JSON.stringify(this.#readText(session, key, this.#ck.CKA_LABEL)));
       throw new ProviderError(
@@ -249,7 +268,11 @@ export class Token {
       const ids = matches.map((key) => this.#readHex(session, key, this.#ck.CKA_ID) || '(empty)');
       throw new ProviderError(
         'KEY_AMBIGUOUS',
-        `${keyRef}: several private keys match, with the ids ${ids.join(', ')}; name one with id`,
+        `${keyRef}: several private keys match, with the ids ${ids.join(', ')}; ${
+          target.id === undefined
+            ? 'name one with id'
+            : 'only one may stay: give the others an id or a label of their own with the vendor’s tool'
+        }`,
       );
     }
     return match;
@@ -264,15 +287,17 @@ export class Token {
     const id = this.#readHex(session, key, ck.CKA_ID);
     const label = this.#readText(session, key, ck.CKA_LABEL);
     const keyType = this.#read(session, key, ck.CKA_KEY_TYPE);
-    const publicKey = this.#findPublicKey(session, { id, label });
-    const readPoint = (from: Handle): Buffer | undefined =>
-      this.#read(session, from, ck.CKA_EC_POINT);
+    // the two halves of a pair share CKA_ID; where it is empty, the label and nothing else connects them
+    const publicKeys = this.#findNamed(session, ck.CKO_PUBLIC_KEY, id === '' ? { label } : { id });
+    const readAll = (type: number): Buffer[] =>
+      [...publicKeys, key].flatMap((object) => this.#read(session, object, type) ?? []);
+    const ecParams = this.#read(session, key, ck.CKA_EC_PARAMS) ?? readAll(ck.CKA_EC_PARAMS)[0];
     return {
       label,
       id,
       keyType: keyType === undefined ? undefined : readUlong(keyType),
-      ecParams: this.#read(session, key, ck.CKA_EC_PARAMS),
-      ecPoint: (publicKey && readPoint(publicKey)) ?? readPoint(key),
+      ecParams,
+      ecPoints: readAll(ck.CKA_EC_POINT),
       sign: flag(ck.CKA_SIGN),
       sensitive: flag(ck.CKA_SENSITIVE),
       alwaysSensitive: flag(ck.CKA_ALWAYS_SENSITIVE),
@@ -283,31 +308,13 @@ export class Token {
     };
   }
 
-  /** The two halves of a pair share CKA_ID; where it is empty, the label and nothing else connects them. */
-  #findPublicKey(
-    session: Handle,
-    { id, label }: { id: string; label: string },
-  ): Handle | undefined {
-    const publicKeys = { type: this.#ck.CKA_CLASS, value: this.#ck.CKO_PUBLIC_KEY };
-    const matches = this.#find(session, [
-      publicKeys,
-      ...this.#namedBy(id === '' ? { label } : { id }),
-    ]);
-    if (matches.length <= 1) return matches[0];
-    return matches.find((key) => this.#readText(session, key, this.#ck.CKA_LABEL) === label);
-  }
-
   #generate(session: Handle, { keyRef, target }: ConnectRequest): void {
     const ck = this.#ck;
     for (const name of ['label', 'id'] as const) {
       const value = target[name];
       if (value === undefined) continue;
       for (const objectClass of [ck.CKO_PRIVATE_KEY, ck.CKO_PUBLIC_KEY]) {
-        const taken = [
-          { type: ck.CKA_CLASS, value: objectClass },
-          ...this.#namedBy({ [name]: value }),
-        ];
-        if (this.#find(session, taken).length === 0) continue;
+        if (this.#findNamed(session, objectClass, { [name]: value }).length === 0) continue;
         throw new ProviderError(
           'KEY_ALREADY_EXISTS',
           `${keyRef}: the token has a key with this ${name} already; use it, or choose another ${name}`,
@@ -342,11 +349,21 @@ export class Token {
     );
   }
 
-  #namedBy({ label, id }: KeyTarget): Template {
+  #namedBy({ label, id }: ObjectName): Template {
     return [
       ...(label === undefined ? [] : [{ type: this.#ck.CKA_LABEL, value: Buffer.from(label) }]),
       ...(id === undefined ? [] : [{ type: this.#ck.CKA_ID, value: Buffer.from(id, 'hex') }]),
     ];
+  }
+
+  /** Objects with these names; where no label is the same to the byte, those that differ in their padding only. */
+  #findNamed(session: Handle, objectClass: number, { label, id }: ObjectName): Handle[] {
+    const ofClass = { type: this.#ck.CKA_CLASS, value: objectClass };
+    const exact = this.#find(session, [ofClass, ...this.#namedBy({ label, id })]);
+    if (exact.length > 0 || label === undefined) return exact;
+    return this.#find(session, [ofClass, ...this.#namedBy({ id })]).filter(
+      (object) => unpad(this.#readText(session, object, this.#ck.CKA_LABEL)) === unpad(label),
+    );
   }
 
   #find(session: Handle, template: Template): Handle[] {
@@ -389,7 +406,8 @@ export class Token {
 const roUserState = 1;
 const rwUserState = 3;
 
-// CK_TOKEN_INFO flags CKF_USER_PIN_FINAL_TRY and CKF_USER_PIN_LOCKED
+// CK_TOKEN_INFO flags CKF_PROTECTED_AUTHENTICATION_PATH, CKF_USER_PIN_FINAL_TRY and CKF_USER_PIN_LOCKED
+const protectedAuthenticationPath = 0x00000100;
 const pinFinalTry = 0x00020000;
 const pinLocked = 0x00040000;
 
@@ -404,7 +422,7 @@ function loginRefusal(tokenFlags: number, pin: string | undefined): string | und
   if ((tokenFlags & pinFinalTry) !== 0) {
     return 'one more wrong PIN would lock the token: log in once by hand with the right one, then restart';
   }
-  return pin === undefined
+  return pin === undefined && (tokenFlags & protectedAuthenticationPath) === 0
     ? 'the token asks for a PIN: set pin to env:NAME or file:PATH'
     : undefined;
 }
@@ -419,15 +437,23 @@ export function toDeviceError(error: unknown): unknown {
   return new DeviceError(ckr, call?.[0] ?? 'PKCS#11');
 }
 
+/** The return value's name; pkcs11js calls all that it does not know CKR_VENDOR_DEFINED, and gives the number. */
 function ckrOf(error: unknown): string | undefined {
-  return error instanceof Error ? /\bCKR_\w+/.exec(error.message)?.[0] : undefined;
+  if (!(error instanceof Error) || error instanceof ProviderError) return undefined;
+  const name = /\bCKR_\w+/.exec(error.message)?.[0];
+  if (name !== 'CKR_VENDOR_DEFINED' || !('code' in error)) return name;
+  return error.code === 0x140 ? 'CKR_CURVE_NOT_SUPPORTED' : vendorCode(Number(error.code));
 }
 
-function attempt<T>(run: () => T): T | undefined {
+const vendorCode = (rv: number): string => `CKR_VENDOR_DEFINED 0x${rv.toString(16)}`;
+
+type Attempt<T> = { readonly isDone: boolean; readonly result: T | undefined };
+
+function attempt<T>(run: () => T): Attempt<T> {
   try {
-    return run();
+    return { isDone: true, result: run() };
   } catch {
-    return undefined;
+    return { isDone: false, result: undefined };
   }
 }
 

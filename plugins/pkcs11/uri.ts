@@ -3,6 +3,8 @@ type Pkcs11Uri = {
   module?: string;
   token?: string;
   serial?: string;
+  model?: string;
+  manufacturer?: string;
   slot?: number;
   label?: string;
   id?: string;
@@ -17,6 +19,8 @@ const text = (value: string): string => decodeURIComponent(value);
 const pathAttributes: Readonly<Record<string, Reader>> = {
   token: (value, uri) => void (uri.token = text(value)),
   serial: (value, uri) => void (uri.serial = text(value)),
+  model: (value, uri) => void (uri.model = text(value)),
+  manufacturer: (value, uri) => void (uri.manufacturer = text(value)),
   object: (value, uri) => void (uri.label = text(value)),
   id: (value, uri) => void (uri.id = percentDecodedHex(value)),
   'slot-id': (value, uri) => {
@@ -29,6 +33,9 @@ const pathAttributes: Readonly<Record<string, Reader>> = {
       ? undefined
       : 'type must be "private" or left out: the key that signs is meant',
 };
+
+/** What some tokens leave blank; a URI that was printed for such a token says so, and it must match. */
+const mayBeEmpty = new Set(['serial', 'model', 'manufacturer']);
 
 const queryAttributes: Readonly<Record<string, Reader>> = {
   'module-path': (value, uri) => void (uri.module = text(value)),
@@ -73,7 +80,7 @@ function readAttributes(
       }
       if (seen.has(name)) return `attribute ${name} is given twice`;
       seen.add(name);
-      if (value === '') return `attribute ${name} is empty`;
+      if (value === '' && !mayBeEmpty.has(name)) return `attribute ${name} is empty`;
       try {
         return read(value, uri) ?? [];
       } catch {

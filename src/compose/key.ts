@@ -43,7 +43,7 @@ export function createProviderContext(
   };
 }
 
-/** A key must open, and prove itself, within this time. */
+/** The providers of a group must open, and a key must prove itself, within this time. */
 const openTimeoutMs = 30_000;
 
 /**
@@ -56,8 +56,9 @@ export async function openKey(
   { journal, ...surroundings }: KeySurroundings,
 ): Promise<SignerKey> {
   const { settings } = config;
+  const { provider, isNew } = await openProvider(config, logger);
+  // from now on only: opening may have waited for somebody at a PIN pad
   const signal = AbortSignal.timeout(openTimeoutMs);
-  const { provider, isNew } = await openProvider(config, logger, signal);
   try {
     const policy = createConfiguredPolicy(config, surroundings);
     const gate = await openKeyGate({
@@ -105,8 +106,8 @@ export async function openKeyForCommand(
 
 /** The sender address, lower-case; nothing is signed. Throws `ProviderError` and `ConfigError`. */
 export async function readKeyAddress(config: Config, logger: Logger): Promise<Address> {
+  const { provider } = await openProvider(config, logger);
   const signal = AbortSignal.timeout(openTimeoutMs);
-  const { provider } = await openProvider(config, logger, signal);
   try {
     return publicKeyToAddress(await provider.getPublicKey({ signal }));
   } finally {
@@ -120,7 +121,7 @@ export function withActiveKey(config: Config): Config {
   return first ? { ...config, keys: [first, ...others] } : config;
 }
 
-async function openProvider(config: Config, logger: Logger, signal: AbortSignal) {
+async function openProvider(config: Config, logger: Logger) {
   const { keys, settings } = config;
   const [first, ...others] = keys;
   if (others.length === 0) return openSingleProvider(config, first, logger);
@@ -131,7 +132,7 @@ async function openProvider(config: Config, logger: Logger, signal: AbortSignal)
     })),
     ...settings.failover,
     log: (level, message, fields = {}) => logger[level](fields, message),
-    signal,
+    signal: AbortSignal.timeout(openTimeoutMs),
   });
   return { provider, isNew: false };
 }

@@ -12,12 +12,16 @@
 #include <pkcs11/pkcs11.h>
 
 enum { FAIL_FUNCTION, FAIL_CODE, FAIL_SKIP, FAIL_COUNT, SIGN_DELAY_MS, MAX_SESSIONS, TOKEN_FLAGS, POINT_FORM, LOGINS, OPEN_SESSIONS,
-       SIGNING, MOST_SIGNING, SIGNATURES, CLOSE_SESSIONS, ENTRIES };
+       SIGNING, MOST_SIGNING, SIGNATURES, CLOSE_SESSIONS, HOLD_SIGNING, RELEASE_SIGNING, LOST_CODE, LOST_AT, LOST_UNTIL, RESTARTS,
+       PADDING, HIDE_CURVE, LOGINS_WITHOUT_PIN, SWAPPED_KEY, FINALIZE_FAILS, ENTRIES };
+enum { LOST_UNTIL_LAST_CLOSE = 1, LOST_UNTIL_RESTART };
 enum { ON_LOGIN = 1, ON_OPEN_SESSION, ON_SIGN_INIT, ON_SIGN, ON_SLOT_LIST };
 
 static volatile int *faults;
 static CK_FUNCTION_LIST real;
 static CK_FUNCTION_LIST shown;
+/* The user's PIN, which a protected login takes from elsewhere than from its caller. */
+static const char *own_pin;
 /* SoftHSM frees a session that another thread signs with, so sessions are closed between two calls. */
 static pthread_rwlock_t sessions = PTHREAD_RWLOCK_INITIALIZER;
 
@@ -28,7 +32,42 @@ static CK_RV fault(int function) {
     __sync_fetch_and_add(&faults[FAIL_COUNT], 1);
     return CKR_OK;
   }
-  return (CK_RV)faults[FAIL_CODE];
+  return (CK_RV)(unsigned)faults[FAIL_CODE];
+}
+
+/*
+ * A device that forgot the sessions of this process: every signature fails, whatever session it is asked for in, while
+ * all that does not sign goes on saying that the user is logged in.
+ */
+static CK_RV lost(int function) {
+  return faults[LOST_CODE] != 0 && faults[LOST_AT] == function ? (CK_RV)(unsigned)faults[LOST_CODE] : CKR_OK;
+}
+
+static void found_again(int on) {
+  if (on >= faults[LOST_UNTIL]) faults[LOST_CODE] = 0;
+}
+
+/* The text of a field of `width` bytes, filled up in other ways than with blanks at the end. */
+static void pad(CK_UTF8CHAR *field, size_t width) {
+  size_t length = width;
+  while (length > 0 && field[length - 1] == ' ') length--;
+  switch (faults[PADDING]) {
+    case 1: /* NUL at the end */
+      memset(field + length, 0, width - length);
+      break;
+    case 2: /* blanks in front */
+      memmove(field + width - length, field, length);
+      memset(field, ' ', width - length);
+      break;
+    case 3: /* NUL in front */
+      memmove(field + width - length, field, length);
+      memset(field, 0, width - length);
+      break;
+    case 4: /* a C string in a buffer that was used before */
+      if (length < width) field[length] = 0;
+      if (length + 1 < width) memset(field + length + 1, 'x', width - length - 1);
+      break;
+  }
 }
 
 static CK_RV get_slot_list(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count) {
@@ -41,6 +80,10 @@ static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
   if (rv == CKR_OK) {
     info->flags |= (CK_FLAGS)faults[TOKEN_FLAGS];
     info->ulMaxSessionCount = (CK_ULONG)faults[MAX_SESSIONS];
+    pad(info->label, sizeof info->label);
+    pad(info->manufacturerID, sizeof info->manufacturerID);
+    pad(info->model, sizeof info->model);
+    pad(info->serialNumber, sizeof info->serialNumber);
   }
   return rv;
 }
@@ -55,25 +98,65 @@ static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
 
 static CK_RV close_session(CK_SESSION_HANDLE session) {
   CK_RV rv = real.C_CloseSession(session);
-  if (rv == CKR_OK) __sync_fetch_and_sub(&faults[OPEN_SESSIONS], 1);
+  if (rv == CKR_OK && __sync_sub_and_fetch(&faults[OPEN_SESSIONS], 1) == 0) found_again(LOST_UNTIL_LAST_CLOSE);
+  return rv;
+}
+
+static CK_RV close_all_sessions(CK_SLOT_ID slot) {
+  CK_RV rv = real.C_CloseAllSessions(slot);
+  if (rv == CKR_OK) {
+    faults[OPEN_SESSIONS] = 0;
+    found_again(LOST_UNTIL_LAST_CLOSE);
+  }
   return rv;
 }
 
 static CK_RV finalize(CK_VOID_PTR reserved) {
+  if (faults[FINALIZE_FAILS] && faults[OPEN_SESSIONS] > 0) return CKR_DEVICE_ERROR;
   CK_RV rv = real.C_Finalize(reserved);
-  if (rv == CKR_OK) faults[OPEN_SESSIONS] = 0;
+  if (rv == CKR_OK) {
+    faults[OPEN_SESSIONS] = 0;
+    __sync_fetch_and_add(&faults[RESTARTS], 1);
+    faults[SWAPPED_KEY] = 0;
+    found_again(LOST_UNTIL_RESTART);
+  }
   return rv;
 }
 
 static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG length) {
   __sync_fetch_and_add(&faults[LOGINS], 1);
   CK_RV rv = fault(ON_LOGIN);
+  if (rv == CKR_OK && pin == NULL && (faults[TOKEN_FLAGS] & CKF_PROTECTED_AUTHENTICATION_PATH)) {
+    __sync_fetch_and_add(&faults[LOGINS_WITHOUT_PIN], 1);
+    return real.C_Login(session, user, (CK_UTF8CHAR_PTR)own_pin, strlen(own_pin));
+  }
   return rv != CKR_OK ? rv : real.C_Login(session, user, pin, length);
+}
+
+static int is_private_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object) {
+  CK_OBJECT_CLASS class = 0;
+  CK_ATTRIBUTE attribute = { CKA_CLASS, &class, sizeof class };
+  return real.C_GetAttributeValue(session, object, &attribute, 1) == CKR_OK && class == CKO_PRIVATE_KEY;
 }
 
 static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR attribute,
                            CK_ULONG count) {
+  if (count == 1 && attribute->type == CKA_EC_PARAMS && faults[HIDE_CURVE] && is_private_key(session, object)) {
+    return CKR_ATTRIBUTE_TYPE_INVALID;
+  }
   CK_RV rv = real.C_GetAttributeValue(session, object, attribute, count);
+  if (faults[POINT_FORM] == 3 && rv == CKR_OK && count == 1 && attribute->type == CKA_EC_POINT) { /* in a BIT STRING */
+    static const CK_BYTE header[] = { 3, 66, 0 };
+    if (attribute->pValue == NULL) {
+      attribute->ulValueLen = 68;
+    } else {
+      CK_BYTE *point = attribute->pValue;
+      memmove(point + 3, point + 2, 65);
+      memcpy(point, header, sizeof header);
+      attribute->ulValueLen = 68;
+    }
+    return CKR_OK;
+  }
   if (rv != CKR_OK || count != 1 || attribute->type != CKA_EC_POINT || attribute->pValue == NULL) return rv;
   CK_BYTE *bytes = attribute->pValue;
   if (faults[POINT_FORM] == 0 || attribute->ulValueLen != 67) return rv;
@@ -98,10 +181,25 @@ static void close_sessions(CK_SESSION_HANDLE session) {
   pthread_rwlock_unlock(&sessions);
 }
 
+/* A handle that names another object than before: the private key with the id 02. */
+static CK_OBJECT_HANDLE other_key(CK_SESSION_HANDLE session) {
+  CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+  CK_BYTE id = 2;
+  CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof class }, { CKA_ID, &id, 1 } };
+  CK_OBJECT_HANDLE key = 0;
+  CK_ULONG count = 0;
+  if (real.C_FindObjectsInit(session, template, 2) != CKR_OK) return 0;
+  real.C_FindObjects(session, &key, 1, &count);
+  real.C_FindObjectsFinal(session);
+  return key;
+}
+
 static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key) {
   close_sessions(session);
   CK_RV rv = fault(ON_SIGN_INIT);
+  if (rv == CKR_OK) rv = lost(ON_SIGN_INIT);
   if (rv != CKR_OK) return rv;
+  if (faults[SWAPPED_KEY]) key = other_key(session);
   pthread_rwlock_rdlock(&sessions);
   rv = real.C_SignInit(session, mechanism, key);
   pthread_rwlock_unlock(&sessions);
@@ -113,7 +211,10 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, 
   int signing = __sync_add_and_fetch(&faults[SIGNING], 1);
   if (signing > faults[MOST_SIGNING]) faults[MOST_SIGNING] = signing;
   if (faults[SIGN_DELAY_MS] > 0) usleep(1000u * (unsigned)faults[SIGN_DELAY_MS]);
+  if (faults[HOLD_SIGNING])
+    while (!faults[RELEASE_SIGNING]) usleep(1000);
   CK_RV rv = fault(ON_SIGN);
+  if (rv == CKR_OK) rv = lost(ON_SIGN);
   pthread_rwlock_rdlock(&sessions);
   if (rv == CKR_OK) rv = real.C_Sign(session, data, length, signature, signature_length);
   pthread_rwlock_unlock(&sessions);
@@ -136,11 +237,13 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
     shown.C_GetTokenInfo = get_token_info;
     shown.C_OpenSession = open_session;
     shown.C_CloseSession = close_session;
+    shown.C_CloseAllSessions = close_all_sessions;
     shown.C_Finalize = finalize;
     shown.C_Login = login;
     shown.C_GetAttributeValue = get_attribute;
     shown.C_SignInit = sign_init;
     shown.C_Sign = sign;
+    own_pin = getenv("PKCS11_FAULTS_PIN");
     faults = memory;
   }
   *list = &shown;

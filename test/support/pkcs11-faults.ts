@@ -19,9 +19,25 @@ const entries = [
   'mostSigning',
   'signatures',
   'closeSessions',
+  'holdSigning',
+  'releaseSigning',
+  'lostCode',
+  'lostAt',
+  'lostUntil',
+  'restarts',
+  'padding',
+  'hideCurve',
+  'loginsWithoutPin',
+  'swappedKey',
+  'finalizeFails',
 ] as const;
 
 type Entry = (typeof entries)[number];
+
+/** What makes a device that lost its sessions sign again. */
+const cures = { 'closing the last session': 1, 'a restart': 2 };
+
+export type Cure = keyof typeof cures;
 
 const functions = { C_Login: 1, C_OpenSession: 2, C_SignInit: 3, C_Sign: 4, C_GetSlotList: 5 };
 
@@ -35,6 +51,14 @@ export type FaultyModule = {
   set(entry: Entry, value: number): void;
   /** Lets `skip` calls of a function pass and makes the next `count` return `code` (a CK_RV). */
   fail(name: keyof typeof functions, code: number, count: number, skip?: number): void;
+  /**
+   * The device forgets the sessions of this process: each signature fails with `code`, in `at`, until it is cured. All that
+   * does not sign goes on as if nothing had happened.
+   */
+  lose(code: number, cure: Cure, at?: 'C_SignInit' | 'C_Sign'): void;
+  /** C_Sign does not return, for calls that come from now on, until {@link FaultyModule.release}. */
+  hold(): void;
+  release(): void;
   /** Back to good behaviour, all counters at nought. */
   reset(): void;
 };
@@ -75,14 +99,28 @@ export function createFaultyModule(hsm: SoftHsm): FaultyModule {
       SOFTHSM2_CONF: hsm.configFile,
       PKCS11_FAULTS: file,
       PKCS11_FAULTS_MODULE: hsm.module,
+      PKCS11_FAULTS_PIN: hsm.pin,
     },
     get,
     set,
     fail(name, code, count, skip = 0) {
       set('failFunction', functions[name]);
-      set('failCode', code);
+      set('failCode', code | 0);
       set('failSkip', skip);
       set('failCount', count);
+    },
+    lose(code, cure, at = 'C_SignInit') {
+      set('lostAt', functions[at]);
+      set('lostUntil', cures[cure]);
+      set('lostCode', code | 0);
+    },
+    hold() {
+      set('releaseSigning', 0);
+      set('holdSigning', 1);
+    },
+    release() {
+      set('holdSigning', 0);
+      set('releaseSigning', 1);
     },
     reset: () => entries.forEach((entry) => set(entry, 0)),
   };

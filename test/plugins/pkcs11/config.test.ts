@@ -132,6 +132,20 @@ describe('the uri field', () => {
     expect(pin?.reveal()).toBe('content of file:/run/pin');
   });
 
+  it('may be as p11tool prints it, padding and empty fields included', () => {
+    const { module, pin } = valid;
+    const token = 'model=SLB9672%00%00%00;manufacturer=;serial=00;token=my%20token%20%20';
+    const uri = `pkcs11:${token};id=%01%0f;object=payer;type=private`;
+    expect(resolve({ module, pin, uri }).target).toEqual({
+      token: 'my token',
+      serial: '00',
+      model: 'SLB9672',
+      manufacturer: '',
+      label: 'payer',
+      id: '010f',
+    });
+  });
+
   it('may leave module and pin to their own fields', () => {
     const { module, pin } = valid;
     const resolved = resolve({ module, pin, uri: 'pkcs11:token=a;object=b' });
@@ -152,8 +166,8 @@ describe('the uri field', () => {
     ],
     ['pkcs11:token=a;object=c?pin-source=|cat', 'pin-source must be file:PATH'],
     [
-      'pkcs11:token=a;object=c;manufacturer=x',
-      'attribute "manufacturer" is not supported here; known: token, serial, object, id, slot-id, type',
+      'pkcs11:token=a;object=c;library-version=3',
+      'attribute "library-version" is not supported here; known: token, serial, model, manufacturer, object, id, slot-id, type',
     ],
   ])('refuses %s', (uri, problem) => {
     expect(problemsOf({ module: '/lib/hsm.so', uri })).toEqual([`uri: ${problem}`]);
