@@ -1,12 +1,12 @@
 const from = (folder) => ({ path: `^src/${folder}/` });
-/** A folder of src may import these folders of src, and src's own top-level modules, and nothing else of ours. */
-const layer = (folder, allowed) => ({
+/** A folder of src may import these folders of src, src's own top-level modules, these other modules, and nothing else of ours. */
+const layer = (folder, allowed, modules = []) => ({
   name: `${folder}-imports-one-way`,
   severity: 'error',
   from: from(folder),
   to: {
     path: '^(src|plugins|test)/',
-    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|program-version|random-id|script-runner|secret)\\.ts$`,
+    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|program-version|random-id|script-runner|secret)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
   },
 });
 
@@ -17,21 +17,24 @@ module.exports = {
       name: 'no-orphans',
       severity: 'error',
       // workers and the program are started by path; the generator reads no imports of ours
-      from: { orphan: true, path: '^(src|plugins)/', pathNot: '(-worker|livepeer-signer)\\.ts$' },
+      from: { orphan: true, path: '^(src|plugins)/', pathNot: '(-worker|livepeer-hsm-signer)\\.ts$' },
       to: {},
     },
     layer('pm', []),
     layer('wire', ['pm']),
-    { ...layer('keys', ['pm']), to: { path: '^(src|test)/', pathNot: '^src/(keys|pm)/|^src/(errors|secret)\\.ts$' } },
+    { ...layer('keys', ['pm']), to: { path: '^(src|plugins|test)/', pathNot: '^src/(keys|pm)/|^src/(errors|secret)\\.ts$' } },
     layer('chain', ['pm']),
     layer('auth', ['pm', 'wire']),
     layer('session', ['pm', 'wire', 'keys']),
     layer('policy', ['pm', 'keys', 'chain', 'auth']),
     layer('payments', ['pm', 'wire', 'session', 'policy', 'keys', 'chain', 'auth']),
-    layer('ops', []),
-    layer('config', ['pm', 'keys', 'policy', 'chain']),
-    layer('http', ['payments', 'auth', 'wire', 'ops']),
-    layer('cli', ['config', 'keys', 'auth', 'policy', 'pm', 'ops', 'http', 'payments', 'policy', 'compose', 'main\\.ts']),
+    layer('audit', []),
+    layer('telemetry', []),
+    layer('store', []),
+    layer('admin', ['http', 'keys', 'chain']),
+    layer('config', ['pm', 'keys', 'policy', 'chain'], ['plugins/registry']),
+    layer('http', ['payments', 'auth', 'wire', 'telemetry']),
+    layer('cli', ['config', 'keys', 'auth', 'policy', 'pm', 'audit', 'telemetry', 'admin', 'http', 'payments', 'compose', 'main\\.ts']),
     {
       name: 'pm-is-pure',
       comment: 'No I/O, clock or randomness: arguments in, values out.',
@@ -48,8 +51,14 @@ module.exports = {
     {
       name: 'plugins-are-loaded-by-the-registry',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/keys/registry\\.ts$' },
-      to: { path: '^plugins/' },
+      from: { path: '^src/' },
+      to: { path: '^plugins/', pathNot: '^plugins/registry\\.ts$' },
+    },
+    {
+      name: 'the-registry-knows-port-and-plugins-only',
+      severity: 'error',
+      from: { path: '^plugins/registry\\.ts$' },
+      to: { path: '^(src|plugins|test)/', pathNot: '^plugins/[^/]+/index\\.ts$|^src/keys/provider\\.ts$' },
     },
     {
       name: 'only-policy-makes-grants',

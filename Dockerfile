@@ -1,5 +1,5 @@
 # The signer. Which key providers are in it beside local-keystore is chosen when it is built:
-#   docker build --build-arg PROVIDERS="aws-kms" -t livepeer-signer .
+#   docker build --build-arg PROVIDERS="aws-kms" -t livepeer-hsm-signer .
 ARG NODE=24-bookworm
 
 FROM node:${NODE} AS build
@@ -23,8 +23,8 @@ ARG PROVIDERS="aws-kms gcp-kms pkcs11"
 COPY docker/install-p11-kit.sh /tmp/
 RUN sh /tmp/install-p11-kit.sh "${PROVIDERS}" && rm /tmp/install-p11-kit.sh
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin signer \
-  && install -d -o signer -g signer -m 0700 /var/lib/livepeer-signer
-VOLUME /var/lib/livepeer-signer
+  && install -d -o signer -g signer -m 0700 /var/lib/livepeer-hsm-signer
+VOLUME /var/lib/livepeer-hsm-signer
 WORKDIR /app
 ENV NODE_ENV=production
 COPY --from=dependencies /app/node_modules node_modules
@@ -32,9 +32,9 @@ COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 COPY docker/healthcheck.mjs docker/
 # compiled once here, since the signer's user may not write there
-RUN node dist/src/cli/livepeer-signer.js --version
+RUN node dist/src/cli/livepeer-hsm-signer.js --version
 USER signer
 EXPOSE 7936
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "/app/docker/healthcheck.mjs"]
-ENTRYPOINT ["node", "/app/dist/src/cli/livepeer-signer.js"]
-CMD ["serve", "--config", "/etc/livepeer-signer/signer.yaml", "--listen", "0.0.0.0:7936"]
+ENTRYPOINT ["node", "/app/dist/src/cli/livepeer-hsm-signer.js"]
+CMD ["serve", "--config", "/etc/livepeer-hsm-signer/signer.yaml", "--listen", "0.0.0.0:7936"]

@@ -44,7 +44,7 @@ if [ "$store" != "$root/.dev/softhsm" ]; then
 fi
 
 signer() {
-  PATH="$root/node_modules/.bin:$PATH" node "$root/src/cli/livepeer-signer.ts" "$@" \
+  PATH="$root/node_modules/.bin:$PATH" node "$root/src/cli/livepeer-hsm-signer.ts" "$@" \
     --config "$root/config/softhsm.yaml"
 }
 

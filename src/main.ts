@@ -1,3 +1,4 @@
+import { createHealthRoutes } from './admin/health-routes.ts';
 import { createCallerIdentifier } from './auth/caller.ts';
 import { openAuthentication } from './compose/authentication.ts';
 import { withActiveKey } from './compose/key.ts';
@@ -8,11 +9,11 @@ import type { Config } from './config/load.ts';
 import { ConfigError, isSignerError } from './errors.ts';
 import { type HttpServer, listen } from './http/listen.ts';
 import { createHttpApp } from './http/server.ts';
-import type { Logger } from './ops/logger.ts';
-import { type Metrics, createMetrics } from './ops/metrics.ts';
+import type { Logger } from './telemetry/logger.ts';
+import { type Metrics, createMetrics } from './telemetry/metrics.ts';
 import { randomId } from './random-id.ts';
 import { generateLivePayment } from './payments/generate-live-payment.ts';
-import { createReadinessCheck } from './payments/readiness.ts';
+import { createReadinessCheck } from './admin/readiness.ts';
 import { type Sender, type Senders, chooseSender, describeSenders } from './payments/senders.ts';
 
 /** What tests replace to make answers repeatable. */
@@ -99,10 +100,10 @@ export async function startSigner(
     bodyLimitBytes: settings.server.bodyLimitBytes,
     requestDeadlineMs: settings.server.requestDeadlineMs,
     metrics,
-    checkReadiness: async () => {
+    healthRoutes: createHealthRoutes(async () => {
       const { isReady, report } = await checkReadiness();
       return { isReady, report: { ...report, keys: describeSenders(senders, nowMs()) } };
-    },
+    }),
   });
   opened.defer(() => server.close());
   metrics.watchSenders(() =>

@@ -133,7 +133,7 @@ async function syncFolder(path: string): Promise<void> {
 function notFound(what: string, cause?: unknown): ProviderError {
   return new ProviderError(
     'KEY_NOT_FOUND',
-    `${what} Correct \`path\`, or make a key with \`livepeer-signer keys new --config FILE\`.`,
+    `${what} Correct \`path\`, or make a key with \`livepeer-hsm-signer keys new --config FILE\`.`,
     { cause },
   );
 }

@@ -17,14 +17,14 @@ export type ApiKey = {
 export type ApiKeys = ReadonlyMap<string, ApiKey>;
 
 /** How a bearer token that is an API key begins. */
-const prefix = 'lps_';
+const prefix = 'lhs_';
 
-const format = /^lps_([A-Za-z0-9]{12,64})_[A-Za-z0-9_-]{43}$/;
+const format = /^lhs_([A-Za-z0-9]{12,64})_[A-Za-z0-9_-]{43}$/;
 
 /** What unknown keys are compared with. */
 const noHash = new Uint8Array(32);
 
-/** Makes an API key: `lps_`, a random id, and a secret of 256 random bits in base64url. Only `hash` is to be kept. */
+/** Makes an API key: `lhs_`, a random id, and a secret of 256 random bits in base64url. Only `hash` is to be kept. */
 export function newApiKey(): { readonly id: string; readonly key: string; readonly hash: string } {
   const id = randomBytes(8).toString('hex');
   const key = `${prefix}${id}_${randomBytes(32).toString('base64url')}`;

@@ -46,7 +46,7 @@ export function createJwtMethod(issuers: readonly JwtIssuer[], options: JwtOptio
     issuers.map((issuer) => [issuer.issuer, createVerifier(issuer, options)] as const),
   );
   return async ({ headers }) => {
-    const [token, ...others] = bearerTokens(headers).filter((token) => !token.startsWith('lps_'));
+    const [token, ...others] = bearerTokens(headers).filter((token) => !token.startsWith('lhs_'));
     if (token === undefined) return undefined;
     if (others.length > 0) throw invalid('more than one token was sent');
     const verify = verifiers.get(readIssuer(token));

@@ -1,4 +1,4 @@
-import type { AuditRecord, ChainedRecord } from '../ops/audit/record.ts';
+import type { AuditRecord, ChainedRecord } from '../audit/record.ts';
 
 type Field = AuditRecord[string];
 

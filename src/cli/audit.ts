@@ -3,15 +3,15 @@ import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InvalidArgumentError } from 'commander';
 import { ConfigError } from '../errors.ts';
-import { type ChainFolder, listChains } from '../ops/audit/files.ts';
-import { type ChainedRecord, decodeRecord } from '../ops/audit/record.ts';
-import { type ChainTail, createChainTail } from '../ops/audit/tail-chain.ts';
+import { type ChainFolder, listChains } from '../audit/files.ts';
+import { type ChainedRecord, decodeRecord } from '../audit/record.ts';
+import { type ChainTail, createChainTail } from '../audit/tail-chain.ts';
 import {
   BrokenChainError,
   type RecordVisitor,
   type VerifiedChain,
   verifyChain,
-} from '../ops/audit/verify-chain.ts';
+} from '../audit/verify-chain.ts';
 import { csvHeader, formatCsvRow, formatRecord } from './audit-format.ts';
 import { type Row, printRows } from './print-rows.ts';
 
@@ -127,7 +127,7 @@ async function verifyOrReport(
 }
 
 function reportFailure(message: string): void {
-  process.stderr.write(`livepeer-signer: ${message}\n`);
+  process.stderr.write(`livepeer-hsm-signer: ${message}\n`);
   process.exitCode = exitFailure;
 }
 

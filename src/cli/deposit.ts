@@ -12,7 +12,7 @@ import {
 import { ConfigError } from '../errors.ts';
 import { openTicketBroker } from '../compose/chain.ts';
 import { openKeyForCommand, readKeyAddress, withActiveKey } from '../compose/key.ts';
-import { createLogger } from '../ops/logger.ts';
+import { createLogger } from '../telemetry/logger.ts';
 import { type DepositService, callTicketBroker } from '../payments/manage-deposit.ts';
 import type { Address } from '../pm/bytes.ts';
 import { type Row, printRows } from './print-rows.ts';

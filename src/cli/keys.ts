@@ -7,7 +7,7 @@ import { type KeyReport, runSafeConformance } from '../keys/conformance/safe.ts'
 import type { KeyToImport } from '../keys/provider.ts';
 import { publicKeyToAddress } from '../keys/signature.ts';
 import { createProviderContext, openKeyForCommand } from '../compose/key.ts';
-import { createLogger } from '../ops/logger.ts';
+import { createLogger } from '../telemetry/logger.ts';
 import { type Row, printRows } from './print-rows.ts';
 
 type Options = { config: string };

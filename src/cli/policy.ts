@@ -8,7 +8,7 @@ import { parsePolicy } from '../config/policy-file.ts';
 import { describePolicy } from '../config/policy-schema.ts';
 import { readTextFile } from '../config/read-text-file.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
-import { createLogger } from '../ops/logger.ts';
+import { createLogger } from '../telemetry/logger.ts';
 import type { Spend, WindowCharge } from '../policy/limits/ledger.ts';
 import { nothingSpent } from '../policy/limits/windows.ts';
 import type { CompiledPolicy } from '../policy/rules/compile.ts';

@@ -33,7 +33,7 @@ import { serve } from './serve.ts';
 const exitFailure = 1;
 const exitUsage = 2;
 
-const program = new Command('livepeer-signer')
+const program = new Command('livepeer-hsm-signer')
   .description('Remote signer for Livepeer gateways whose Ethereum key lives in a KMS or an HSM.')
   .version(programVersion(), '-V, --version', 'print the version')
   .helpOption('-h, --help', 'print this help')
@@ -294,7 +294,7 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : exitUsage;
   } else if (isSignerError(error)) {
     const { code, message, details } = error;
-    process.stderr.write(`livepeer-signer: ${message} [${code}]\n`);
+    process.stderr.write(`livepeer-hsm-signer: ${message} [${code}]\n`);
     if (details !== undefined) process.stderr.write(`  ${details}\n`);
     process.exitCode = errorFamilies[code] === 'config' ? exitUsage : exitFailure;
   } else {

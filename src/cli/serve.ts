@@ -1,9 +1,10 @@
 import cluster from 'node:cluster';
+import { serveMetrics } from '../admin/metrics-listener.ts';
 import { loadConfig } from '../config/load.ts';
 import { overridePrefix } from '../config/overrides.ts';
 import { startSigner } from '../main.ts';
-import { createLogger } from '../ops/logger.ts';
-import { createMetrics, readWorkerMetrics, serveMetrics } from '../ops/metrics.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { createMetrics, readWorkerMetrics } from '../telemetry/metrics.ts';
 import { onStopSignal } from './stop-signals.ts';
 import { type Started, startWorkers } from './workers.ts';
 
@@ -48,5 +49,5 @@ export async function serve(options: { config: string; listen?: string }): Promi
 
 function announce({ url, checksumAddress, isNewKey }: Started): void {
   if (isNewKey) process.stdout.write(`made a new key for ${checksumAddress}\n`);
-  process.stdout.write(`livepeer-signer is listening on ${url} as ${checksumAddress}\n`);
+  process.stdout.write(`livepeer-hsm-signer is listening on ${url} as ${checksumAddress}\n`);
 }

@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { workerSlotVariable } from '../compose/records.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { onStopSignal } from './stop-signals.ts';
 
 /** What a worker tells when it takes requests. */

@@ -1,6 +1,6 @@
 import type { Config } from '../config/load.ts';
 import { type KeyJournal, noJournal } from '../keys/key-journal.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { DenialRecorder } from '../payments/denials.ts';
 import { programVersion } from '../program-version.ts';
 
@@ -31,7 +31,7 @@ export async function openAudit(
 ): Promise<Audit> {
   if (!audit) return nothingRecorded;
   // loaded where there is an audit log only
-  const { createAuditLog } = await import('../ops/audit/audit-log.ts');
+  const { createAuditLog } = await import('../audit/audit-log.ts');
   const { createKeyUseJournal, createDenialRecorder, createPolicyRecorder } =
     await import('../payments/audit-records.ts');
   const log = await createAuditLog({

@@ -4,7 +4,7 @@ import { createCertificateMethod } from '../auth/mtls.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
 import type { Config } from '../config/load.ts';
 import { openWatchedFile } from '../config/watched-file.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 /** How callers prove who they are, as the configuration says. */
 export type Authentication = {

@@ -5,7 +5,7 @@ import type { TicketBrokerClient } from '../chain/ticket-broker.ts';
 import type { Config } from '../config/load.ts';
 import { readRpcUrls } from '../config/rpc-urls.ts';
 import { ConfigError } from '../errors.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Address } from '../pm/bytes.ts';
 
 /** The TicketBroker of the configured chain. Throws `ConfigError` and `ChainError`. */

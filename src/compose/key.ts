@@ -6,7 +6,7 @@ import { type KeyGate, openKeyGate } from '../keys/gate.ts';
 import type { KeyJournal } from '../keys/key-journal.ts';
 import type { KeyProvider, ProviderContext } from '../keys/provider.ts';
 import { publicKeyToAddress } from '../keys/signature.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Address } from '../pm/bytes.ts';
 import type { Policy, PolicyOptions } from '../policy/policy.ts';
 import { emptyPolicy } from '../policy/rules/compile.ts';

@@ -1,6 +1,6 @@
 import type { Config } from '../config/load.ts';
-import type { Logger } from '../ops/logger.ts';
-import type { HealthCheck } from '../payments/readiness.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { HealthCheck } from '../admin/readiness.ts';
 import type { DenialRecorder } from '../payments/denials.ts';
 import type { SpendLedger } from '../policy/limits/ledger.ts';
 import type { AnswerMemory } from '../session/answer-memory.ts';
@@ -21,7 +21,7 @@ export type Records = KeySurroundings &
  * The environment variable with a worker's number, 1 to the number of workers; one that replaces another takes over its
  * number, and with it the files that it wrote.
  */
-export const workerSlotVariable = 'LIVEPEER_SIGNER_WORKER';
+export const workerSlotVariable = 'LIVEPEER_HSM_SIGNER_WORKER';
 
 /** The audit log's chain of this process. */
 const serverChain = `server-${process.env[workerSlotVariable] ?? '1'}`;

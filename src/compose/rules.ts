@@ -4,7 +4,7 @@ import { parsePolicy } from '../config/policy-file.ts';
 import { readTextFile } from '../config/read-text-file.ts';
 import { openWatchedFile } from '../config/watched-file.ts';
 import { ConfigError } from '../errors.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { type CompiledPolicy, emptyPolicy } from '../policy/rules/compile.ts';
 
 /**

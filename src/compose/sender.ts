@@ -1,7 +1,7 @@
 import type { ChainSource } from '../chain/facts.ts';
 import type { Config } from '../config/load.ts';
 import type { KeyProvider } from '../keys/provider.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Sender } from '../payments/senders.ts';
 import { SessionUsage } from '../payments/session-usage.ts';
 import { signOrchestratorInfo } from '../payments/sign-orchestrator-info.ts';

@@ -2,7 +2,7 @@ import type { Config } from '../config/load.ts';
 import { isReference } from '../config/rpc-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError } from '../errors.ts';
-import type { Logger } from '../ops/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { failOpen } from '../policy/limits/fail-open.ts';
 import type { SpendLedger } from '../policy/limits/ledger.ts';
 import type { AnswerMemory } from '../session/answer-memory.ts';
@@ -55,7 +55,7 @@ async function openRedisStore(
   log: Log,
 ): Promise<Store> {
   const [{ connectRedis }, { createRedisLedger }, { createRedisAnswers }] = await Promise.all([
-    import('../ops/redis.ts'),
+    import('../store/redis.ts'),
     import('../policy/limits/redis-ledger.ts'),
     import('../session/redis-answers.ts'),
   ]);

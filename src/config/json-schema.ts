@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bundledProviders, loadProviderPlugin } from '../keys/registry.ts';
+import { bundledProviders, loadProviderPlugin } from '../../plugins/registry.ts';
 import { configSchema, keySchema } from './schema.ts';
 
 const options = { io: 'input', unrepresentable: 'any' } as const;

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, isSignerError } from '../errors.ts';
 import type { KeyProviderPlugin } from '../keys/provider.ts';
-import { loadProviderPlugin } from '../keys/registry.ts';
+import { loadProviderPlugin } from '../../plugins/registry.ts';
 import { checkShape } from './check-shape.ts';
 import { applyOverrides } from './overrides.ts';
 import { readTextFile } from './read-text-file.ts';

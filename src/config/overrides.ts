@@ -1,8 +1,8 @@
 import { ConfigError } from '../errors.ts';
 import { parseYaml } from './yaml.ts';
 
-/** Environment variables that start so override the file: `LIVEPEER_SIGNER__SERVER__LISTEN=127.0.0.1:8000`. */
-export const overridePrefix = 'LIVEPEER_SIGNER__';
+/** Environment variables that start so override the file: `LIVEPEER_HSM_SIGNER__SERVER__LISTEN=127.0.0.1:8000`. */
+export const overridePrefix = 'LIVEPEER_HSM_SIGNER__';
 
 type Overridden = {
   readonly document: unknown;

@@ -187,7 +187,7 @@ const store = z.discriminatedUnion('kind', [
         'expected redis://HOST:PORT, rediss://HOST:PORT, or a reference, env:NAME or file:PATH, to a URL with a password',
       ),
     /** before the name of everything the signer keeps there */
-    keyPrefix: z.string().default('livepeer-signer:'),
+    keyPrefix: z.string().default('livepeer-hsm-signer:'),
     /** Whether payments go on without limits while Redis can't be reached. */
     onFailure: z.enum(['deny', 'allow']).default('deny'),
     answersTtlMs,

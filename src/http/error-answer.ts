@@ -2,13 +2,8 @@ import { WebhookRejectionError } from '../auth/authorization.ts';
 import { isSignerError } from '../errors.ts';
 import { SessionRefreshError } from '../payments/refusal-error.ts';
 import { formatGoJsonString } from '../wire/json.ts';
+import { type Answer, json } from './send.ts';
 import { statusOfError } from './status.ts';
-
-export type Answer = {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-};
 
 /** go-livepeer shows no cause behind these two statuses. */
 const masked: Readonly<Record<number, string>> = {
@@ -25,7 +20,7 @@ const retryAfterSeconds = '1';
 export function answerError(error: unknown): Answer {
   const status = statusOfError(error);
   const message = masked[status] ?? (isSignerError(error) ? error.message : '');
-  const headers: Record<string, string> = { 'Content-Type': 'application/json' };
+  const headers: Record<string, string> = { ...json };
   if (error instanceof SessionRefreshError) {
     headers['Livepeer-Orchestrator-Url'] = toHeaderValue(error.orchestratorUrl);
   }

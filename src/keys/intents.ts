@@ -47,7 +47,7 @@ export function digestsOf(intent: Intent): Uint8Array[] {
     case 'self-test':
       return [
         personalMessageDigest(
-          utf8ToBytes(`livepeer-signer self-test of ${checksum(intent.sender)}`),
+          utf8ToBytes(`livepeer-hsm-signer self-test of ${checksum(intent.sender)}`),
         ),
       ];
   }

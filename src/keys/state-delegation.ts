@@ -25,7 +25,7 @@ const domainType = hashText(
 const delegationType = hashText(
   'StateDelegation(bytes32 instanceKey,uint64 notBefore,uint64 notAfter)',
 );
-const domainName = hashText('livepeer-signer');
+const domainName = hashText('livepeer-hsm-signer');
 const domainVersion = hashText('1');
 
 /** The EIP-712 digest, 32 bytes: keccak256(0x1901 ‖ domain separator ‖ hash of the struct). */

@@ -17,7 +17,7 @@ import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
 const signTimeoutMs = 30_000;
 
 /**
- * A viem account over any key provider, for programs of your own: `livepeer-signer/viem`. Every signature is low-s and proved
+ * A viem account over any key provider, for programs of your own: `livepeer-hsm-signer/viem`. Every signature is low-s and proved
  * to be the key's, as behind the signer's gate.
  *
  * It signs whatever your program asks it to, for there is no policy in between. The signer therefore has no use for it: neither
@@ -52,6 +52,6 @@ export async function toViemAccount(provider: KeyProvider): Promise<LocalAccount
       },
     }),
     publicKey: toHex(publicKey),
-    source: 'livepeer-signer',
+    source: 'livepeer-hsm-signer',
   };
 }

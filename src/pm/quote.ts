@@ -26,7 +26,7 @@ export type Quote = {
   readonly lastNonce: number;
 };
 
-/** The billable use of a request: rows 17 and 18 of the protocol's order of checks. */
+/** The billable use of a request: its type must be known, and there must be something to bill. */
 export function meterUse(
   session: SessionState,
   type: PaymentType | undefined,

@@ -52,7 +52,7 @@ export function parseDelegatedSeal(sig: Uint8Array): DelegatedSeal | undefined {
   };
 }
 
-const domainTag = utf8ToBytes('livepeer-signer session state\n');
+const domainTag = utf8ToBytes('livepeer-hsm-signer session state\n');
 
 /** What the instance signs: it binds the state to the one delegation it was sealed under. */
 export function instanceMessage(header: Uint8Array, state: Uint8Array): Uint8Array {

@@ -14,9 +14,8 @@ export type RestoredSession = {
 };
 
 /**
- * Opens the books that the client carries, whose seal has been verified (row 7), or new ones when it carries none. The
- * checks are rows 8 to 12 of the protocol's order, in its words: JSON, orchestrator, app, type, manifest id; then the
- * recipient, which a session keeps once it is bound. `randomId` gives 128 random bits as 32 hex digits, for sessions and
+ * Opens the books that the client carries, whose seal has been verified, or new ones when it carries none. The checks come
+ * in the protocol's order and words: JSON, orchestrator, app, type, manifest id; then the recipient, which a session keeps once it is bound. `randomId` gives 128 random bits as 32 hex digits, for sessions and
  * for manifest ids that the caller left out. Throws {@link RequestError}.
  */
 export function restoreSession(

@@ -47,8 +47,8 @@ function toTicketParams(message: TicketParamsMessage): TicketParams {
 }
 
 /**
- * Decodes the request's `orchestrator`, in the protocol's order of checks (rows 3 to 6): present, protobuf, a
- * price of two positive numbers, ticket parameters. Throws {@link RequestError}.
+ * Decodes the request's `orchestrator`, in the protocol's order of checks: present, protobuf, a price of two
+ * positive numbers, ticket parameters. Throws {@link RequestError}.
  */
 export function decodeOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
   if (bytes.length === 0) throw new RequestError('ORCHESTRATOR_MISSING', 'missing orchestrator');

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseTime } from '../../src/cli/audit.ts';
 import { Cli, run } from '../cli/cli.ts';
-import { TestLog, filesOf, numbered, recordsOf } from '../ops/audit/test-log.ts';
+import { TestLog, filesOf, numbered, recordsOf } from './test-log.ts';
 
 describe('audit', () => {
   let test: TestLog;
@@ -65,8 +65,8 @@ describe('audit', () => {
       writeFileSync(file, whole);
       expect(status).toBe(1);
       expect(stderr).toBe(
-        `livepeer-signer: chain server-1 is broken: ${file} line 53: its hash is not that of its content\n` +
-          `livepeer-signer: ${unknown} is not the hash of any record\n`,
+        `livepeer-hsm-signer: chain server-1 is broken: ${file} line 53: its hash is not that of its content\n` +
+          `livepeer-hsm-signer: ${unknown} is not the hash of any record\n`,
       );
       expect(stdout).toContain('cli: intact');
     });

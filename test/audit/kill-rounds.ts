@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import { expect } from 'vitest';
-import { listChains } from '../../src/ops/audit/files.ts';
-import { verifyChain } from '../../src/ops/audit/verify-chain.ts';
+import { listChains } from '../../src/audit/files.ts';
+import { verifyChain } from '../../src/audit/verify-chain.ts';
 import { openEmbeddedLedger } from '../../src/policy/limits/embedded-ledger.ts';
 import type { Spend } from '../../src/policy/limits/ledger.ts';
 import { PaymentSchema } from '../../src/wire/net_pb.ts';
@@ -60,8 +60,8 @@ export async function killRounds(rounds: number, random: () => number): Promise<
   function serve(round: number): Cli {
     const workers = round % 4 === 2 ? workersOfEveryFourth : 1;
     return new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], {
-      LIVEPEER_SIGNER__SERVER__WORKERS: String(workers),
-      LIVEPEER_SIGNER__AUDIT: `{ path: ${auditOf(round)}, maxFileBytes: 65536 }`,
+      LIVEPEER_HSM_SIGNER__SERVER__WORKERS: String(workers),
+      LIVEPEER_HSM_SIGNER__AUDIT: `{ path: ${auditOf(round)}, maxFileBytes: 65536 }`,
     });
   }
 

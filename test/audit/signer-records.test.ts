@@ -5,8 +5,8 @@ import { ProviderError } from '../../src/keys/provider.ts';
 import { PayingSession } from '../bench/paying-session.ts';
 import { Folder, root } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
-import { SmallDisk } from '../ops/audit/small-disk.ts';
-import { TestLog, filesOf, recordsOf } from '../ops/audit/test-log.ts';
+import { SmallDisk } from './small-disk.ts';
+import { TestLog, filesOf, recordsOf } from './test-log.ts';
 import { startAuthWebhook } from '../payments/auth-webhook.ts';
 import {
   type TestSigner,
@@ -212,7 +212,7 @@ describe('the audit log of a running signer', () => {
 });
 
 it('has a row in docs/audit.md for every kind of record', () => {
-  const sources = ['src/ops/audit/audit-log.ts', 'src/payments/audit-records.ts'];
+  const sources = ['src/audit/audit-log.ts', 'src/payments/audit-records.ts'];
   const kinds = sources.flatMap((source) =>
     [...readFileSync(join(root, source), 'utf8').matchAll(/kind: '([a-z-]+)'/g)].map(
       ([, kind]) => kind,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Cli, Folder, devConfig, run } from '../cli/cli.ts';
-import { recordsOf } from '../ops/audit/test-log.ts';
+import { recordsOf } from './test-log.ts';
 
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await delay(20);
@@ -21,7 +21,7 @@ it(
         ? recordsOf(chainOf(name)).filter(({ kind }) => kind === 'start').length
         : 0;
     const signer = new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], {
-      LIVEPEER_SIGNER__SERVER__WORKERS: '2',
+      LIVEPEER_HSM_SIGNER__SERVER__WORKERS: '2',
     });
     try {
       await signer.listening();

@@ -83,7 +83,7 @@ describe('a file of API keys that can’t be used', () => {
 
   it.each([
     { fault: 'no list', text: 'keys: []', says: 'the document: expected a list' },
-    { fault: 'the key itself', change: { key: 'lps_x' }, says: '0.key: unknown field' },
+    { fault: 'the key itself', change: { key: 'lhs_x' }, says: '0.key: unknown field' },
     { fault: 'a short id', change: { id: 'abc' }, says: '0.id: expected 12 to 64' },
     { fault: 'a hash cut short', change: { hash: 'ab' }, says: '0.hash: expected a SHA-256' },
     { fault: 'no principal', change: { principal: undefined }, says: '0.principal: missing' },
@@ -118,7 +118,7 @@ describe('a file of API keys that can’t be used', () => {
   });
 
   it('shows no more of an entry than its place', () => {
-    const secret = `lps_${'a'.repeat(12)}_${'s'.repeat(43)}`;
+    const secret = `lhs_${'a'.repeat(12)}_${'s'.repeat(43)}`;
     const text = JSON.stringify([{ ...good, hash: secret }]);
     expect(() => parseApiKeyFile(text, 'k')).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining('sss') as string }) as Error,
@@ -143,7 +143,7 @@ describe('checking an API key', () => {
     const made = Array.from({ length: 50 }, newApiKey);
     expect(new Set(made.map(({ key }) => key)).size).toBe(50);
     for (const { id, key } of made) {
-      expect(key).toMatch(/^lps_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
+      expect(key).toMatch(/^lhs_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
       expect(key).toContain(id);
       expect(Buffer.from(key.slice(-43), 'base64url')).toHaveLength(32);
     }

@@ -39,7 +39,7 @@ export class KeyFile {
 
   add(entry: KeyEntry): string {
     const id = random.hex(6);
-    const key = `lps_${id}_${Buffer.from(random.bytes(32)).toString('base64url')}`;
+    const key = `lhs_${id}_${Buffer.from(random.bytes(32)).toString('base64url')}`;
     this.#entries.set(id, { ...entry, hash: createHash('sha256').update(key).digest('hex') });
     this.#write();
     return key;

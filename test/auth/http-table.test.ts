@@ -145,15 +145,15 @@ const missing = rows(401, 'CREDENTIAL_MISSING', [
 ]);
 
 const invalidKeys = rows(401, 'CREDENTIAL_INVALID', [
-  ['an API key of the prefix only', () => ({ headers: bearer('lps_') }), /malformed/],
+  ['an API key of the prefix only', () => ({ headers: bearer('lhs_') }), /malformed/],
   ['an API key cut short', () => ({ headers: bearer(keys.good.slice(0, -1)) }), /malformed/],
   ['an API key with more after it', () => ({ headers: bearer(`${keys.good}A`) }), /malformed/],
-  ['an API key in capitals', () => ({ headers: bearer(keys.good.replace('lps_', 'LPS_')) })],
+  ['an API key in capitals', () => ({ headers: bearer(keys.good.replace('lhs_', 'LHS_')) })],
   ['an empty X-Api-Key', () => ({ headers: { 'X-Api-Key': '' } }), /malformed/],
   ['another product’s X-Api-Key', () => ({ headers: { 'X-Api-Key': 'sk-1' } }), /malformed/],
   [
     'an unknown API key',
-    () => ({ headers: bearer(keys.good.replace(/^lps_...../, 'lps_00000')) }),
+    () => ({ headers: bearer(keys.good.replace(/^lhs_...../, 'lhs_00000')) }),
     /there is no key 00000/,
   ],
   [
@@ -383,7 +383,7 @@ describe.each([
 function secretsOf({ headers = {} }: Presented): string[] {
   return Object.values(headers)
     .flat()
-    .map((value) => value.replace(/^\w+ /, '').replace(/^lps_[^_]+_/, ''))
+    .map((value) => value.replace(/^\w+ /, '').replace(/^lhs_[^_]+_/, ''))
     .filter((secret) => secret.length > 10 && !secret.includes(':'));
 }
 

@@ -16,7 +16,7 @@ describe('auth new-key', () => {
     const { key, entry } = await newKey(
       ...['--principal', 'gateway: 7', '--tenant', 'acme', '--expires', '2125-01-31T00:00:00Z'],
     );
-    expect(key).toMatch(/^lps_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
+    expect(key).toMatch(/^lhs_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
     expect(entry).not.toContain(key.slice(-43));
     expect(parse(entry)).toEqual([
       {

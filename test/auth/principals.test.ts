@@ -121,7 +121,7 @@ describe('a signer that asks for API keys', () => {
 it('a signer that asks for nothing takes what looks like credentials for what it is: nothing', async () => {
   const signer = await startTestSigner();
   try {
-    const headers = { Authorization: 'Bearer lps_x', 'X-Api-Key': 'y' };
+    const headers = { Authorization: 'Bearer lhs_x', 'X-Api-Key': 'y' };
     expect((await signer.post(payableRequest(), headers)).status).toBe(200);
   } finally {
     await signer.close();

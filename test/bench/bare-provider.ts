@@ -1,6 +1,6 @@
 // Started by `throughput.ts`: a key provider without the signer around it. Signs as often as it can, with as many calls under
 // way as it is told, and reports signatures a second and the CPU that one took.
-import { loadProviderPlugin } from '../../src/keys/registry.ts';
+import { loadProviderPlugin } from '../../plugins/registry.ts';
 import { readSecret } from '../../src/config/secrets.ts';
 import { resolve } from 'node:path';
 

@@ -22,7 +22,7 @@ const ruleCount = 50;
  */
 export function writeGuardedConfig(folder: string, { hasRules = true } = {}): GuardedConfig {
   const id = random.hex(8);
-  const apiKey = `lps_${id}_${Buffer.from(random.bytes(32)).toString('base64url')}`;
+  const apiKey = `lhs_${id}_${Buffer.from(random.bytes(32)).toString('base64url')}`;
   const hash = createHash('sha256').update(apiKey).digest('hex');
   writeFileSync(
     join(folder, 'api-keys.yaml'),

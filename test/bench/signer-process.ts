@@ -25,7 +25,7 @@ export type SignerProcessOptions = {
   readonly environment?: Record<string, string>;
 };
 
-/** `livepeer-signer serve` in a process of its own, on a free port. */
+/** `livepeer-hsm-signer serve` in a process of its own, on a free port. */
 export type SignerProcess = {
   readonly url: string;
   /** from the start of the process until it listened */

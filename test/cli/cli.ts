@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 export const root = resolve(import.meta.dirname, '../..');
-const program = join(root, 'src/cli/livepeer-signer.ts');
+const program = join(root, 'src/cli/livepeer-hsm-signer.ts');
 
 export type Ended = {
   readonly status: number | null;
@@ -78,7 +78,7 @@ chain:
 
 /** A folder that is removed with the block that uses it. */
 export class Folder {
-  readonly path = mkdtempSync(join(tmpdir(), 'livepeer-signer-'));
+  readonly path = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-'));
 
   /** Writes a file and returns its path. */
   write(name: string, text: string): string {

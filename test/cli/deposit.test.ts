@@ -57,7 +57,7 @@ async function status(file = config): Promise<Record<string, unknown>> {
 
 /** Runs the program on a terminal where somebody types `answer`. */
 async function onTerminal(args: readonly string[], answer: string) {
-  const program = [process.execPath, `${root}/src/cli/livepeer-signer.ts`, ...args];
+  const program = [process.execPath, `${root}/src/cli/livepeer-hsm-signer.ts`, ...args];
   const command = program.map((word) => `'${word}'`).join(' ');
   const terminal = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -192,7 +192,7 @@ describe('deposit unlock, cancel-unlock and withdraw', () => {
     const tooEarly = await deposit('withdraw', '--yes');
     expect(tooEarly).toMatchObject({ status: 1, stdout: '' });
     expect(tooEarly.stderr).toBe(
-      'livepeer-signer: the TicketBroker refuses: account is locked; nothing was sent [TRANSACTION_REVERTED]\n',
+      'livepeer-hsm-signer: the TicketBroker refuses: account is locked; nothing was sent [TRANSACTION_REVERTED]\n',
     );
 
     const cancelled = await deposit('cancel-unlock', '--yes');
@@ -218,7 +218,7 @@ describe('what can go wrong', () => {
     const { status: code, stderr } = await deposit('fund', '--deposit', '3ether', '--yes');
     expect(code).toBe(1);
     expect(stderr).toBe(
-      `livepeer-signer: ${address} has 2 ether and needs 3 ether (gas not counted): send it 1 ether [ETHER_INSUFFICIENT]\n`,
+      `livepeer-hsm-signer: ${address} has 2 ether and needs 3 ether (gas not counted): send it 1 ether [ETHER_INSUFFICIENT]\n`,
     );
   });
 

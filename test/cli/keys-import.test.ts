@@ -70,7 +70,7 @@ describe('keys import', () => {
     const refused = await importKey(folder.config, '--private-key-file', key);
     expect(refused).toMatchObject({ status: 1, stdout: '' });
     expect(refused.stderr).toBe(
-      `livepeer-signer: ${key} holds no private key: expected 64 hex digits and nothing else. [KEY_UNSUITABLE]\n`,
+      `livepeer-hsm-signer: ${key} holds no private key: expected 64 hex digits and nothing else. [KEY_UNSUITABLE]\n`,
     );
   });
 

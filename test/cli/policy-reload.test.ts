@@ -60,7 +60,7 @@ describe('the policy file of a running signer', () => {
 
   it('is read again by every worker at SIGHUP, which ends none of them', async () => {
     using folder = new Folder();
-    const [cli, url] = await serve(folder, deny, { LIVEPEER_SIGNER__SERVER__WORKERS: '2' });
+    const [cli, url] = await serve(folder, deny, { LIVEPEER_HSM_SIGNER__SERVER__WORKERS: '2' });
     expect(await pay(url)).toBe(403);
     cli.child.kill('SIGHUP');
     await until(() => countLines(cli, 'file reloaded') === 2);

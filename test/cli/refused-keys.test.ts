@@ -78,7 +78,7 @@ describe('a PKCS#11 key that can’t be used', () => {
     const ended = await tryKey(folder.write('signer.yaml', pkcs11Config(hsm, changes)));
     expectRefusals(ended, code, says);
     for (const { stderr } of ended) {
-      expect(stderr).toMatch(/^livepeer-signer: /);
+      expect(stderr).toMatch(/^livepeer-hsm-signer: /);
       expect(stderr).not.toContain(hsm.pin);
     }
   });

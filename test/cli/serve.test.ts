@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Cli, Folder, devConfig, run } from './cli.ts';
 import { payableRequest } from './payable-request.ts';
 
-const freePort = { LIVEPEER_SIGNER__SERVER__LISTEN: '127.0.0.1:0' };
+const freePort = { LIVEPEER_HSM_SIGNER__SERVER__LISTEN: '127.0.0.1:0' };
 const running: Cli[] = [];
 const servers: http.Server[] = [];
 
@@ -54,7 +54,7 @@ describe('the first run', () => {
     const { status, stdout, stderr } = await first.ended();
     expect(status).toBe(0);
     expect(stdout).toBe(
-      `made a new key for ${address}\nlivepeer-signer is listening on ${url} as ${address}\n`,
+      `made a new key for ${address}\nlivepeer-hsm-signer is listening on ${url} as ${address}\n`,
     );
     const lines = stderr
       .trimEnd()
@@ -67,14 +67,14 @@ describe('the first run', () => {
     const again = await second.listening();
     second.child.kill('SIGTERM');
     const { stdout: secondOutput } = await second.ended();
-    expect(secondOutput).toBe(`livepeer-signer is listening on ${again} as ${address}\n`);
+    expect(secondOutput).toBe(`livepeer-hsm-signer is listening on ${again} as ${address}\n`);
   });
 
   it('writes neither password nor keystore into its output', async () => {
     using folder = new Folder();
     const cli = serve(folder.write('signer.yaml', devConfig), {
       ...freePort,
-      LIVEPEER_SIGNER__LOG__LEVEL: 'debug',
+      LIVEPEER_HSM_SIGNER__LOG__LEVEL: 'debug',
     });
     const url = await cli.listening();
     await fetch(`${url}/generate-live-payment`, { method: 'POST', body: '{}' });
@@ -118,7 +118,7 @@ describe('what it refuses to start with', () => {
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const listen = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
     const cli = serve(folder.write('signer.yaml', devConfig), {
-      LIVEPEER_SIGNER__SERVER__LISTEN: listen,
+      LIVEPEER_HSM_SIGNER__SERVER__LISTEN: listen,
     });
     const { status, stdout, stderr } = await cli.ended();
     taken.close();
@@ -133,7 +133,7 @@ describe('what it refuses to start with', () => {
     async (listen) => {
       using folder = new Folder();
       const { status, stderr } = await serve(folder.write('signer.yaml', devConfig), {
-        LIVEPEER_SIGNER__SERVER__LISTEN: `"${listen}"`,
+        LIVEPEER_HSM_SIGNER__SERVER__LISTEN: `"${listen}"`,
       }).ended();
       expect(status).toBe(2);
       expect(stderr).toContain('nobody would be authenticated');
@@ -147,8 +147,8 @@ describe('what it refuses to start with', () => {
   it('but not when the operator allows it', async () => {
     using folder = new Folder();
     const cli = serve(folder.write('signer.yaml', devConfig), {
-      LIVEPEER_SIGNER__SERVER__LISTEN: '0.0.0.0:0',
-      LIVEPEER_SIGNER__SERVER__ALLOW_UNAUTHENTICATED_PUBLIC: 'true',
+      LIVEPEER_HSM_SIGNER__SERVER__LISTEN: '0.0.0.0:0',
+      LIVEPEER_HSM_SIGNER__SERVER__ALLOW_UNAUTHENTICATED_PUBLIC: 'true',
     });
     expect(await cli.listening()).toMatch(/^http:\/\/0\.0\.0\.0:\d+$/);
   });
@@ -169,7 +169,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
     const webhook = await startWebhook(decided.promise);
     const cli = serve(folder.write('signer.yaml', devConfig), {
       ...freePort,
-      LIVEPEER_SIGNER__AUTH__WEBHOOK__URL: webhook.url,
+      LIVEPEER_HSM_SIGNER__AUTH__WEBHOOK__URL: webhook.url,
     });
     const url = await cli.listening();
     const answer = fetch(`${url}/generate-live-payment`, {
@@ -216,8 +216,8 @@ describe('stopping', () => {
     using folder = new Folder();
     const cli = serve(folder.write('signer.yaml', devConfig), {
       ...freePort,
-      LIVEPEER_SIGNER__SERVER__HEADERS_TIMEOUT_MS: '400',
-      LIVEPEER_SIGNER__SERVER__RECEIVE_TIMEOUT_MS: '400',
+      LIVEPEER_HSM_SIGNER__SERVER__HEADERS_TIMEOUT_MS: '400',
+      LIVEPEER_HSM_SIGNER__SERVER__RECEIVE_TIMEOUT_MS: '400',
     });
     const { port } = new URL(await cli.listening());
     const socket = net.connect(Number(port), '127.0.0.1', () =>

@@ -57,7 +57,7 @@ describe.concurrent('wrong usage ends with exit code 2 and says where help is', 
   });
 
   it.each([{ args: [] }, { args: ['keys'] }, { args: ['config'] }])(
-    'no command after livepeer-signer $args',
+    'no command after livepeer-hsm-signer $args',
     async ({ args }) => {
       const { status, stderr } = await run(args);
       expect(status).toBe(2);

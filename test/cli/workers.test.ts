@@ -5,8 +5,8 @@ import { Cli, Folder, devConfig } from './cli.ts';
 import { payableRequest } from './payable-request.ts';
 
 const twoWorkers = {
-  LIVEPEER_SIGNER__SERVER__LISTEN: '127.0.0.1:0',
-  LIVEPEER_SIGNER__SERVER__WORKERS: '2',
+  LIVEPEER_HSM_SIGNER__SERVER__LISTEN: '127.0.0.1:0',
+  LIVEPEER_HSM_SIGNER__SERVER__WORKERS: '2',
 };
 const running: Cli[] = [];
 
@@ -63,7 +63,7 @@ describe('several workers', () => {
     const { status, stdout } = await cli.ended();
     expect(status).toBe(0);
     expect(stdout).toMatch(
-      /^made a new key for (0x\w{40})\nlivepeer-signer is listening on \S+ as \1\n$/,
+      /^made a new key for (0x\w{40})\nlivepeer-hsm-signer is listening on \S+ as \1\n$/,
     );
     const paying = logOf(cli).filter(({ msg }) => msg === 'payment signed');
     expect(new Set(paying.map(({ worker }) => worker))).toEqual(new Set([1, 2]));

@@ -276,17 +276,17 @@ describe('environment overrides', () => {
     const { settings, keys, resolvePath } = await loadConfig(
       folder.write('signer.yaml', devConfig),
       {
-        LIVEPEER_SIGNER__SERVER__LISTEN: '127.0.0.1:8000',
-        LIVEPEER_SIGNER__SERVER__BODY_LIMIT_BYTES: '2048',
-        LIVEPEER_SIGNER__CHAIN__L1_BLOCK: '7',
-        LIVEPEER_SIGNER__CHAIN__ROUND_BLOCK_HASH: `0x${'AB'.repeat(32)}`,
-        LIVEPEER_SIGNER__KEYS__0__PATH: 'elsewhere',
-        LIVEPEER_SIGNER__keys__0__password: 'env:PASSWORD',
-        LIVEPEER_SIGNER__AUTH__TRUSTED_PROXIES__0: '10.0.0.0/8',
-        LIVEPEER_SIGNER__AUTH__TRUSTED_PROXIES__1: '::1',
-        LIVEPEER_SIGNER__AUTH__WEBHOOK__URL: 'https://example.org/authorize',
-        LIVEPEER_SIGNER__AUTH__WEBHOOK__HEADERS: '{ X-Api-Key: env:KEY }',
-        LIVEPEER_SIGNER__PRICES__MAX_PRICE__LV2V: '1200.5 wei',
+        LIVEPEER_HSM_SIGNER__SERVER__LISTEN: '127.0.0.1:8000',
+        LIVEPEER_HSM_SIGNER__SERVER__BODY_LIMIT_BYTES: '2048',
+        LIVEPEER_HSM_SIGNER__CHAIN__L1_BLOCK: '7',
+        LIVEPEER_HSM_SIGNER__CHAIN__ROUND_BLOCK_HASH: `0x${'AB'.repeat(32)}`,
+        LIVEPEER_HSM_SIGNER__KEYS__0__PATH: 'elsewhere',
+        LIVEPEER_HSM_SIGNER__keys__0__password: 'env:PASSWORD',
+        LIVEPEER_HSM_SIGNER__AUTH__TRUSTED_PROXIES__0: '10.0.0.0/8',
+        LIVEPEER_HSM_SIGNER__AUTH__TRUSTED_PROXIES__1: '::1',
+        LIVEPEER_HSM_SIGNER__AUTH__WEBHOOK__URL: 'https://example.org/authorize',
+        LIVEPEER_HSM_SIGNER__AUTH__WEBHOOK__HEADERS: '{ X-Api-Key: env:KEY }',
+        LIVEPEER_HSM_SIGNER__PRICES__MAX_PRICE__LV2V: '1200.5 wei',
         UNRELATED: '1',
       },
     );
@@ -308,8 +308,8 @@ describe('environment overrides', () => {
 
   it('of a whole section come before those of its fields', async () => {
     const { server } = await settingsOf(devConfig, {
-      LIVEPEER_SIGNER__SERVER__LISTEN: '1111',
-      LIVEPEER_SIGNER__SERVER: '{ listen: 2222, bodyLimitBytes: 4096 }',
+      LIVEPEER_HSM_SIGNER__SERVER__LISTEN: '1111',
+      LIVEPEER_HSM_SIGNER__SERVER: '{ listen: 2222, bodyLimitBytes: 4096 }',
     });
     expect(server).toMatchObject({ listen: { port: 1111 }, bodyLimitBytes: 4096 });
   });
@@ -317,46 +317,49 @@ describe('environment overrides', () => {
   it.each([
     {
       fault: 'a field that does not exist',
-      name: 'LIVEPEER_SIGNER__SERVER__BODY_LIMIT',
+      name: 'LIVEPEER_HSM_SIGNER__SERVER__BODY_LIMIT',
       value: '1',
       says: [
         'server.bodyLimit: unknown field; there are listen,',
-        'overridden by LIVEPEER_SIGNER__SERVER__BODY_LIMIT',
+        'overridden by LIVEPEER_HSM_SIGNER__SERVER__BODY_LIMIT',
       ],
     },
     {
       fault: 'a value that does not fit',
-      name: 'LIVEPEER_SIGNER__LOG__LEVEL',
+      name: 'LIVEPEER_HSM_SIGNER__LOG__LEVEL',
       value: 'loud',
-      says: ['log.level:', 'overridden by LIVEPEER_SIGNER__LOG__LEVEL'],
+      says: ['log.level:', 'overridden by LIVEPEER_HSM_SIGNER__LOG__LEVEL'],
     },
     {
       fault: 'an empty value',
-      name: 'LIVEPEER_SIGNER__SERVER__LISTEN',
+      name: 'LIVEPEER_HSM_SIGNER__SERVER__LISTEN',
       value: '',
-      says: ['server.listen: expected HOST:PORT', 'overridden by LIVEPEER_SIGNER__SERVER__LISTEN'],
+      says: [
+        'server.listen: expected HOST:PORT',
+        'overridden by LIVEPEER_HSM_SIGNER__SERVER__LISTEN',
+      ],
     },
     {
       fault: 'a value that is not YAML',
-      name: 'LIVEPEER_SIGNER__SERVER__LISTEN',
+      name: 'LIVEPEER_HSM_SIGNER__SERVER__LISTEN',
       value: '[',
-      says: ['environment variable LIVEPEER_SIGNER__SERVER__LISTEN is not valid YAML'],
+      says: ['environment variable LIVEPEER_HSM_SIGNER__SERVER__LISTEN is not valid YAML'],
     },
     {
       fault: 'a list item beyond the end',
-      name: 'LIVEPEER_SIGNER__KEYS__3__PATH',
+      name: 'LIVEPEER_HSM_SIGNER__KEYS__3__PATH',
       value: 'a',
-      says: ['LIVEPEER_SIGNER__KEYS__3__PATH: "3" is neither one of the list\'s 1 items'],
+      says: ['LIVEPEER_HSM_SIGNER__KEYS__3__PATH: "3" is neither one of the list\'s 1 items'],
     },
     {
       fault: 'a list item without a number',
-      name: 'LIVEPEER_SIGNER__KEYS__FIRST__PATH',
+      name: 'LIVEPEER_HSM_SIGNER__KEYS__FIRST__PATH',
       value: 'a',
-      says: ['LIVEPEER_SIGNER__KEYS__FIRST__PATH: "first" is neither'],
+      says: ['LIVEPEER_HSM_SIGNER__KEYS__FIRST__PATH: "first" is neither'],
     },
     {
       fault: 'nothing after the prefix',
-      name: 'LIVEPEER_SIGNER__',
+      name: 'LIVEPEER_HSM_SIGNER__',
       value: 'a',
       says: ['unknown field'],
     },
@@ -365,10 +368,10 @@ describe('environment overrides', () => {
     for (const text of says) expect(message).toContain(text);
   });
 
-  it('are not what Kubernetes sets for a service named livepeer-signer', async () => {
+  it('are not what Kubernetes sets for a service named livepeer-hsm-signer', async () => {
     const { server } = await settingsOf(devConfig, {
-      LIVEPEER_SIGNER_PORT: 'tcp://10.0.0.1:7936',
-      LIVEPEER_SIGNER_SERVICE_HOST: '10.0.0.1',
+      LIVEPEER_HSM_SIGNER_PORT: 'tcp://10.0.0.1:7936',
+      LIVEPEER_HSM_SIGNER_SERVICE_HOST: '10.0.0.1',
     });
     expect(server.listen).toEqual({ host: '127.0.0.1', port: 7936 });
   });
@@ -377,7 +380,7 @@ describe('environment overrides', () => {
     using folder = new Folder();
     const file = folder.write('signer.yaml', devConfig);
     const { status, stdout } = await run(['config', 'check', '--config', file], {
-      LIVEPEER_SIGNER__SERVER__LISTEN: '127.0.0.1:8000',
+      LIVEPEER_HSM_SIGNER__SERVER__LISTEN: '127.0.0.1:8000',
     });
     expect(status).toBe(0);
     expect(stdout).toBe(

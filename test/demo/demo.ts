@@ -17,11 +17,11 @@ const { values } = parseArgs({
 const processes = new ProcessGroup();
 processes.stopOnSignals();
 /** An audit log has one writer, and a signer with the same configuration may be running. */
-const audit = mkdtempSync(join(tmpdir(), 'livepeer-signer-demo-audit-'));
+const audit = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-demo-audit-'));
 try {
   const { expectations, elapsedMs } = await runDemo({
     config: values.config,
-    environment: { LIVEPEER_SIGNER__AUDIT__PATH: audit },
+    environment: { LIVEPEER_HSM_SIGNER__AUDIT__PATH: audit },
     paymentsPerSession: 12,
     processes,
     print: console.log,

@@ -108,7 +108,7 @@ async function startSigner({
   processes,
   print,
 }: DemoOptions): Promise<{ url: string; address: string }> {
-  const script = 'src/cli/livepeer-signer.ts';
+  const script = 'src/cli/livepeer-hsm-signer.ts';
   if (!existsSync(resolve(root, script))) {
     throw new Error(`${resolve(root, script)} does not exist; run the demo in a complete checkout`);
   }
@@ -119,7 +119,7 @@ async function startSigner({
     name: 'The signer',
     args: [script, 'serve', '--config', config, '--listen', '127.0.0.1:0'],
     cwd: root,
-    ready: /livepeer-signer is listening on (http\S+) as (0x[0-9a-fA-F]{40})/,
+    ready: /livepeer-hsm-signer is listening on (http\S+) as (0x[0-9a-fA-F]{40})/,
     ...(environment && { environment }),
   });
   print(`signer        ${url}  pays as ${address}  (${config})`);

@@ -29,7 +29,7 @@ export async function runWithPeer(
 ): Promise<ProviderDemo> {
   const peer = await start();
   const { name, signerKey } = peer;
-  const folder = await mkdtemp(join(tmpdir(), 'livepeer-signer-demo-'));
+  const folder = await mkdtemp(join(tmpdir(), 'livepeer-hsm-signer-demo-'));
   const processes = new ProcessGroup();
   try {
     const config = join(folder, 'signer.yaml');

@@ -26,14 +26,14 @@ const withoutKeys = [
   {
     provider: 'gcp-kms',
     environment: {
-      LIVEPEER_SIGNER__KEYS__0__ENDPOINT: '127.0.0.1:1',
-      LIVEPEER_SIGNER__KEYS__0__INSECURE: 'true',
+      LIVEPEER_HSM_SIGNER__KEYS__0__ENDPOINT: '127.0.0.1:1',
+      LIVEPEER_HSM_SIGNER__KEYS__0__INSECURE: 'true',
     },
     says: '[PROVIDER_UNAVAILABLE]',
   },
   {
     provider: 'pkcs11',
-    environment: { LIVEPEER_SIGNER__KEYS__0__PIN: 'env:HOME' },
+    environment: { LIVEPEER_HSM_SIGNER__KEYS__0__PIN: 'env:HOME' },
     says: 'the PKCS#11 library /opt/vendor/lib/libpkcs11.so can’t be loaded',
   },
 ];
@@ -73,7 +73,7 @@ it('the Dockerfile’s steps give a program that runs, with the packages of all 
   }
   const app = appOf('final');
   const run = (args: readonly string[], environment: Record<string, string> = {}) =>
-    spawnSync(process.execPath, [join(app, 'dist/src/cli/livepeer-signer.js'), ...args], {
+    spawnSync(process.execPath, [join(app, 'dist/src/cli/livepeer-hsm-signer.js'), ...args], {
       cwd: app,
       env: { ...process.env, ...environment },
       encoding: 'utf8',

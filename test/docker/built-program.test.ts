@@ -11,7 +11,7 @@ import { createSoftHsm } from '../support/softhsm.ts';
 
 describe('the built program', () => {
   const app = new Folder();
-  const program = join(app.path, 'dist/src/cli/livepeer-signer.js');
+  const program = join(app.path, 'dist/src/cli/livepeer-hsm-signer.js');
 
   beforeAll(() => {
     const project = join(root, 'tsconfig.build.json');
@@ -44,7 +44,7 @@ describe('the built program', () => {
   it('prints its help', () => {
     const { status, stdout } = runToEnd('--help');
     expect(status).toBe(0);
-    expect(stdout).toContain('Usage: livepeer-signer');
+    expect(stdout).toContain('Usage: livepeer-hsm-signer');
   });
 
   it('pays with a key in a file', async () => {

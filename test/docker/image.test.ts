@@ -3,7 +3,7 @@ import { join, matchesGlob } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import { bundledProviders } from '../../src/keys/registry.ts';
+import { bundledProviders } from '../../plugins/registry.ts';
 import { root, run } from '../cli/cli.ts';
 import { mountsOf, readCompose } from './compose.ts';
 import { copiedFiles, readInstructions, readStages, valueOf } from './dockerfile.ts';
@@ -42,7 +42,7 @@ describe.each([dockerfile, 'softhsm/Containerfile'])('%s', (path) => {
 
 describe('the image of the signer', () => {
   it('starts the program of the package, with a command that it knows', async () => {
-    expect(entrypoint).toEqual(['node', `/app/${manifest.bin['livepeer-signer']}`]);
+    expect(entrypoint).toEqual(['node', `/app/${manifest.bin['livepeer-hsm-signer']}`]);
     const [verb = '', ...options] = command;
     const { status, stdout } = await run([verb, '--help']);
     expect(status).toBe(0);

@@ -58,9 +58,9 @@ describe('softhsm/serve-token.sh', () => {
   }
 
   const environment = {
-    LIVEPEER_SIGNER__KEYS__0__MODULE: client,
-    LIVEPEER_SIGNER__KEYS__0__PIN: `file:${join(runFolder, 'pin')}`,
-    LIVEPEER_SIGNER__KEYS__0__ENVIRONMENT: `{ P11_KIT_SERVER_ADDRESS: "unix:path=${socket}" }`,
+    LIVEPEER_HSM_SIGNER__KEYS__0__MODULE: client,
+    LIVEPEER_HSM_SIGNER__KEYS__0__PIN: `file:${join(runFolder, 'pin')}`,
+    LIVEPEER_HSM_SIGNER__KEYS__0__ENVIRONMENT: `{ P11_KIT_SERVER_ADDRESS: "unix:path=${socket}" }`,
   };
 
   it('shows the PIN to its own user only, and the key to nobody', () => {
@@ -104,7 +104,7 @@ describe('docker/aws.yaml', () => {
     const server = await AwsKmsWireServer.start();
     const cli = serve('docker/aws.yaml', {
       ...awsEnvironment(server),
-      LIVEPEER_SIGNER__KEYS__0__ENDPOINT: server.endpoint,
+      LIVEPEER_HSM_SIGNER__KEYS__0__ENDPOINT: server.endpoint,
     });
     try {
       expect(await checkHealth(await cli.listening())).toEqual({ status: 0, stderr: '' });

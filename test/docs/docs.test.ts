@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { configSchema } from '../../src/config/schema.ts';
 import { type ErrorCode, errorFamilies } from '../../src/errors.ts';
 import { statusOf } from '../../src/http/status.ts';
-import { bundledProviders } from '../../src/keys/registry.ts';
+import { bundledProviders } from '../../plugins/registry.ts';
 import { root, run } from '../cli/cli.ts';
 import { anchorsOf, codeRows, markdownFiles, readDocument, shellLines } from './markdown.ts';
 
@@ -102,7 +102,7 @@ describe('docs/configuration.md', () => {
   it('shows overrides that the program takes', async () => {
     const examples = rows
       .map(({ cells }) => cells[0] ?? '')
-      .filter((text) => text.startsWith('LIVEPEER_SIGNER__'))
+      .filter((text) => text.startsWith('LIVEPEER_HSM_SIGNER__'))
       .map((text) => text.split('=') as [string, string]);
     expect(examples.length).toBeGreaterThan(2);
     const { status, stdout, stderr } = await run(

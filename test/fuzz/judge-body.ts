@@ -348,7 +348,7 @@ function requireDelegated(state: Uint8Array, sig: Uint8Array, publicKey: Uint8Ar
   if (nowSeconds < notBefore || nowSeconds > notAfter) refuse('delegation not of now');
   const delegation = hashTypedData({
     domain: {
-      name: 'livepeer-signer',
+      name: 'livepeer-hsm-signer',
       version: '1',
       chainId: 42_161,
       verifyingContract: '0xa8bB618B1520E284046F3dFc448851A1Ff26e41B',
@@ -365,7 +365,7 @@ function requireDelegated(state: Uint8Array, sig: Uint8Array, publicKey: Uint8Ar
   });
   requireSigned(delegation, sig.subarray(49, 114), publicKey);
   const message = Buffer.concat([
-    Buffer.from('livepeer-signer session state\n'),
+    Buffer.from('livepeer-hsm-signer session state\n'),
     sig.subarray(0, 114),
     state,
   ]);

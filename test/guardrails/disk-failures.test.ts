@@ -1,8 +1,8 @@
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { verifyChain } from '../../src/ops/audit/verify-chain.ts';
-import { SmallDisk } from '../ops/audit/small-disk.ts';
+import { verifyChain } from '../../src/audit/verify-chain.ts';
+import { SmallDisk } from '../audit/small-disk.ts';
 import { expectPaid } from '../payments/expectations.ts';
 import { expectAllRecorded, expectFailure, patiently, readReadiness } from './evidence.ts';
 import { type GuardedSigner, firstPayment, startGuardedSigner } from './guarded-signer.ts';

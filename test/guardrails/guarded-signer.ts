@@ -29,7 +29,7 @@ export type GuardedOptions = TestSignerOptions & {
  * trusted proxy: `Signer-Auth-Id: TENANT:USER`.
  */
 export async function startGuardedSigner(options: GuardedOptions = {}): Promise<GuardedSigner> {
-  const folder = mkdtempSync(join(tmpdir(), 'livepeer-signer-guarded-'));
+  const folder = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-guarded-'));
   const file = join(folder, 'policy.yaml');
   if (options.policy !== undefined) writeFileSync(file, options.policy);
   const signer = await startTestSigner({

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createMetrics } from '../../src/ops/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { expectPaid, expectRefusal } from '../payments/expectations.ts';
 import {
@@ -73,7 +73,7 @@ describe('another request with a state that was used before', () => {
     expect(signer.logLines.at(-1)).toMatchObject({ msg: 'payment signed', fork: false });
     expectPaid(await signer.post(await nextPayment(first.sealed, 2)));
     expect(signer.logLines.at(-1)).toMatchObject({ msg: 'payment signed', fork: true });
-    expect(await metrics.text()).toMatch(/^livepeer_signer_forks_total 1$/m);
+    expect(await metrics.text()).toMatch(/^livepeer_hsm_signer_forks_total 1$/m);
     const log = readFileSync(join(signer.folder, 'audit/server-1/000001.jsonl'), 'utf8');
     expect(log.match(/"fork":"true"/g)).toHaveLength(1);
   });

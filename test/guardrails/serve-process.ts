@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Cli, type Folder, devConfig } from '../cli/cli.ts';
 import { readRecords } from './evidence.ts';
 
-/** `livepeer-signer serve` with a policy file, an audit log and a store in a folder, in a process of its own. */
+/** `livepeer-hsm-signer serve` with a policy file, an audit log and a store in a folder, in a process of its own. */
 export type ServeProcess = AsyncDisposable & {
   readonly url: string;
   /** for an auth token that holds by the system's clock, in Unix seconds */

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { pino } from 'pino';
+import { createHealthRoutes } from '../../src/admin/health-routes.ts';
 import { type HttpServer, type ListenOptions, listen } from '../../src/http/listen.ts';
 import { type HttpServerOptions, createHttpApp } from '../../src/http/server.ts';
-import { createMetrics } from '../../src/ops/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { createAuthenticator } from '../../src/auth/authenticator.ts';
 import { createCallerIdentifier } from '../../src/auth/caller.ts';
 
@@ -34,7 +35,7 @@ export async function startApp(
     bodyLimitBytes,
     requestDeadlineMs,
     metrics: createMetrics(),
-    checkReadiness: () => Promise.resolve({ isReady: true, report: {} }),
+    healthRoutes: createHealthRoutes(() => Promise.resolve({ isReady: true, report: {} })),
   });
   const server = await listen(app, {
     host: '127.0.0.1',

@@ -255,7 +255,12 @@ describe("an intent's digest", () => {
         const { chainId, broker, instanceKey, notBefore, notAfter } = delegation;
         expect(digestsOf({ kind: 'state-delegation', delegation }).map(toHex)).toEqual([
           hashTypedData({
-            domain: { name: 'livepeer-signer', version: '1', chainId, verifyingContract: broker },
+            domain: {
+              name: 'livepeer-hsm-signer',
+              version: '1',
+              chainId,
+              verifyingContract: broker,
+            },
             types: {
               StateDelegation: [
                 { name: 'instanceKey', type: 'bytes32' },
@@ -275,7 +280,7 @@ describe("an intent's digest", () => {
     fc.assert(
       fc.property(anyAddress, (address) => {
         expect(digestsOf({ kind: 'self-test', sender: address }).map(toHex)).toEqual([
-          hashMessage(`livepeer-signer self-test of ${getAddress(address)}`),
+          hashMessage(`livepeer-hsm-signer self-test of ${getAddress(address)}`),
         ]);
       }),
     );
@@ -306,7 +311,7 @@ describe('the domains of the intents', () => {
     anyAddress.map((address) => ({ hashed: true, length: getAddress(address).length })),
     anyAddress.map((address) => ({
       hashed: false,
-      length: `livepeer-signer self-test of ${address}`.length,
+      length: `livepeer-hsm-signer self-test of ${address}`.length,
     })),
     anyState.map((state) => ({ hashed: false, length: state.length })),
   );

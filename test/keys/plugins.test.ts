@@ -313,14 +313,14 @@ describe("the document's example", () => {
 
 /** As npm install would, from this source tree. */
 function installProgram({ path }: Folder): void {
-  const program = join(path, 'node_modules/livepeer-signer');
+  const program = join(path, 'node_modules/livepeer-hsm-signer');
   mkdirSync(program, { recursive: true });
   symlinkSync(join(root, 'src'), join(program, 'src'));
   symlinkSync(join(root, 'node_modules/zod'), join(path, 'node_modules/zod'));
   folder.write(
-    'node_modules/livepeer-signer/package.json',
+    'node_modules/livepeer-hsm-signer/package.json',
     JSON.stringify({
-      name: 'livepeer-signer',
+      name: 'livepeer-hsm-signer',
       type: 'module',
       exports: {
         './provider': './src/keys/provider.ts',

@@ -21,7 +21,7 @@ const honest: Reply = (signature) => raw(signature);
 const ownKey = Uint8Array.from(Buffer.from(vectors.key.privateKey.slice(2), 'hex'));
 const otherKey = Uint8Array.from(Buffer.from('11'.repeat(32), 'hex'));
 
-describe('a payment whose key fails (rows 24, 25 and 30)', () => {
+describe('a payment whose key fails', () => {
   let signer: TestSigner;
   let reply: Reply = honest;
   beforeAll(async () => {

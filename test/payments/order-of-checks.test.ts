@@ -230,7 +230,7 @@ describe('the sender’s funds', () => {
     { when: 'the deposit is empty', chain: { deposit: '0 wei' }, reason: 'no sender deposit' },
     { when: 'reserve and deposit are empty', chain: { reserve: '0 wei', deposit: '0 wei' }, reason: 'no sender reserve' },
   ];
-  it.each(funds)('row 16 answers when $when', async ({ chain, reason }) => {
+  it.each(funds)('the deposit answers when $when', async ({ chain, reason }) => {
     const signer = await startTestSigner({ settings: { chain: { ...vectorChain, ...chain } } });
     signer.now = usualNow;
     try {

@@ -227,7 +227,7 @@ describe('the request’s JSON', () => {
     ['has a session id that is no UTF-8', `${Buffer.from(orchestrator).toString('hex')}3203120180`],
     ['nests groups 20,000 deep', '7b'.repeat(20_000) + '7c'.repeat(20_000)],
   ];
-  it.each(protobuf)('row 4 answers when the protobuf %s', async (_when, hex) => {
+  it.each(protobuf)('refuses the orchestrator when the protobuf %s', async (_when, hex) => {
     const info = Buffer.from(hex, 'hex').toString('base64');
     const answer = await signer.post(`{"orchestrator":"${info}","type":"fixed"}`);
     expectRefusal(signer, answer, 400, /^proto:/);

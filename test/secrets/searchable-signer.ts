@@ -15,7 +15,7 @@ export class SearchableSigner {
     mkdirSync(this.#snapshots);
     this.cli = new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], {
       ...environment,
-      LIVEPEER_SIGNER__LOG__LEVEL: 'debug',
+      LIVEPEER_HSM_SIGNER__LOG__LEVEL: 'debug',
       HEAP_SNAPSHOTS: this.#snapshots,
       NODE_OPTIONS: `--import ${preload.href}`,
     });

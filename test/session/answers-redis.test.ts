@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { connectRedis } from '../../src/ops/redis.ts';
+import { connectRedis } from '../../src/store/redis.ts';
 import { failOpenAnswers } from '../../src/session/fail-open-answers.ts';
 import { createRedisAnswers } from '../../src/session/redis-answers.ts';
 import { startRedisServer } from '../support/redis-server.ts';

@@ -31,7 +31,7 @@ afterEach(() => {
 function typedDelegation(instanceKey: Hex, notBefore: bigint, notAfter: bigint) {
   return {
     domain: {
-      name: 'livepeer-signer',
+      name: 'livepeer-hsm-signer',
       version: '1',
       chainId: 42_161,
       verifyingContract: arbitrum.broker,
@@ -192,7 +192,7 @@ describe('a delegated seal', () => {
 
   const foreign = generateKeyPairSync('ed25519');
   const foreignKey = Buffer.from(foreign.publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
-  const tag = Buffer.from('livepeer-signer session state\n');
+  const tag = Buffer.from('livepeer-hsm-signer session state\n');
 
   /** What someone can make who has an instance key of their own, and whatever signature they put before it. */
   function forge(notBefore: bigint, notAfter: bigint, delegationSignature: Uint8Array): Uint8Array {

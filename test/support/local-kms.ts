@@ -32,7 +32,7 @@ export type LocalKms = {
  */
 export async function startLocalKms(): Promise<LocalKms> {
   const program = await findProgram();
-  const store = await mkdtemp(join(tmpdir(), 'livepeer-signer-local-kms-'));
+  const store = await mkdtemp(join(tmpdir(), 'livepeer-hsm-signer-local-kms-'));
   const region = 'eu-central-1';
   const port = await freePort();
   const child = spawn(program, [], {

@@ -28,7 +28,7 @@ export type RedisServer = AsyncDisposable & {
 
 /** Starts it with every write on disk before it is answered, unless told otherwise. Throws when it does not start. */
 export async function startRedisServer(...extraArgs: readonly string[]): Promise<RedisServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'livepeer-signer-redis-'));
+  const folder = await mkdtemp(join(tmpdir(), 'livepeer-hsm-signer-redis-'));
   const port = await freePort();
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
   args.push('--save', '', '--appendonly', 'yes', '--appendfsync', 'always', ...extraArgs);

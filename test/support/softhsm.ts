@@ -34,7 +34,7 @@ export function createSoftHsm(tokenLabel = 'livepeer', pin = '24680'): SoftHsm {
   if (module === undefined || !isInstalled('softhsm2-util', '--version')) {
     throw new Error('these tests need SoftHSM 2: install it, e.g. apt-get install softhsm2');
   }
-  const directory = mkdtempSync(join(tmpdir(), 'livepeer-signer-softhsm-'));
+  const directory = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-softhsm-'));
   const configFile = join(directory, 'softhsm2.conf');
   const tokens = join(directory, 'tokens');
   mkdirSync(tokens);

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import type { Config } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { type RunningSigner, type Sources, startSigner } from '../../src/main.ts';
-import type { Metrics } from '../../src/ops/metrics.ts';
+import type { Metrics } from '../../src/telemetry/metrics.ts';
 import { type TestKey, type TestKeyOptions, createTestKey } from './test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { createRandom } from './random.ts';

@@ -32,7 +32,7 @@ const knownDigests: readonly Uint8Array[] = [
   uintToBytes32(curveOrder - 1n),
   uintToBytes32(curveOrder + 1n),
   uintToBytes32(2n ** 256n - 1n),
-  keccak256(utf8ToBytes('livepeer-signer conformance')),
+  keccak256(utf8ToBytes('livepeer-hsm-signer conformance')),
   keccak256(new Uint8Array()),
 ];
 

@@ -291,14 +291,14 @@ describe('secrets', () => {
   it('are in no error, whatever AWS repeats of them, and in no log line', async () => {
     const { accessKeyId, secretAccessKey, sessionToken } = server.credentials;
     const provider = await open(server, { keyId, maxAttempts: 2 });
-    const role = 'arn:aws:sts::111122223333:assumed-role/livepeer-signer/i-0123456789abcdef0';
+    const role = 'arn:aws:sts::111122223333:assumed-role/livepeer-hsm-signer/i-0123456789abcdef0';
     const message = `${role}: token ${sessionToken} of ${accessKeyId} with ${secretAccessKey} is bad`;
     for (const name of ['AccessDeniedException', 'KMSInternalException', 'ExpiredTokenException']) {
       server.setFault('Sign', { kind: 'exception', name, message });
       const error: unknown = await provider.signDigest(digest, calm).catch((e: unknown) => e);
       expect(error).toMatchObject({
         details: expect.stringMatching(
-          /^\w+, status 400, AWS request id [0-9a-f-]{36}: arn:aws:sts::\d{12}:assumed-role\/livepeer-signer\/i-0123456789abcdef0: token \[secret\] of \[secret\] with \[secret\] is bad$/,
+          /^\w+, status 400, AWS request id [0-9a-f-]{36}: arn:aws:sts::\d{12}:assumed-role\/livepeer-hsm-signer\/i-0123456789abcdef0: token \[secret\] of \[secret\] with \[secret\] is bad$/,
         ) as string,
       });
       const everything = inspect(error, { depth: Infinity, showHidden: true });

@@ -148,7 +148,7 @@ describe('folders', () => {
     const error = await failureOf(workspace.open(config));
     expect(error.code).toBe('KEY_NOT_FOUND');
     expect(error.message).toContain(workspace.folder);
-    expect(error.message).toContain('livepeer-signer keys new --config FILE');
+    expect(error.message).toContain('livepeer-hsm-signer keys new --config FILE');
   });
 });
 
@@ -161,7 +161,7 @@ describe('refusals', () => {
       const error = await failureOf(workspace.open({ path }));
       expect(error.code).toBe('KEY_NOT_FOUND');
       expect(error.message).toContain(join(workspace.folder, path));
-      expect(error.message).toContain('livepeer-signer keys new --config FILE');
+      expect(error.message).toContain('livepeer-hsm-signer keys new --config FILE');
     },
   );
 

@@ -8,7 +8,7 @@ const script = join(import.meta.dirname, '../../../softhsm/init-token.sh');
 let folder: string;
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'livepeer-signer-init-token-'));
+  folder = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-init-token-'));
 });
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));

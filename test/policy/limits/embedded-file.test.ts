@@ -23,7 +23,7 @@ let folder: string;
 let opened: SpendLedger[];
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'livepeer-signer-ledger-'));
+  folder = await mkdtemp(join(tmpdir(), 'livepeer-hsm-signer-ledger-'));
   opened = [];
 });
 

@@ -5,7 +5,7 @@ import { openEmbeddedLedger } from '../../../src/policy/limits/embedded-ledger.t
 import { describeLedger } from './ledger-cases.ts';
 
 describeLedger('the embedded ledger', async (clock) => {
-  const folder = await mkdtemp(join(tmpdir(), 'livepeer-signer-ledger-'));
+  const folder = await mkdtemp(join(tmpdir(), 'livepeer-hsm-signer-ledger-'));
   const options = { folder, log: () => undefined, now: () => clock.timeMs };
   const ledger = await openEmbeddedLedger(options);
   const other = await openEmbeddedLedger(options);

@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { type Redis, connectRedis } from '../../../src/ops/redis.ts';
+import { type Redis, connectRedis } from '../../../src/store/redis.ts';
 import { failOpen } from '../../../src/policy/limits/fail-open.ts';
 import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
 import { startRedisServer } from '../../support/redis-server.ts';

@@ -3,14 +3,14 @@ import { registerHooks } from 'node:module';
 import { extname, isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
-import { type KeyProviderPlugin, portVersion, ProviderError } from './provider.ts';
+import { type KeyProviderPlugin, portVersion, ProviderError } from '../src/keys/provider.ts';
 
 /** Every key provider that comes with the product. A module is loaded only when the configuration names it. */
 const bundled: Readonly<Record<string, () => Promise<unknown>>> = {
-  'local-keystore': () => import('../../plugins/local-keystore/index.ts'),
-  pkcs11: () => import('../../plugins/pkcs11/index.ts'),
-  'aws-kms': () => import('../../plugins/aws-kms/index.ts'),
-  'gcp-kms': () => import('../../plugins/gcp-kms/index.ts'),
+  'local-keystore': () => import('./local-keystore/index.ts'),
+  pkcs11: () => import('./pkcs11/index.ts'),
+  'aws-kms': () => import('./aws-kms/index.ts'),
+  'gcp-kms': () => import('./gcp-kms/index.ts'),
 };
 
 /** The names that `provider:` takes, beside paths and packages of other people's plugins. */
@@ -92,12 +92,12 @@ async function importModule(url: string, subject: string): Promise<unknown> {
 
 /** What plugins import from this program, wherever they lie. */
 const offered: Readonly<Record<string, string>> = {
-  'livepeer-signer/provider': here('provider'),
-  'livepeer-signer/conformance': here('conformance/cases'),
+  'livepeer-hsm-signer/provider': here('provider'),
+  'livepeer-hsm-signer/conformance': here('conformance/cases'),
 };
 
 function here(module: string): string {
-  return new URL(`./${module}${extname(import.meta.url)}`, import.meta.url).href;
+  return new URL(`../src/keys/${module}${extname(import.meta.url)}`, import.meta.url).href;
 }
 
 let isPortOffered = false;

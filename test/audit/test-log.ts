@@ -2,12 +2,12 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type AuditLog, createAuditLog } from '../../../src/ops/audit/audit-log.ts';
-import type { ChainedRecord } from '../../../src/ops/audit/record.ts';
+import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts';
+import type { ChainedRecord } from '../../src/audit/record.ts';
 
 /** An audit log in a folder of its own, on the real disk. */
 export class TestLog implements AsyncDisposable {
-  readonly folder = mkdtempSync(join(tmpdir(), 'livepeer-signer-audit-'));
+  readonly folder = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-audit-'));
   readonly chain = join(this.folder, 'server-1');
   readonly logged: { readonly level: string; readonly message: string }[] = [];
   #open: AuditLog[] = [];

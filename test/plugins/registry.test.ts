@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { portVersion } from '../../src/keys/provider.ts';
-import { bundledProviders, loadProviderPlugin } from '../../src/keys/registry.ts';
+import { bundledProviders, loadProviderPlugin } from '../../plugins/registry.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -125,7 +125,7 @@ describe('the modules a process loads', () => {
 
   it.each(bundledProviders)('hold no other plugin than %s when that one is named', async (name) => {
     const loaded = await modulesLoadedBy(`
-      const { loadProviderPlugin } = ${load('src/keys/registry.ts')};
+      const { loadProviderPlugin } = ${load('plugins/registry.ts')};
       await loadProviderPlugin(${JSON.stringify(name)});
     `);
     expect(pluginsAmong(loaded)).toEqual([name]);

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { RecordsError } from '../../errors.ts';
+import { RecordsError } from '../errors.ts';
 import {
   type ChainFile,
   chainFile,
@@ -211,7 +211,7 @@ async function requireEnd(
 function brokenChain(file: ChainFile, problem: string): RecordsError {
   return new RecordsError(
     'AUDIT_UNAVAILABLE',
-    `the audit log can't be continued: ${file.path}: ${problem}; run livepeer-signer audit verify on the folder, ` +
+    `the audit log can't be continued: ${file.path}: ${problem}; run livepeer-hsm-signer audit verify on the folder, ` +
       'move it away as evidence, and start again',
   );
 }

@@ -1,5 +1,5 @@
 import { startTestSigner } from '../support/test-signer.ts';
-import { createMetrics } from '../../src/ops/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { parseGoTime } from '../../src/wire/go-time.ts';
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { RecordsError, isSignerError } from '../../errors.ts';
+import { RecordsError, isSignerError } from '../errors.ts';
 import { type Chain, openChain } from './chain.ts';
 import { type AuditRecord, encodeRecords } from './record.ts';
 

@@ -3,7 +3,7 @@ import { createStaticChain } from '../../src/chain/static.ts';
 import { RecordsError } from '../../src/errors.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from '../../src/keys/provider.ts';
 import { type Address, zeroBytes32 } from '../../src/pm/bytes.ts';
-import { type HealthCheck, createReadinessCheck } from '../../src/payments/readiness.ts';
+import { type HealthCheck, createReadinessCheck } from '../../src/admin/readiness.ts';
 
 const chain = createStaticChain({
   chainId: 1,

@@ -1,6 +1,4 @@
-import http from 'node:http';
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { ConfigError } from '../errors.ts';
 
 /** What a sender's key and deposit look like at the moment of a scrape. */
 export type SenderSample = {
@@ -46,41 +44,41 @@ export function createMetrics(): Metrics {
   new AggregatorRegistry();
   const registers = [registry];
   const payments = new Counter({
-    name: 'livepeer_signer_payments_total',
+    name: 'livepeer_hsm_signer_payments_total',
     help: 'Payments signed',
     labelNames: ['sender', 'type'] as const,
     registers,
   });
   const tickets = new Counter({
-    name: 'livepeer_signer_tickets_total',
+    name: 'livepeer_hsm_signer_tickets_total',
     help: 'Tickets in the payments signed',
     labelNames: ['sender'] as const,
     registers,
   });
   const refusals = new Counter({
-    name: 'livepeer_signer_refusals_total',
+    name: 'livepeer_hsm_signer_refusals_total',
     help: 'Requests refused or failed, by the code of docs/errors.md',
     labelNames: ['code'] as const,
     registers,
   });
   const repeats = new Counter({
-    name: 'livepeer_signer_answers_repeated_total',
+    name: 'livepeer_hsm_signer_answers_repeated_total',
     help: 'Requests answered from memory, because they were answered before',
     registers,
   });
   const forks = new Counter({
-    name: 'livepeer_signer_forks_total',
+    name: 'livepeer_hsm_signer_forks_total',
     help: 'Payments signed for a session state that another request had used before',
     registers,
   });
   const rules = new Counter({
-    name: 'livepeer_signer_rule_hits_total',
+    name: 'livepeer_hsm_signer_rule_hits_total',
     help: 'Payments that a rule of the policy file denied, or in observe mode would have denied',
     labelNames: ['rule', 'verdict'] as const,
     registers,
   });
   const durations = new Histogram({
-    name: 'livepeer_signer_payment_duration_seconds',
+    name: 'livepeer_hsm_signer_payment_duration_seconds',
     help: 'From the whole request body to the answer, of payments signed',
     buckets: durationBuckets,
     registers,
@@ -88,7 +86,7 @@ export function createMetrics(): Metrics {
   const gauge = (name: string, help: string) =>
     new Gauge({ name, help, labelNames: ['sender'] as const, registers });
   const sessions = new Gauge({
-    name: 'livepeer_signer_sessions_in_last_hour',
+    name: 'livepeer_hsm_signer_sessions_in_last_hour',
     help: 'Sessions that paid in the last hour',
     labelNames: ['sender'] as const,
     registers,
@@ -96,19 +94,19 @@ export function createMetrics(): Metrics {
     collect: () => sampleSenders(),
   });
   const chainAge = gauge(
-    'livepeer_signer_chain_facts_age_seconds',
+    'livepeer_hsm_signer_chain_facts_age_seconds',
     'Age of what is known of the chain',
   );
   const stale = gauge(
-    'livepeer_signer_chain_facts_stale',
+    'livepeer_hsm_signer_chain_facts_stale',
     '1 while what is known of the chain is too old for payments',
   );
   const depositLow = gauge(
-    'livepeer_signer_deposit_low',
+    'livepeer_hsm_signer_deposit_low',
     '1 while the deposit is below the configured threshold',
   );
   const reserveLow = gauge(
-    'livepeer_signer_reserve_low',
+    'livepeer_hsm_signer_reserve_low',
     '1 while the reserve is below the configured threshold',
   );
   let readSenders: () => readonly SenderSample[] = () => [];
@@ -145,33 +143,4 @@ export function createMetrics(): Metrics {
 /** The Prometheus text of all worker processes, summed; for their primary. */
 export function readWorkerMetrics(): Promise<string> {
   return new AggregatorRegistry().clusterMetrics();
-}
-
-/**
- * Serves `read` at `GET /metrics` for as long as the process lives for something else. Throws `CONFIG_INVALID` when the
- * address can't be listened on.
- */
-export async function serveMetrics(
-  { host, port }: { readonly host: string; readonly port: number },
-  read: () => Promise<string>,
-): Promise<void> {
-  const server = http.createServer((request, response) => {
-    if (request.method !== 'GET' || request.url !== '/metrics') {
-      response.writeHead(404).end();
-      return;
-    }
-    read().then(
-      (text) =>
-        response.writeHead(200, { 'Content-Type': Registry.PROMETHEUS_CONTENT_TYPE }).end(text),
-      () => response.writeHead(500).end(),
-    );
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => {
-      const message = `metrics.listen: can't listen on ${host}:${port}: ${cause.message}`;
-      reject(new ConfigError('CONFIG_INVALID', message, { cause }));
-    });
-    server.listen(port, host, resolve);
-  });
-  server.unref();
 }

@@ -1,6 +1,6 @@
 import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BrokenChainError, verifyChain } from '../../../src/ops/audit/verify-chain.ts';
+import { BrokenChainError, verifyChain } from '../../src/audit/verify-chain.ts';
 import { TestLog, filesOf, numbered } from './test-log.ts';
 import { fc } from '../../support/fast-check.ts';
 

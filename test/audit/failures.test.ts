@@ -3,8 +3,8 @@ import { type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { AuditLog } from '../../../src/ops/audit/audit-log.ts';
-import { verifyChain } from '../../../src/ops/audit/verify-chain.ts';
+import type { AuditLog } from '../../src/audit/audit-log.ts';
+import { verifyChain } from '../../src/audit/verify-chain.ts';
 import { SmallDisk } from './small-disk.ts';
 import { TestLog, fileHandlePrototype, filesOf, numbered, recordsOf } from './test-log.ts';
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { RecordsError } from '../../errors.ts';
+import { RecordsError } from '../errors.ts';
 
 /** How long another process that is just ending is waited for. */
 const patienceMs = 1_000;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { verifyChain } from '../../../src/ops/audit/verify-chain.ts';
+import { verifyChain } from '../../src/audit/verify-chain.ts';
 import { TestLog, fileHandlePrototype, filesOf, numbered, recordsOf } from './test-log.ts';
 
 afterEach(() => {
@@ -164,7 +164,9 @@ describe('the log', () => {
     writeFileSync(file, before);
     await expect(test.open()).rejects.toMatchObject({
       code: 'AUDIT_UNAVAILABLE',
-      message: expect.stringMatching(/000001\.jsonl.*run livepeer-signer audit verify/) as string,
+      message: expect.stringMatching(
+        /000001\.jsonl.*run livepeer-hsm-signer audit verify/,
+      ) as string,
     });
     expect(readFileSync(file, 'utf8')).toBe(before);
   });
@@ -180,7 +182,7 @@ describe('the log', () => {
   it('refuses a second writer of its chain, in this process and in another, until the first has ended', async () => {
     await using test = new TestLog();
     const program = `
-      const { createAuditLog } = await import(${JSON.stringify(import.meta.resolve('../../../src/ops/audit/audit-log.ts'))});
+      const { createAuditLog } = await import(${JSON.stringify(import.meta.resolve('../../src/audit/audit-log.ts'))});
       const log = () => undefined;
       await createAuditLog({ folder: process.argv[1], chain: 'server-1', maxFileBytes: 65536, log });
       console.log('writing');

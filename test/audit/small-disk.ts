@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 /** A file system of its own with `kibibytes` of room, in memory. Needs the right to mount. */
 export class SmallDisk implements Disposable {
-  readonly path = mkdtempSync(join(tmpdir(), 'livepeer-signer-disk-'));
+  readonly path = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-disk-'));
   readonly #filler = join(this.path, 'filler');
 
   constructor(kibibytes: number) {

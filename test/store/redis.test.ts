@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { connectRedis } from '../../src/ops/redis.ts';
+import { connectRedis } from '../../src/store/redis.ts';
 import { Secret } from '../../src/secret.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 

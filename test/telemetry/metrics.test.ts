@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createMetrics } from '../../src/ops/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { startMetricsSigner } from './metrics-signer.ts';
 
 /** The value of one sample of a Prometheus text; undefined when there is none. */
@@ -17,12 +17,12 @@ describe('metrics', () => {
     await refuse();
     const text = await metrics.text();
     const sender = signer.checksumAddress;
-    const payments = `livepeer_signer_payments_total{sender="${sender}",type="live-video-to-video"}`;
+    const payments = `livepeer_hsm_signer_payments_total{sender="${sender}",type="live-video-to-video"}`;
     expect(sampleOf(text, payments)).toBe(2);
-    expect(sampleOf(text, `livepeer_signer_tickets_total{sender="${sender}"}`)).toBe(6);
-    expect(sampleOf(text, 'livepeer_signer_refusals_total{code="BODY_MALFORMED"}')).toBe(1);
-    expect(sampleOf(text, 'livepeer_signer_payment_duration_seconds_count')).toBe(2);
-    expect(sampleOf(text, `livepeer_signer_sessions_in_last_hour{sender="${sender}"}`)).toBe(2);
+    expect(sampleOf(text, `livepeer_hsm_signer_tickets_total{sender="${sender}"}`)).toBe(6);
+    expect(sampleOf(text, 'livepeer_hsm_signer_refusals_total{code="BODY_MALFORMED"}')).toBe(1);
+    expect(sampleOf(text, 'livepeer_hsm_signer_payment_duration_seconds_count')).toBe(2);
+    expect(sampleOf(text, `livepeer_hsm_signer_sessions_in_last_hour{sender="${sender}"}`)).toBe(2);
     await signer.close();
   });
 
@@ -37,13 +37,13 @@ describe('metrics', () => {
       'chain_facts_stale',
       'deposit_low',
       'reserve_low',
-    ].map((name) => sampleOf(text, `livepeer_signer_${name}{sender="${address}"}`));
+    ].map((name) => sampleOf(text, `livepeer_hsm_signer_${name}{sender="${address}"}`));
     expect(values).toEqual([2.5, 1, 1, 0]);
   });
 
   it('are the ones of docs/metrics.md', async () => {
     const document = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
-    const documented = [...document.matchAll(/^\| `(livepeer_signer_\w+)` \| (\w+)/gm)].map(
+    const documented = [...document.matchAll(/^\| `(livepeer_hsm_signer_\w+)` \| (\w+)/gm)].map(
       ([, name, type]) => `${name} ${type}`,
     );
     const exposed = [...(await createMetrics().text()).matchAll(/^# TYPE (\w+ \w+)$/gm)].map(

@@ -1,0 +1,90 @@
+import type { Request, Router } from 'express';
+import type { CallerIdentifier } from '../../auth/caller.ts';
+import { RequestError } from '../../errors.ts';
+import type {
+  LivePaymentResult,
+  MadePayment,
+  PaymentCall,
+} from '../../payments/generate-live-payment.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import { readBody } from '../read-body.ts';
+import { refuseMethod } from '../refuse-method.ts';
+import { bodyOf, callerOf, deadlineOf, identifyCaller, requestIdOf } from '../request-context.ts';
+import { json, send } from '../send.ts';
+
+export type GenerateLivePaymentRoute = {
+  readonly generateLivePayment: (call: PaymentCall) => Promise<LivePaymentResult>;
+  readonly identifyCaller: CallerIdentifier;
+  readonly logger: Logger;
+  readonly bodyLimitBytes: number;
+  /** All work on a request must be done by then. */
+  readonly requestDeadlineMs: number;
+  readonly metrics: Pick<
+    Metrics,
+    'paymentSigned' | 'answerRepeated' | 'stateForked' | 'rulesObserved'
+  >;
+};
+
+/** `POST /generate-live-payment`: one payment, from body to answer. */
+export function mountGenerateLivePayment(router: Router, options: GenerateLivePaymentRoute): void {
+  const { logger, metrics } = options;
+  router
+    .route('/generate-live-payment')
+    .post(identifyCaller(options.identifyCaller, 'required'), readBody(options.bodyLimitBytes))
+    .post(async (request, response) => {
+      const startedAt = performance.now();
+      const requestId = requestIdOf(response);
+      const { answer, payment } = await options.generateLivePayment({
+        body: bodyOf(request),
+        caller: callerOf(response),
+        requestId,
+        idempotencyKey: idempotencyKeyOf(request),
+        signal: deadlineOf(response, options.requestDeadlineMs),
+      });
+      send(response, { status: 200, headers: json, body: `${answer}\n` });
+      if (payment) {
+        noteSigned(requestId, payment, performance.now() - startedAt);
+      } else {
+        metrics.answerRepeated();
+        logger.info({ request_id: requestId }, 'answer repeated');
+      }
+    })
+    .all(refuseMethod);
+
+  function noteSigned(requestId: string, payment: MadePayment, durationMs: number): void {
+    const { record, sender, allowed, isFork } = payment;
+    metrics.paymentSigned(sender, record.pipeline, record.num_tickets, durationMs / 1000);
+    metrics.rulesObserved(allowed.observed);
+    if (isFork) metrics.stateForked();
+    const { id: principal, tenant } = allowed.principal;
+    logger.info(
+      {
+        request_id: requestId,
+        sender,
+        principal,
+        tenant,
+        rules: allowed.rules,
+        observed: allowed.observed,
+        fork: isFork,
+        duration_ms: durationMs,
+        payment: record,
+      },
+      'payment signed',
+    );
+  }
+}
+
+const idempotencyKeyPattern = /^[\x21-\x7e]{1,255}$/;
+
+/** Throws `IDEMPOTENCY_KEY_INVALID`. */
+function idempotencyKeyOf({ headersDistinct }: Request): string | undefined {
+  const keys = headersDistinct['idempotency-key'];
+  if (!keys) return undefined;
+  const [key = ''] = keys;
+  if (keys.length === 1 && idempotencyKeyPattern.test(key)) return key;
+  throw new RequestError(
+    'IDEMPOTENCY_KEY_INVALID',
+    'Idempotency-Key must be given once, as 1 to 255 visible ASCII characters',
+  );
+}
