@@ -5,9 +5,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/**/*.long.test.ts'],
-    // a test hangs or it does not; how fast the machine is proves nothing
     testTimeout: 120_000,
-    hookTimeout: 120_000,
+    hookTimeout: 240_000,
     maxWorkers: 2,
     // a test that is skipped or focused proves nothing
     allowOnly: false,
