@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BrokenChainError, verifyChain } from '../../src/audit/verify-chain.ts';
 import { TestLog, filesOf, numbered } from './test-log.ts';
-import { fc } from '../../support/fast-check.ts';
+import { fc } from '../support/fast-check.ts';
 
 describe('verifying a chain', () => {
   let test: TestLog;
