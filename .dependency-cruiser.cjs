@@ -6,7 +6,7 @@ const layer = (folder, allowed, modules = []) => ({
   from: from(folder),
   to: {
     path: '^(src|plugins|test)/',
-    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|program-version|random-id|script-runner|secret)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
+    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|ip-networks|program-version|random-id|script-runner|secret)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
   },
 });
 
@@ -27,6 +27,8 @@ module.exports = {
     layer('auth', ['pm', 'wire']),
     layer('session', ['pm', 'wire', 'keys']),
     layer('policy', ['pm', 'keys', 'chain', 'auth']),
+    layer('outgoing', []),
+    layer('discovery', ['outgoing', 'policy', 'chain', 'wire', 'pm']),
     layer('payments', ['pm', 'wire', 'session', 'policy', 'keys', 'chain', 'auth']),
     layer('audit', []),
     layer('telemetry', []),

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { BlockList, isIPv6 } from 'node:net';
+import { createNetworkList } from '../ip-networks.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Caller } from './authorization.ts';
 import type { ClientCertificate } from './client-certificate.ts';
@@ -23,7 +23,7 @@ export function createCallerIdentifier(
   authenticate: Authenticator,
   trustedProxies: readonly string[],
 ): CallerIdentifier {
-  const isTrustedProxy = createProxyList(trustedProxies);
+  const isTrustedProxy = createNetworkList(trustedProxies);
   return async ({ rawHeaders, remoteAddress, certificate }, demand) => {
     const headers = readHeaders(rawHeaders, isTrustedProxy(remoteAddress));
     return {
@@ -61,24 +61,6 @@ function hashCredential(
   if (certificate) credentials.push(['client certificate', certificate.fingerprint]);
   if (credentials.length === 0) return '';
   return hash('sha256', JSON.stringify(credentials));
-}
-
-/**
- * Addresses whose `Signer-*` headers are believed. `entries` are IPv4 or IPv6 addresses, with a prefix length for
- * networks. Throws when an entry is neither.
- */
-function createProxyList(entries: readonly string[]): (address: string) => boolean {
-  if (entries.length === 0) return () => false;
-  const list = new BlockList();
-  for (const entry of entries) {
-    const [address = '', prefix] = entry.split('/');
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    list.addSubnet(address, Number(prefix ?? (family === 'ipv6' ? 128 : 32)), family);
-  }
-  return (address) => {
-    const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
-    return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
-  };
 }
 
 function readHeaders(

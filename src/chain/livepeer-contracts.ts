@@ -9,10 +9,16 @@ export const livepeerViews = parseAbi([
   'function getSenderInfo(address sender) view returns (Sender sender, ReserveInfo reserve)',
   'function lastInitializedRound() view returns (uint256)',
   'function blockHashForRound(uint256 round) view returns (bytes32)',
+  'function getFirstTranscoderInPool() view returns (address)',
+  'function getNextTranscoderInPool(address transcoder) view returns (address)',
+  'function getTranscoder(address transcoder) view returns (uint256 lastRewardRound, uint256 rewardCut, uint256 feeShare, uint256 lastActiveStakeUpdateRound, uint256 activationRound, uint256 deactivationRound, uint256 activeCumulativeRewards, uint256 cumulativeRewards, uint256 cumulativeFees, uint256 lastFeeRound)',
+  'function getServiceURI(address orchestrator) view returns (string)',
 ]);
 
 /** The key by which the Controller knows a contract. */
-export function contractId(contract: 'TicketBroker' | 'RoundsManager'): Hex {
+export function contractId(
+  contract: 'TicketBroker' | 'RoundsManager' | 'BondingManager' | 'ServiceRegistry',
+): Hex {
   return keccak256(toBytes(contract));
 }
 
@@ -82,6 +88,65 @@ export function blockHashForRound(roundsManager: Address, round: bigint): Contra
     name: functionName,
     to: roundsManager,
     data: encodeFunctionData({ abi, functionName, args: [round] }),
+    decode: (data) => decodeFunctionResult({ abi, functionName, data }),
+  };
+}
+
+/** The orchestrator with the most stake in the pool; zero when it is empty. */
+export function getFirstTranscoderInPool(bondingManager: Address): ContractView<string> {
+  const functionName = 'getFirstTranscoderInPool';
+  return {
+    name: functionName,
+    to: bondingManager,
+    data: encodeFunctionData({ abi, functionName }),
+    decode: (data) => decodeFunctionResult({ abi, functionName, data }),
+  };
+}
+
+/** The one after it in the pool; zero when it is the last, or not in the pool. */
+export function getNextTranscoderInPool(
+  bondingManager: Address,
+  orchestrator: Address,
+): ContractView<string> {
+  const functionName = 'getNextTranscoderInPool';
+  return {
+    name: functionName,
+    to: bondingManager,
+    data: encodeFunctionData({ abi, functionName, args: [orchestrator] }),
+    decode: (data) => decodeFunctionResult({ abi, functionName, data }),
+  };
+}
+
+/** An orchestrator is active from the first round on until before the second. */
+export type ActiveRounds = { readonly activationRound: bigint; readonly deactivationRound: bigint };
+
+/** When an orchestrator is active. */
+export function getTranscoder(
+  bondingManager: Address,
+  orchestrator: Address,
+): ContractView<ActiveRounds> {
+  const functionName = 'getTranscoder';
+  return {
+    name: functionName,
+    to: bondingManager,
+    data: encodeFunctionData({ abi, functionName, args: [orchestrator] }),
+    decode(data) {
+      const answer = decodeFunctionResult({ abi, functionName, data });
+      return { activationRound: answer[4], deactivationRound: answer[5] };
+    },
+  };
+}
+
+/** Where an orchestrator says it is; '' when it has not said. */
+export function getServiceUri(
+  serviceRegistry: Address,
+  orchestrator: Address,
+): ContractView<string> {
+  const functionName = 'getServiceURI';
+  return {
+    name: functionName,
+    to: serviceRegistry,
+    data: encodeFunctionData({ abi, functionName, args: [orchestrator] }),
     decode: (data) => decodeFunctionResult({ abi, functionName, data }),
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { type Address, type Hex, parseAddress, parseBytes32, zeroBytes32 } from '../pm/bytes.ts';
+import { toCall } from './contract-calls.ts';
 import { ChainError, type ChainFacts } from './facts.ts';
 import type { RpcCall, RpcEndpoint } from './json-rpc.ts';
 import {
@@ -171,10 +172,6 @@ export function createChainReader(
 }
 
 const askChainId: RpcCall = { method: 'eth_chainId', params: [] };
-
-function toCall({ to, data }: ContractView<unknown>): RpcCall {
-  return { method: 'eth_call', params: [{ to, data }, 'latest'] };
-}
 
 function isThere(contract: Address | undefined): contract is Address {
   return contract !== undefined && BigInt(contract) !== 0n;

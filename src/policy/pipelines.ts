@@ -20,3 +20,10 @@ const capabilities: Readonly<Record<string, number>> = {
 export function capabilityOfPipeline(pipeline: string): number | undefined {
   return Object.hasOwn(capabilities, pipeline) ? capabilities[pipeline] : undefined;
 }
+
+const pipelines = new Map(Object.entries(capabilities).map(([name, number]) => [number, name]));
+
+/** The pipeline's name of a capability number, e.g. `live-video-to-video` for 35; undefined when it has no models. */
+export function pipelineOfCapability(capability: number): string | undefined {
+  return pipelines.get(capability);
+}

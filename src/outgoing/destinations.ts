@@ -1,0 +1,93 @@
+import dns from 'node:dns';
+import { type LookupFunction, isIP, isIPv6 } from 'node:net';
+import { createNetworkList } from '../ip-networks.ts';
+import { OutgoingError } from './outgoing-error.ts';
+
+/** Where requests may go whose URL somebody else has written. */
+export type Destinations = {
+  /**
+   * How the host of a URL is looked up when it is connected to: addresses that it may not have are left out, so that a name can't be
+   * checked with one address and connected to with another. Throws `address-refused` for a URL that no lookup could make good.
+   */
+  lookupFor(url: URL): LookupFunction;
+};
+
+/** IANA's special-purpose networks of IPv4 that are not, or need not be, reached through the internet. */
+const specialIpv4 = createNetworkList([
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.0.2.0/24',
+  '192.88.99.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+]);
+
+/** All that is routed of IPv6: loopback, link-local, unique local, multicast, NAT64 and mapped IPv4 lie outside. */
+const globalIpv6 = createNetworkList(['2000::/3']);
+
+/** Tunnels that hold an IPv4 address (Teredo, 6to4), protocol assignments and documentation. */
+const specialIpv6 = createNetworkList(['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']);
+
+function isPublic(address: string): boolean {
+  if (isIPv6(address)) return globalIpv6(address) && !specialIpv6(address);
+  return !specialIpv4(address);
+}
+
+/**
+ * Public addresses by https, and by http and https what is granted. `grants` are addresses and networks, such as `10.1.0.0/16`; the list
+ * is checked where the configuration is read.
+ */
+export function createDestinations(
+  grants: readonly string[],
+  lookup: typeof dns.lookup = dns.lookup,
+): Destinations {
+  const isGranted = createNetworkList(grants);
+  return {
+    lookupFor({ protocol, hostname, username, password }) {
+      const refuse = (reason: string): OutgoingError =>
+        new OutgoingError('address-refused', reason);
+      if (protocol !== 'https:' && protocol !== 'http:') {
+        throw refuse('only https is asked, and http where it is granted');
+      }
+      if (username + password !== '') throw refuse('the URL holds credentials');
+      const isAllowed = (address: string): boolean =>
+        isGranted(address) || (protocol === 'https:' && isPublic(address));
+      const refused = refuse(
+        protocol === 'https:'
+          ? 'the address is not public, and not granted'
+          : 'http is for granted addresses only',
+      );
+      const literal = hostname.replace(/^\[|\]$/g, '');
+      if (isIP(literal) !== 0 && !isAllowed(literal)) throw refused;
+
+      return (name, options, callback) => {
+        lookup(name, { ...options, all: true }, (error, answers) => {
+          if (error) {
+            callback(error, '');
+            return;
+          }
+          const allowed = answers.filter(({ address }) => isAllowed(address));
+          const [first] = allowed;
+          if (!first) {
+            callback(refused, '');
+            return;
+          }
+          if (options.all) {
+            callback(null, allowed);
+            return;
+          }
+          callback(null, first.address, first.family);
+        });
+      };
+    },
+  };
+}
