@@ -18,19 +18,23 @@ export async function getOutgoing(
 ): Promise<OutgoingAnswer> {
   const lookup = destinations.lookupFor(url);
   const deadline = AbortSignal.timeout(limits.timeoutMs);
+  const signal = AbortSignal.any([deadline, limits.signal]);
   const options = {
     agent: false,
     lookup,
     headers: { Accept: 'application/json', 'Accept-Encoding': 'identity' },
     rejectUnauthorized: limits.verifyTls,
-    signal: AbortSignal.any([deadline, limits.signal]),
+    signal,
   } as const;
   try {
     const { get } = url.protocol === 'https:' ? https : http;
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       get(url, options, resolve).on('error', reject);
     });
-    return { status: response.statusCode ?? 0, body: await readBody(response, limits.maxBytes) };
+    const body = await readBody(response, limits.maxBytes);
+    // a body without a length ends well when its connection is cut
+    signal.throwIfAborted();
+    return { status: response.statusCode ?? 0, body };
   } catch (error) {
     throw toOutgoingError(error, deadline);
   }

@@ -14,15 +14,11 @@ export class OutgoingError extends Error {
 
 /** The failure behind whatever a socket or a stream gave: refused by us, out of time, or not to be had. */
 export function toOutgoingError(error: unknown, deadline: AbortSignal): OutgoingError {
+  let code = 'connection failed';
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof OutgoingError) return cause;
-    // where a name has several addresses, Node gathers their errors
-    if (cause instanceof AggregateError) {
-      const refused: unknown = cause.errors.find((each) => each instanceof OutgoingError);
-      if (refused instanceof OutgoingError) return refused;
-    }
+    if ('code' in cause) code = String(cause.code);
   }
   if (deadline.aborted) return new OutgoingError('timed-out', 'no whole answer in time');
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'connection failed';
   return new OutgoingError('unreachable', `can't be reached: ${code}`, { cause: error });
 }

@@ -72,6 +72,10 @@ export type OrchestratorConfig = {
   readonly ticketSecret: Uint8Array;
   readonly authTokenSecret: Uint8Array;
   readonly capabilities?: Capabilities;
+  /** prices of single capabilities and models */
+  readonly capabilitiesPrices?: PriceInfo[];
+  /** service URLs of further nodes */
+  readonly nodes?: string[];
 };
 
 /** What the orchestrator sees of the chain. */
@@ -398,7 +402,7 @@ export class SandboxOrchestrator {
   }
 
   #makeInfo(sender: Uint8Array, price: Rational, sessionId: string): OrchestratorInfo {
-    const { serviceUrl, address, capabilities } = this.#config;
+    const { serviceUrl, address, capabilities, capabilitiesPrices = [], nodes = [] } = this.#config;
     const expiration = this.#ports.now() / 1_000_000_000n + authTokenValidSeconds;
     return create(OrchestratorInfoSchema, {
       transcoder: serviceUrl,
@@ -406,6 +410,8 @@ export class SandboxOrchestrator {
       priceInfo: { pricePerUnit: price.numerator, pixelsPerUnit: price.denominator },
       address: fromHex(address),
       capabilities,
+      capabilitiesPrices,
+      nodes,
       authToken: this.#makeAuthToken(sessionId, expiration),
     });
   }

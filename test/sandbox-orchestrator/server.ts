@@ -12,6 +12,7 @@ import {
   OrchestratorRequestSchema,
   PaymentResultSchema,
 } from '../../src/wire/net_pb.ts';
+import { type SandboxFault, answerWithFault } from './faults.ts';
 import { type OrchestratorConfig, SandboxOrchestrator } from './orchestrator.ts';
 import { collectStats } from './stats.ts';
 import type { SandboxWorld } from './world.ts';
@@ -27,12 +28,28 @@ export type SandboxServerOptions = {
   readonly port: number;
   readonly config: Omit<OrchestratorConfig, 'serviceUrl'>;
   readonly world: SandboxWorld;
+  /** where the orchestrator says it is; where it listens unless told */
+  readonly serviceUrl?: string;
+  /** the `/discovery` document for an orchestrator at `url`; 404 without it */
+  readonly makeDiscoveryDocument?: (url: string) => unknown;
+  /** made by the server unless told */
+  readonly certificate?: SandboxCertificate;
 };
+
+/** PEM */
+export type SandboxCertificate = { readonly private: string; readonly cert: string };
+
+/** A certificate signed by itself. */
+export function createSandboxCertificate(host: string): Promise<SandboxCertificate> {
+  return generate([{ name: 'commonName', value: host }], { keyType: 'ec', algorithm: 'sha256' });
+}
 
 export type SandboxServer = {
   /** `https://host:port` */
   readonly url: string;
   readonly orchestrator: SandboxOrchestrator;
+  /** how requests are failed; undefined while all is well */
+  fault: SandboxFault | undefined;
   close(): Promise<void>;
 };
 
@@ -42,10 +59,7 @@ export type SandboxServer = {
  */
 export async function startSandboxServer(options: SandboxServerOptions): Promise<SandboxServer> {
   const { host, port, config, world } = options;
-  const certificate = await generate([{ name: 'commonName', value: host }], {
-    keyType: 'ec',
-    algorithm: 'sha256',
-  });
+  const certificate = options.certificate ?? (await createSandboxCertificate(host));
   const server = createSecureServer({
     key: certificate.private,
     cert: certificate.cert,
@@ -54,7 +68,7 @@ export async function startSandboxServer(options: SandboxServerOptions): Promise
   await listen(server, host, port);
   const url = `https://${host}:${(server.address() as AddressInfo).port}`;
   const orchestrator = new SandboxOrchestrator(
-    { ...config, serviceUrl: url },
+    { ...config, serviceUrl: options.serviceUrl ?? url },
     { now: world.now, chain: world.chain, randomBytes: random.bytes },
   );
   const sockets = new Set<Socket>();
@@ -63,14 +77,23 @@ export async function startSandboxServer(options: SandboxServerOptions): Promise
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('request', (request, response) => {
+    if (sandbox.fault) {
+      answerWithFault(sandbox.fault, isGrpc(request), response);
+      return;
+    }
+    if (options.makeDiscoveryDocument && `${request.method} ${request.url}` === 'GET /discovery') {
+      answerJson(response, 200, options.makeDiscoveryDocument(url));
+      return;
+    }
     answer(orchestrator, world, request, response).catch((error: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' });
       response.end(describe(error));
     });
   });
-  return {
+  const sandbox: SandboxServer = {
     url,
     orchestrator,
+    fault: undefined,
     close: () =>
       new Promise((resolve) => {
         server.close(() => {
@@ -79,6 +102,7 @@ export async function startSandboxServer(options: SandboxServerOptions): Promise
         for (const socket of sockets) socket.destroy();
       }),
   };
+  return sandbox;
 }
 
 async function listen(server: Http2SecureServer, host: string, port: number): Promise<void> {
@@ -98,7 +122,7 @@ async function answer(
   response: Http2ServerResponse,
 ): Promise<void> {
   const body = await readBody(request);
-  if (request.headers['content-type']?.startsWith('application/grpc') === true) {
+  if (isGrpc(request)) {
     answerGrpc(orchestrator, request.url, body, response);
     return;
   }
@@ -131,6 +155,10 @@ async function answer(
       response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
       response.end('404 page not found\n');
   }
+}
+
+function isGrpc(request: Http2ServerRequest): boolean {
+  return request.headers['content-type']?.startsWith('application/grpc') === true;
 }
 
 /** One length-prefixed message in, one out; the status travels in the trailers. */
