@@ -14,7 +14,7 @@ import { z } from 'zod';
 import type { Anvil } from './anvil.ts';
 
 /**
- * The real Livepeer contracts on a private chain: Controller, LivepeerToken, Minter, and behind proxies BondingManager,
+ * The real Livepeer contracts on a private chain: Controller, LivepeerToken, Minter, ServiceRegistry, and behind proxies BondingManager,
  * RoundsManager and TicketBroker, configured as on Arbitrum One (unlock and ticket validity period 2 rounds), unpaused,
  * in an initialized round, with orchestrators that may receive fees. They are the builds of npm `@livepeer/sdk`, whose
  * broker differs from Arbitrum One's in two ways: it takes 64-byte signatures, and funding by a third party cancels an unlock.
@@ -24,6 +24,7 @@ export type LivepeerContracts = {
   readonly ticketBroker: Address;
   readonly roundsManager: Address;
   readonly bondingManager: Address;
+  readonly serviceRegistry: Address;
   readonly minter: Address;
   readonly token: Address;
   /** who owns the Controller: may pause it and set its contracts */
@@ -72,6 +73,9 @@ export const livepeerAbi = parseAbi([
   'function transcoder(uint256 rewardCut, uint256 feeShare)',
   'function isActiveTranscoder(address transcoder) view returns (bool)',
   'function pendingFees(address delegator, uint256 endRound) view returns (uint256)',
+  'function unbond(uint256 amount)',
+  // ServiceRegistry
+  'function setServiceURI(string serviceURI)',
   // RoundsManager
   'function setRoundLength(uint256 blocks)',
   'function initializeRound()',
@@ -159,6 +163,8 @@ export async function deployLivepeerContracts(
     await deploy('TicketBroker', controller),
   );
   await register('JobsManager', ticketBroker);
+  const serviceRegistry = await deploy('ServiceRegistry', controller);
+  await register('ServiceRegistry', serviceRegistry);
 
   const minterRole = keccak256(toBytes('MINTER_ROLE'));
   for (const account of [owner, minter]) {
@@ -208,6 +214,7 @@ export async function deployLivepeerContracts(
     ticketBroker,
     roundsManager,
     bondingManager,
+    serviceRegistry,
     minter,
     token,
     owner,
@@ -303,6 +310,7 @@ const artifacts = {
   SortedDoublyLL: 'libraries/SortedDoublyLL.sol',
   BondingManager: 'bonding/BondingManager.sol',
   RoundsManager: 'rounds/RoundsManager.sol',
+  ServiceRegistry: 'ServiceRegistry.sol',
   TicketBroker: 'pm/TicketBroker.sol',
 };
 
