@@ -3,7 +3,7 @@ import { createCallerIdentifier } from './auth/caller.ts';
 import { openAuthentication } from './compose/authentication.ts';
 import { withActiveKey } from './compose/key.ts';
 import { openRecords } from './compose/records.ts';
-import { type OpenSender, openSender } from './compose/sender.ts';
+import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
 import { asksForCredentials } from './config/auth-schema.ts';
 import type { Config } from './config/load.ts';
 import { ConfigError, isSignerError } from './errors.ts';
@@ -17,11 +17,7 @@ import { createReadinessCheck } from './admin/readiness.ts';
 import { type Sender, type Senders, chooseSender, describeSenders } from './payments/senders.ts';
 
 /** What tests replace to make answers repeatable. */
-export type Sources = {
-  /** Unix nanoseconds, for the books */
-  readonly now: () => bigint;
-  /** Unix nanoseconds, for the delegations that states are sealed under */
-  readonly sealNow: () => bigint;
+export type Sources = SenderClocks & {
   /** 128 random bits as 32 hex digits */
   readonly randomId: () => string;
 };
@@ -31,6 +27,7 @@ const systemNow = (): bigint => BigInt(Date.now()) * 1_000_000n;
 const systemSources: Sources = {
   now: systemNow,
   sealNow: systemNow,
+  elapsedMs: () => performance.now(),
   randomId,
 };
 

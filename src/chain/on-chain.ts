@@ -26,6 +26,8 @@ export type OnChainOptions = {
   /** wei; a warning is logged when the deposit, or the reserve, is below */
   readonly lowDeposit?: bigint | undefined;
   readonly lowReserve?: bigint | undefined;
+  /** milliseconds that only grow, for the age of facts */
+  readonly nowMs: () => number;
   readonly log: (
     level: 'info' | 'warn',
     message: string,
@@ -53,7 +55,7 @@ export async function openOnChainSource(
   options: OnChainOptions,
   signal: AbortSignal,
 ): Promise<ChainSource> {
-  const { log, maxAgeMs, lowDeposit, lowReserve } = options;
+  const { log, maxAgeMs, lowDeposit, lowReserve, nowMs } = options;
   const closed = new AbortController();
   const nodes = options.rpcUrls.map((url, index): Node => {
     const name = `chain.rpcUrls.${index}`;
@@ -62,7 +64,7 @@ export async function openOnChainSource(
   });
 
   async function ask(node: Node): Promise<Believed | undefined> {
-    const askedAtMs = performance.now();
+    const askedAtMs = nowMs();
     try {
       const view = await node.reader.read(closed.signal);
       requireNewBlock(node.name, view, options.maxBlockAgeMs);
@@ -116,7 +118,7 @@ export async function openOnChainSource(
   let believed = await readFirst();
   warnWhenLow(undefined, believed.view.facts);
 
-  const ageMs = (): number => performance.now() - believed.askedAtMs;
+  const ageMs = (): number => nowMs() - believed.askedAtMs;
 
   async function keepAsking(node: Node): Promise<void> {
     while (await wait(options.refreshIntervalMs, closed.signal)) {

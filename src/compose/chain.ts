@@ -24,18 +24,19 @@ export async function openTicketBroker({
   );
 }
 
-/** The view of the chain. Throws `CONFIG_INVALID` and `CHAIN_FACTS_UNAVAILABLE` when the first facts can't be had. */
+/** The view of the chain; `nowMs` only grows. Throws `CONFIG_INVALID` and `CHAIN_FACTS_UNAVAILABLE` when the first facts can't be had. */
 export async function openChain(
   { settings: { chain }, resolvePath }: Config,
   sender: Address,
   logger: Logger,
+  nowMs: () => number,
   signal: AbortSignal,
 ): Promise<ChainSource> {
   if (chain.source === 'on-chain') {
     const rpcUrls = readRpcUrls(chain.rpcUrls, resolvePath);
     const log: OnChainOptions['log'] = (level, message, fields) => logger[level](fields, message);
     const { openOnChainSource } = await import('../chain/on-chain.ts');
-    return openOnChainSource({ ...chain, rpcUrls, sender, log }, signal);
+    return openOnChainSource({ ...chain, rpcUrls, sender, log, nowMs }, signal);
   }
   const { l1Block, round, roundBlockHash: blockHash, deposit, reserve, withdrawRound } = chain;
   const lastInitializedRound = { round, blockHash };

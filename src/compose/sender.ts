@@ -11,8 +11,14 @@ import { type SealVerifier, createSealVerifier } from '../session/seal-verifier.
 import { openChain } from './chain.ts';
 import { type KeySurroundings, type SignerKey, openKey } from './key.ts';
 
-/** Unix nanoseconds: for the books, and for the delegations that states are sealed under. */
-export type SenderClocks = { readonly now: () => bigint; readonly sealNow: () => bigint };
+export type SenderClocks = {
+  /** Unix nanoseconds, for the books */
+  readonly now: () => bigint;
+  /** Unix nanoseconds, for the delegations that states are sealed under */
+  readonly sealNow: () => bigint;
+  /** milliseconds that only grow, for the age of the chain's facts */
+  readonly elapsedMs: () => number;
+};
 
 /** The first facts of the chain, and the first signatures, must be there within this time. */
 const openTimeoutMs = 30_000;
@@ -32,7 +38,7 @@ export async function openSender(
   role: Sender['role'],
   logger: Logger,
   surroundings: KeySurroundings,
-  { now, sealNow }: SenderClocks,
+  { now, sealNow, elapsedMs }: SenderClocks,
 ): Promise<OpenSender> {
   await using opened = new AsyncDisposableStack();
   const key = await openKey(config, logger, surroundings);
@@ -40,7 +46,7 @@ export async function openSender(
   const { provider, policy, gate, isNew } = key;
   const signal = AbortSignal.timeout(openTimeoutMs);
   const orchestratorInfo = await signOrchestratorInfo(gate, policy, signal);
-  const chain = await openChain(config, gate.address, logger, signal);
+  const chain = await openChain(config, gate.address, logger, elapsedMs, signal);
   opened.defer(() => chain.close());
   const sealing = await openSealing(config, key, chain, logger, sealNow);
   opened.defer(() => sealing.instanceSeal?.close());

@@ -68,10 +68,8 @@ describe('readiness', () => {
           reject(new ProviderError('PROVIDER_TIMEOUT', 'no answer')),
         );
       });
-    const startedAtMs = performance.now();
     const { report } = await openCheck({ checkHealth })();
     expect(report).toMatchObject({ ready: false, key: { problem: 'PROVIDER_TIMEOUT' } });
-    expect(performance.now() - startedAtMs).toBeLessThan(3_000);
   });
 
   it('is denied with the code of each part that can’t be used', async () => {

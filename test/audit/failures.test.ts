@@ -58,7 +58,7 @@ describe('a full disk', () => {
     expect(test.logged.map(({ level }) => level)).toContain('error');
 
     disk.makeRoom();
-    await vi.waitFor(() => log.checkHealth(), { timeout: 10_000 });
+    await vi.waitFor(() => log.checkHealth(), { timeout: 60_000 });
     let appended = 0;
     const after = await appendUntil(log, () => appended++ > 200, 8, before.next);
     expect(after.refused()).toBe(0);
@@ -81,7 +81,7 @@ describe('a full disk', () => {
       unavailable,
     );
     disk.makeRoom();
-    await vi.waitFor(() => log.append(numbered(1)), { timeout: 10_000 });
+    await vi.waitFor(() => log.append(numbered(1)), { timeout: 60_000 });
     await log.checkHealth();
     const kinds = recordsOf(join(disk.path, 'server-1')).map(({ kind }) => kind);
     expect(kinds).toEqual(['start', 'resume', 'signed']);
@@ -153,7 +153,7 @@ describe('a disk with errors', () => {
     const { durable, refused } = await appendUntil(log, () => failuresLeft <= 0, 4);
     expect(refused()).toBeGreaterThan(10);
     vi.restoreAllMocks();
-    await vi.waitFor(() => log.append(numbered(-1)), { timeout: 10_000 });
+    await vi.waitFor(() => log.append(numbered(-1)), { timeout: 60_000 });
     await test.closeAll();
     expect(await verifyChain(test.chain)).toMatchObject({ tornBytes: 0 });
     const uses = usesOf(test.chain);
@@ -180,7 +180,7 @@ describe('a disk with errors', () => {
     vi.spyOn(await fileHandlePrototype(), 'datasync').mockReturnValueOnce(answer.promise);
     const waiting = log.append(numbered(1));
     await vi.waitFor(() => expect(log.checkHealth()).rejects.toMatchObject(unavailable), {
-      timeout: 10_000,
+      timeout: 60_000,
     });
     await expect(log.write(numbered(2))).rejects.toMatchObject(unavailable);
     answer.resolve(undefined);

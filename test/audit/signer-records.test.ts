@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { ProviderError } from '../../src/keys/provider.ts';
 import { PayingSession } from '../bench/paying-session.ts';
 import { Folder, root } from '../cli/cli.ts';
@@ -13,6 +13,7 @@ import {
   type TestSignerOptions,
   startTestSigner,
 } from '../support/test-signer.ts';
+import { soon } from '../support/soon.ts';
 
 const opened: { close(): Promise<void> }[] = [];
 
@@ -94,7 +95,7 @@ describe('the audit log of a running signer', () => {
     isFailing = true;
     const answer = await signer.post(new PayingSession(1).request());
     expect(answer.status).toBe(503);
-    await vi.waitFor(() => {
+    await soon(() => {
       const records = recordsOf(log.chain);
       const uses = records.filter(({ request }) => request === answer.headers.get('x-request-id'));
       expect(uses.length).toBeGreaterThan(0);
@@ -115,7 +116,7 @@ describe('the audit log of a running signer', () => {
     const signer = await startAudited(log.folder, { settings });
     const tooDear = await signer.post(new PayingSession(1).request());
     expect(tooDear.status).toBe(481);
-    await vi.waitFor(() =>
+    await soon(() =>
       expect(recordsOf(log.chain).at(-1)).toMatchObject({
         kind: 'denied',
         request: tooDear.headers.get('x-request-id'),
@@ -135,7 +136,7 @@ describe('the audit log of a running signer', () => {
     const signer = await startAudited(log.folder, { settings: { policy: { file } } });
     const denied = await signer.post(new PayingSession(1).request());
     expect(denied.status).toBe(403);
-    const records = await vi.waitFor(() => {
+    const records = await soon(() => {
       const found = recordsOf(log.chain);
       expect(found.at(-1)).toMatchObject({
         kind: 'denied',
@@ -163,8 +164,8 @@ describe('the audit log of a running signer', () => {
     const before = recordsOf(log.chain);
 
     const { state } = JSON.parse(first.text) as { state: unknown };
-    const soon = await signer.post(JSON.stringify({ ManifestID: 'a1b2c3d4', ...body, state }));
-    expect(soon.status).toBe(482);
+    const tooSoon = await signer.post(JSON.stringify({ ManifestID: 'a1b2c3d4', ...body, state }));
+    expect(tooSoon.status).toBe(482);
     expect((await signer.post('{')).status).toBe(400);
     webhook.reply = { status: 403, reason: 'who are you?' };
     expect((await signer.post(payableRequest())).status).toBe(403);
@@ -182,14 +183,11 @@ describe('the audit log of a running signer', () => {
     session.take(first.text);
 
     disk.fill(0);
-    await vi.waitFor(
-      async () => {
-        const answer = await signer.post(session.request());
-        if (answer.status === 200) session.take(answer.text);
-        expect(answer.status).toBe(503);
-      },
-      { timeout: 10_000 },
-    );
+    await soon(async () => {
+      const answer = await signer.post(session.request());
+      if (answer.status === 200) session.take(answer.text);
+      expect(answer.status).toBe(503);
+    });
     signer.key.reset();
     for (let attempt = 0; attempt < 5; attempt += 1) {
       const answer = await signer.post(session.request());
@@ -201,9 +199,7 @@ describe('the audit log of a running signer', () => {
     expect((await fetch(`${signer.url}/readyz`)).status).toBe(503);
 
     disk.makeRoom();
-    await vi.waitFor(async () => expect((await fetch(`${signer.url}/readyz`)).status).toBe(200), {
-      timeout: 10_000,
-    });
+    await soon(async () => expect((await fetch(`${signer.url}/readyz`)).status).toBe(200));
     expect((await signer.post(session.request())).status).toBe(200);
     const records = recordsOf(join(disk.path, 'server-1'));
     expect(records.map(({ kind }) => kind)).toContain('resume');

@@ -1,12 +1,14 @@
+import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createApiKeyMethod, newApiKey } from '../../src/auth/api-keys.ts';
 import { parseApiKeyFile } from '../../src/config/api-key-file.ts';
 import { Folder } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
 import { KeyFile } from './auth-world.ts';
+import { soon } from '../support/soon.ts';
 
 describe('a file of API keys that changes while the signer runs', () => {
   let folder: Folder;
@@ -34,7 +36,7 @@ describe('a file of API keys that changes while the signer runs', () => {
     expect(await pay()).toBe(200);
     signer.key.reset();
     file.revoke(key);
-    await vi.waitFor(async () => expect(await pay()).toBe(401), { timeout: 20_000 });
+    await soon(async () => expect(await pay()).toBe(401));
     signer.key.reset();
     expect(await pay()).toBe(401);
     expect(signer.key.digests).toHaveLength(0);
@@ -127,16 +129,14 @@ describe('a file of API keys that can’t be used', () => {
 });
 
 describe('checking an API key', () => {
-  it('takes less than 100 µs even on a busy machine', () => {
+  it('costs one SHA-256, for the key is too random to need a slow hash', async () => {
     const { id, key, hash } = newApiKey();
-    const entry = JSON.stringify([{ id, hash, principal: 'p' }]);
-    const keys = parseApiKeyFile(entry, 'k');
+    expect(hash).toBe(createHash('sha256').update(key).digest('hex'));
+    const keys = parseApiKeyFile(JSON.stringify([{ id, hash, principal: 'p' }]), 'k');
     const check = createApiKeyMethod(() => keys, Date.now);
     const headers = new Map([['Authorization', [`Bearer ${key}`]]]);
-    const startedAt = performance.now();
-    for (let turn = 0; turn < 10_000; turn += 1) void check({ headers, certificate: undefined });
-    // on an idle machine it is about 3 µs each
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    const caller = await check({ headers, certificate: undefined });
+    expect(caller).toMatchObject({ id: 'p' });
   });
 
   it('makes keys of 256 random bits that differ', () => {

@@ -60,7 +60,6 @@ describe('an issuer whose keys can’t be had', () => {
     const startedAt = performance.now();
     expect(await pay()).toMatchObject(unavailable);
     expect(performance.now() - startedAt).toBeGreaterThan(1_500);
-    expect(performance.now() - startedAt).toBeLessThan(15_000);
     jwks.publish(first);
     expect(await pay()).toMatchObject({ status: 200 });
   });

@@ -1,5 +1,5 @@
 import { parseEther } from 'viem';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigError } from '../../src/errors.ts';
 import { expectError, expectPaid, masked503 } from '../payments/expectations.ts';
 import { buildRequest, usualNow } from '../payments/request-builder.ts';
@@ -8,9 +8,10 @@ import { type FaultyRpc, startFaultyRpc } from '../support/faulty-rpc.ts';
 import { type LivepeerContracts, deployLivepeerContracts } from '../support/livepeer-contracts.ts';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
 import { vectors } from '../vectors/vectors.ts';
+import { soon } from '../support/soon.ts';
 
 const ether = parseEther('1');
-const maxAgeMs = 1_000;
+const maxAgeMs = 60_000;
 
 let anvil: Anvil;
 let contracts: LivepeerContracts;
@@ -50,114 +51,79 @@ function setFaults(fault: FaultyRpc['fault']): void {
   for (const node of nodes) node.fault = fault;
 }
 
+function warningsOf(signer: TestSigner): Record<string, unknown>[] {
+  return signer.logLines.filter(({ level }) => level === 40);
+}
+
 async function readiness(signer: TestSigner) {
   const response = await fetch(`${signer.url}/readyz`);
-  return { status: response.status, report: await response.json() };
+  return { status: response.status, report: (await response.json()) as { chain: object } };
+}
+
+/** Of the facts, in milliseconds. */
+function ageOf({ report: { chain } }: Awaited<ReturnType<typeof readiness>>): number {
+  if ('ageMs' in chain && typeof chain.ageMs === 'number') return chain.ageMs;
+  throw new Error(`no age in ${JSON.stringify(chain)}`);
 }
 
 describe('payments with facts from the chain', () => {
-  it('go on while no node answers, then stop with 503, and go on by themselves afterwards', async () => {
+  it('go on while no node answers and the facts are fresh, then stop with 503, and go on by themselves afterwards', async () => {
     const signer = await startOnChain();
     const request = await buildRequest();
     try {
       expectPaid(await signer.post(request));
       setFaults({ kind: 'down' });
-      const downAtMs = performance.now();
-      const asked = nodes[1]?.requests.length ?? 0;
-      await vi.waitFor(() => expect(nodes[1]?.requests.length).toBeGreaterThan(asked + 1));
-      expectPaid(await signer.post(request));
-      expect(performance.now() - downAtMs).toBeLessThan(maxAgeMs);
-      expect(await readiness(signer)).toMatchObject({ status: 200 });
+      await soon(() => expect(warningsOf(signer)).toHaveLength(2));
+      const nowMs = performance.now();
+      signer.elapsedMs = nowMs;
+      const ageMs = ageOf(await readiness(signer));
 
-      await vi.waitFor(
-        async () => expect((await signer.post(request)).status).toBe(503),
-        maxAgeMs * 3,
-      );
-      signer.key.reset();
-      const refusal = await signer.post(request);
-      expectError(refusal, 503, masked503);
-      expect(refusal.headers.get('Retry-After')).toBe('1');
-      expect(signer.key.digests).toEqual([]);
-      expect(signer.logLines.at(-1)).toMatchObject({
-        code: 'CHAIN_FACTS_UNAVAILABLE',
-        details: expect.stringContaining("chain.rpcUrls.1 can't be reached") as string,
-      });
-      expect(await readiness(signer)).toMatchObject({
-        status: 503,
-        report: { ready: false, key: { ready: true }, chain: { ready: false } },
-      });
+      for (const atMs of [0, maxAgeMs / 2, maxAgeMs - 1]) {
+        signer.elapsedMs = nowMs - ageMs + atMs;
+        expectPaid(await signer.post(request));
+        expect(await readiness(signer)).toMatchObject({ status: 200 });
+      }
+
+      for (const atMs of [maxAgeMs + 1, maxAgeMs * 100]) {
+        signer.elapsedMs = nowMs - ageMs + atMs;
+        signer.key.reset();
+        const refusal = await signer.post(request);
+        expectError(refusal, 503, masked503);
+        expect(refusal.headers.get('Retry-After')).toBe('1');
+        expect(signer.key.digests).toEqual([]);
+        expect(signer.logLines.at(-1)).toMatchObject({
+          code: 'CHAIN_FACTS_UNAVAILABLE',
+          details: expect.stringContaining("chain.rpcUrls.1 can't be reached") as string,
+        });
+        expect(await readiness(signer)).toMatchObject({
+          status: 503,
+          report: { ready: false, key: { ready: true }, chain: { ready: false } },
+        });
+      }
 
       setFaults({ kind: 'none' });
-      await vi.waitFor(async () => expect((await signer.post(request)).status).toBe(200), 2_000);
+      await soon(async () => expect((await signer.post(request)).status).toBe(200));
       expect(await readiness(signer)).toMatchObject({ status: 200, report: { ready: true } });
     } finally {
       await signer.close();
     }
   });
 
-  it('survive an outage of all nodes of 10 s: 200 while the facts are fresh, 503, 200 again', async () => {
-    const freshMs = 4_000;
-    const outageMs = 10_000;
-    const signer = await startOnChain({ maxAgeMs: freshMs, refreshIntervalMs: 200 });
+  it('wait for no node: none of them answers the question that is under way', async () => {
+    const signer = await startOnChain({ requestTimeoutMs: 600_000, maxAgeMs: 600_000 });
     const request = await buildRequest();
     try {
-      expectPaid(await signer.post(request));
-      setFaults({ kind: 'down' });
-      const downAtMs = performance.now();
-      const seen: { atMs: number; status: number }[] = [];
-      while (performance.now() - downAtMs < outageMs) {
-        const atMs = performance.now() - downAtMs;
-        seen.push({ atMs, status: (await signer.post(request)).status });
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-      const lastPaid = seen.findLast(({ status }) => status === 200);
-      const firstRefused = seen.find(({ status }) => status !== 200);
-      expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([200, 503]));
-      expect(lastPaid?.atMs).toBeGreaterThan(freshMs - 1_000);
-      expect(lastPaid?.atMs).toBeLessThan(firstRefused?.atMs ?? 0);
-      expect(firstRefused?.atMs).toBeLessThan(freshMs + 1_000);
-
-      setFaults({ kind: 'none' });
-      const upAtMs = performance.now();
-      await vi.waitFor(async () => expect((await signer.post(request)).status).toBe(200), 5_000);
-      console.log(
-        `outage of ${outageMs} ms: paid until ${Math.round(lastPaid?.atMs ?? 0)} ms, 503 from ` +
-          `${Math.round(firstRefused?.atMs ?? 0)} ms, paid again ${Math.round(performance.now() - upAtMs)} ms after it`,
-      );
-    } finally {
-      await signer.close();
-    }
-  });
-
-  it('take no longer while every node needs 2 s for an answer', async () => {
-    const signer = await startOnChain({ maxAgeMs: 10_000 });
-    const request = await buildRequest();
-    try {
-      const payFor = async (durationMs: number): Promise<number[]> => {
-        const latencies: number[] = [];
-        const endMs = performance.now() + durationMs;
-        while (performance.now() < endMs) {
-          const startMs = performance.now();
-          expectPaid(await signer.post(request));
-          latencies.push(performance.now() - startMs);
-          await new Promise((resolve) => setTimeout(resolve, 20));
+      setFaults({ kind: 'hanging' });
+      const asked = nodes.map(({ requests }) => requests.length);
+      await soon(() => {
+        for (const [index, { requests }] of nodes.entries()) {
+          expect(requests.length).toBeGreaterThan(asked[index] ?? 0);
         }
-        return latencies.toSorted((a, b) => a - b);
-      };
-      const median = (sorted: number[]): number => sorted[sorted.length >> 1] ?? Infinity;
-
-      await payFor(200);
-      const quick = await payFor(500);
-      setFaults({ kind: 'slow', delayMs: 2_000 });
-      const asked = nodes[0]?.requests.length ?? 0;
-      const slow = await payFor(4_500);
-      expect(nodes[0]?.requests.length).toBeGreaterThanOrEqual(asked + 2);
-      expect(signer.logLines.filter(({ level }) => level === 40)).toEqual([]);
-      console.log(
-        `payment, median: ${median(quick).toFixed(1)} ms with quick nodes, ${median(slow).toFixed(1)} ms with nodes of 2 s`,
-      );
-      expect(median(slow)).toBeLessThan(median(quick) + 50);
-      expect(slow.at(-1)).toBeLessThan(1_000);
+      });
+      const hanging = nodes.map(({ requests }) => requests.length);
+      for (let payment = 0; payment < 20; payment += 1) expectPaid(await signer.post(request));
+      expect(nodes.map(({ requests }) => requests.length)).toEqual(hanging);
+      expect(warningsOf(signer)).toEqual([]);
     } finally {
       await signer.close();
     }
@@ -176,12 +142,12 @@ describe('payments with facts from the chain', () => {
     try {
       expectPaid(await signer.post(request));
       await contracts.nextRound();
-      await vi.waitFor(async () =>
+      await soon(async () =>
         expectError(await signer.post(request), 400, `${refused}${unlocking}`),
       );
       await contracts.nextRound();
       await anvil.sendAs(vectors.key.address, withdraw);
-      await vi.waitFor(async () =>
+      await soon(async () =>
         expect(await readiness(signer)).toMatchObject({ report: { chain: { depositWei: '0' } } }),
       );
       expectError(await signer.post(request), 400, `${refused}${unlocking}`);
@@ -222,7 +188,7 @@ describe('the signer', () => {
           nodes: [{ name: 'chain.rpcUrls.0' }, { name: 'chain.rpcUrls.1' }],
         },
       });
-      expect(signer.logLines.filter(({ level }) => level === 40)).toMatchObject([
+      expect(warningsOf(signer)).toMatchObject([
         { msg: 'the deposit is low: fund it', wei: ether.toString() },
       ]);
     } finally {

@@ -65,7 +65,7 @@ const connect = (...rpcUrls: string[]): Promise<TicketBrokerClient> =>
     chainId: anvil.chainId,
     controller: contracts.controller.toLowerCase() as Address,
     rpcUrls,
-    requestTimeoutMs: 1_000,
+    requestTimeoutMs: 60_000,
   });
 
 /** A signed transaction that adds 1 ether to the deposit of an account made for it. */
@@ -111,7 +111,7 @@ describe('a client of the TicketBroker', () => {
     proxy.instead['*'] = () => Promise.resolve(hangUp);
     const { sender, ...transaction } = await signFunding(client);
     await client.broadcast(transaction);
-    await client.waitForReceipt(transaction.hash, 5_000);
+    await client.waitForReceipt(transaction.hash, 60_000);
     expect(await client.readAccount(sender)).toMatchObject({ deposit: parseEther('1') });
   });
 
@@ -126,7 +126,7 @@ describe('a client of the TicketBroker', () => {
       return hangUp;
     };
     await client.broadcast(transaction);
-    const { block } = await client.waitForReceipt(transaction.hash, 5_000);
+    const { block } = await client.waitForReceipt(transaction.hash, 60_000);
     expect(sent).toBeGreaterThan(0);
     expect(await client.readAccount(sender, block)).toMatchObject({ deposit: parseEther('1') });
   });

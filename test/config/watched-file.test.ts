@@ -38,7 +38,7 @@ function watch(path: string): { file: WatchedFile<string>; lines: Line[] } {
   return { file, lines };
 }
 
-const patient = { timeout: 20_000, interval: 20 };
+const patient = { timeout: 60_000, interval: 20 };
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');

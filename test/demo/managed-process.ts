@@ -13,7 +13,7 @@ type ManagedProcessOptions = {
   readonly ready: RegExp;
 };
 
-const startTimeoutMs = 20_000;
+const startTimeoutMs = 60_000;
 const stopTimeoutMs = 5_000;
 
 /** A Node process that is started, waited for, and stopped. */

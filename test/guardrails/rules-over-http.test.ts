@@ -9,6 +9,7 @@ import {
   startGuardedSigner,
   ticketEv,
 } from './guarded-signer.ts';
+import { soon } from '../support/soon.ts';
 
 let signer: GuardedSigner;
 afterEach(() => signer.close());
@@ -143,9 +144,9 @@ rules:
     const post: GuardedSigner['post'] = (...request) => signer.post(...request);
     expect((await post(await firstPayment(1))).status).toBe(403);
     signer.writePolicy('default: allow\nrules: []');
-    await expect.poll(async () => (await post(await firstPayment(1))).status).toBe(200);
+    await soon(async () => expect((await post(await firstPayment(1))).status).toBe(200));
     signer.writePolicy('default: deny\nrules: [{ id: oops, then: perhaps }]');
-    await expect.poll(() => signer.logLines.some(({ level }) => level === 50)).toBe(true);
+    await soon(() => expect(signer.logLines.some(({ level }) => level === 50)).toBe(true));
     expectPaid(await post(await firstPayment(1)));
   });
 

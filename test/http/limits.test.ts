@@ -33,6 +33,9 @@ function waitForAbort({ signal }: PaymentCall): Promise<never> {
   });
 }
 
+/** Tickets and credentials of {@link payableRequest}. */
+const callsOfPayment = 4;
+
 const head = 'POST /generate-live-payment HTTP/1.1\r\nHost: a\r\n';
 
 describe('the body limit', () => {
@@ -98,20 +101,24 @@ describe('slow clients', () => {
   const timeouts = { headersTimeoutMs: 300, receiveTimeoutMs: 600 };
 
   it.each([
-    { what: 'send no complete headers', bytes: head, atMost: 300 },
-    { what: 'send no complete body', bytes: `${head}Content-Length: 10\r\n\r\n{`, atMost: 600 },
+    { what: 'send no complete headers', bytes: head },
+    { what: 'send no complete body', bytes: `${head}Content-Length: 10\r\n\r\n{` },
     {
       what: 'send no complete chunk',
       bytes: `${head}Transfer-Encoding: chunked\r\n\r\n5\r\nab`,
-      atMost: 600,
     },
-  ])('that $what are cut off with 408', async ({ bytes, atMost }) => {
+  ])('that $what are cut off with 408', async ({ bytes }) => {
     const app = await start(neverCalled, timeouts);
-    const startedAt = performance.now();
     const answer = await exchange(app.port, bytes);
     expect(statusesIn(answer)).toEqual([408]);
-    // Node looks every half second
-    expect(performance.now() - startedAt).toBeLessThan(atMost + 1_500);
+  });
+
+  it('have receiveTimeoutMs for a body whose headers came in headersTimeoutMs', async () => {
+    const app = await start(neverCalled, { headersTimeoutMs: 300, receiveTimeoutMs: 3_000 });
+    const startedAt = performance.now();
+    const answer = await exchange(app.port, `${head}Content-Length: 10\r\n\r\n{`);
+    expect(statusesIn(answer)).toEqual([408]);
+    expect(performance.now() - startedAt).toBeGreaterThan(2_900);
   });
 
   it('that drip a byte at a time are cut off all the same', async () => {
@@ -120,21 +127,18 @@ describe('slow clients', () => {
     socket.on('error', () => undefined);
     socket.resume();
     socket.write(`${head}Content-Length: 1000\r\n\r\n`);
-    const startedAt = performance.now();
-    while (!socket.closed && performance.now() - startedAt < 5_000) {
-      socket.write('x');
-      await delay(20);
-    }
-    expect(socket.closed).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(2_500);
+    const dripping = setInterval(() => socket.write('x'), 20);
+    await once(socket, 'close');
+    clearInterval(dripping);
+    // the body was never complete
+    expect(socket.bytesWritten).toBeLessThan(1000);
   });
 
   it('that leave a connection idle are closed after keepAliveTimeoutMs', async () => {
-    const app = await start(neverCalled, { keepAliveTimeoutMs: 100 });
-    const startedAt = performance.now();
+    const app = await start(neverCalled, { keepAliveTimeoutMs: 1_000 });
     const answer = await exchange(app.port, 'POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
     expect(statusesIn(answer)).toEqual([200]);
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    expect(answer).toContain('\r\nKeep-Alive: timeout=1\r\n');
   });
 });
 
@@ -150,24 +154,23 @@ describe('the deadline', () => {
     expect(response.headers.get('retry-after')).toBe('1');
     expect(await response.text()).toBe(envelope('Service Unavailable Error'));
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(145);
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
   });
 
   it('holds for a key that takes too long, whatever its provider does', async () => {
-    let isSlow = false;
+    const device: { held?: Promise<void> } = {};
     const signer = await startTestSigner({
-      settings: { server: { listen: '127.0.0.1:0', requestDeadlineMs: 200 } },
+      settings: { server: { listen: '127.0.0.1:0', requestDeadlineMs: 2_000 } },
       reply: async (signature) => {
-        if (isSlow) await delay(1_000);
+        await device.held;
         return { encoding: 'raw', bytes: signature };
       },
     });
     open.push(signer);
-    expect((await signer.post(payableRequest())).status).toBe(200);
-    isSlow = true;
-    const startedAt = performance.now();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    device.held = promise;
     const { status, text } = await signer.post(payableRequest());
-    expect(performance.now() - startedAt).toBeLessThan(900);
+    expect(signer.key.digests).toHaveLength(callsOfPayment);
+    resolve(undefined);
     expect({ status, text }).toEqual({ status: 503, text: envelope('Service Unavailable Error') });
     expect(signer.logLines.at(-1)).toMatchObject({ code: 'PROVIDER_TIMEOUT', status: 503 });
   });
@@ -198,6 +201,7 @@ describe('a client that goes away', () => {
   it('reaches the provider’s own signal', async () => {
     const slow = await startTestSigner({ delayMs: 300, concurrency: 1 });
     open.push(slow);
+    const before = slow.logLines.length;
     const client = new AbortController();
     const request = fetch(`${slow.url}/generate-live-payment`, {
       method: 'POST',
@@ -207,17 +211,18 @@ describe('a client that goes away', () => {
     while (slow.key.digests.length === 0) await delay(5);
     client.abort();
     await expect(request).rejects.toThrow();
-    await delay(500);
-    // the ticket and the credentials were to be signed one after the other
-    expect(slow.key.digests).toHaveLength(1);
+    while (slow.logLines.length === before) await delay(5);
     expect(slow.logLines.at(-1)).toMatchObject({ code: 'REQUEST_ABORTED' });
+    // its other calls were to be made before those of the next payment
+    expect((await slow.post(payableRequest())).status).toBe(200);
+    expect(slow.key.digests).toHaveLength(1 + callsOfPayment);
   });
 
   it('before its body is complete reaches nothing', async () => {
     const app = await start(neverCalled);
     const socket = net.connect(app.port, '127.0.0.1');
-    socket.write(`${head}Content-Length: 10\r\n\r\n{`);
-    await delay(50);
+    socket.write(`${head}Content-Length: 10\r\nExpect: 100-continue\r\n\r\n{`);
+    await once(socket, 'data');
     socket.destroy();
     while (app.logLines.length === 0) await delay(5);
     expect(app.logLines).toMatchObject([{ code: 'BODY_MALFORMED', status: 400 }]);
@@ -225,12 +230,13 @@ describe('a client that goes away', () => {
 
   it('after the answer aborts nothing', async () => {
     const signals: AbortSignal[] = [];
-    const app = await start((call) => {
+    const app = await startApp((call) => {
       signals.push(call.signal);
       return Promise.reject(new ProviderError('PROVIDER_CLOSED', 'no'));
     });
     await fetch(`${app.url}/generate-live-payment`, { method: 'POST', body: '{}' });
-    await delay(20);
+    // closes the connection, and waits until it is
+    await app.close();
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
 });

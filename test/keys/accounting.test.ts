@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { stringToBytes, toHex } from 'viem';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
@@ -110,8 +109,14 @@ describe('the key over one payment', () => {
     signer.now = vectorTime;
     const answer = await signer.post(vectors.endToEnd.cases[0]?.requestBody ?? '');
     expect(answer.status).toBe(503);
-    await delay(200);
+    // whatever was left of it would be signed along with the next payments
+    const counts = [];
+    for (let payment = 0; payment < 2; payment += 1) {
+      expect((await signer.post(vectors.endToEnd.cases[0]?.requestBody ?? '')).status).toBe(200);
+      counts.push(signer.key.digests.length);
+    }
+    const [next = 0, last = 0] = counts;
     // the first ticket's reply was spoiled; at most the call whose turn came in that moment was begun as well
-    expect(signer.key.digests.length).toBeLessThanOrEqual(2);
+    expect(next - (last - next)).toBeLessThanOrEqual(2);
   });
 });

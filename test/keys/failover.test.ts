@@ -10,6 +10,7 @@ import { toEthereumSignature } from '../../src/keys/signature.ts';
 import { createTestKey } from '../support/test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { never, openTestGate } from './open-test-gate.ts';
+import { soon } from '../support/soon.ts';
 
 const digest = new Uint8Array(32).fill(7);
 const otherPrivateKey = '11'.repeat(32);
@@ -523,9 +524,9 @@ describe('probes', () => {
     first.health = new Promise<never>(() => undefined);
     await sign(group);
     const before = first.checks;
-    await vi.waitFor(() => expect(first.checks).toBeGreaterThan(before));
+    await soon(() => expect(first.checks).toBeGreaterThan(before));
     first.health = undefined;
-    await vi.waitFor(() => expect(healthOf(group)).toEqual([true, true]), { timeout: 5000 });
+    await soon(() => expect(healthOf(group)).toEqual([true, true]));
   });
 });
 

@@ -189,9 +189,7 @@ describe('malformed DER signatures', () => {
   });
 
   it.each(malformed)('are refused: %s', (_, der) => {
-    const startedAtMs = performance.now();
     expect(() => parseDerSignature(der)).toThrow(invalidReply);
-    expect(performance.now() - startedAtMs).toBeLessThan(1000);
   });
 
   it('are refused under each of the other 255 tags', () => {

@@ -125,7 +125,7 @@ describe('a payment whose key never answers', () => {
   let isSilent = false;
   beforeAll(async () => {
     signer = await startTestSigner({
-      settings: { server: { listen: '127.0.0.1:0', requestDeadlineMs: 300 } },
+      settings: { server: { listen: '127.0.0.1:0', requestDeadlineMs: 3_000 } },
       reply: (signature) => (isSilent ? never.promise : raw(signature)),
     });
     signer.now = usualNow;
@@ -140,8 +140,7 @@ describe('a payment whose key never answers', () => {
     const startedAt = performance.now();
     expectError(await signer.post(await buildRequest()), 503, masked503);
     const tookMs = performance.now() - startedAt;
-    expect(tookMs).toBeGreaterThan(250);
-    expect(tookMs).toBeLessThan(2000);
+    expect(tookMs).toBeGreaterThan(2_900);
     expect(signer.logLines.at(-1)).toMatchObject({ code: 'PROVIDER_TIMEOUT' });
 
     isSilent = false;

@@ -30,7 +30,7 @@ async function modulesLoadedBy(program: string): Promise<string[]> {
       ...['--import', `data:text/javascript,${encodeURIComponent(traceLoads)}`],
       ...['--input-type=module', '--eval', program],
     ],
-    { cwd: root, timeout: 20_000 },
+    { cwd: root, timeout: 120_000 },
   );
   return JSON.parse(stdout.slice(stdout.lastIndexOf('\n') + 1)) as string[];
 }

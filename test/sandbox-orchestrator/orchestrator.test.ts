@@ -322,7 +322,7 @@ describe('a ticket', () => {
     if (refreshed === undefined) throw new Error('no fixed price');
     info = refreshed;
     expect((await pay([1])).status).toBe(200);
-  }, 30_000);
+  });
 
   it('is refused once its params have expired, and is taken in the block before', async () => {
     world.advance({ l1Blocks: 39n });

@@ -56,7 +56,7 @@ export type AnvilOptions = {
   readonly chainId?: number;
 };
 
-const startTimeoutMs = 10_000;
+const startTimeoutMs = 60_000;
 
 /** Starts a chain of its own on a free port. Throws, naming what to install, where anvil is missing. */
 export async function startAnvil({ chainId = foundry.id }: AnvilOptions = {}): Promise<Anvil> {

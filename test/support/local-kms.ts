@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 const goPackage = 'github.com/nsmithuk/local-kms@e4d9425700fe6617ec37062adec06c9a3dc75fb7';
 const cacheFolder = resolve('node_modules/.cache/local-kms');
 const installed = join(cacheFolder, 'local-kms');
-const startTimeoutMs = 10_000;
+const startTimeoutMs = 60_000;
 const remedy = 'put local-kms on the PATH, or set LOCAL_KMS to the program';
 
 /** An emulator of KMS by other people, for checks that do not rest on our own reading of the protocol. */

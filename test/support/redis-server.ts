@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const program = '/usr/bin/redis-server';
-const startTimeoutMs = 20_000;
+const startTimeoutMs = 60_000;
 
 /** A real redis-server on a port of its own, which keeps its data in a folder of its own from one start to the next. */
 export type RedisServer = AsyncDisposable & {

@@ -17,6 +17,8 @@ export type TestSigner = RunningSigner & {
   now: bigint | undefined;
   /** the same for the clock that delegations go by */
   sealNow: bigint | undefined;
+  /** what the clock that the age of the chain's facts goes by shows, ms; the system's when undefined */
+  elapsedMs: number | undefined;
   /** the ids handed out next, in order, before random ones */
   ids: string[];
   post(body: string | Uint8Array, headers?: Record<string, string>): Promise<TestAnswer>;
@@ -74,14 +76,16 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
     { level: 'info' },
     { write: (line: string) => void logLines.push(JSON.parse(line) as Record<string, unknown>) },
   );
-  const source: Pick<TestSigner, 'now' | 'sealNow' | 'ids'> = {
+  const source: Pick<TestSigner, 'now' | 'sealNow' | 'elapsedMs' | 'ids'> = {
     now: undefined,
     sealNow: undefined,
+    elapsedMs: undefined,
     ids: [],
   };
   const sources: Sources = {
     now: () => source.now ?? BigInt(Date.now()) * 1_000_000n,
     sealNow: () => source.sealNow ?? BigInt(Date.now()) * 1_000_000n,
+    elapsedMs: () => source.elapsedMs ?? performance.now(),
     randomId: () => source.ids.shift() ?? random.hex(16),
   };
   const signer = await startSigner(config, logger, sources, options.metrics);

@@ -185,20 +185,15 @@ describe('the JSON reader', () => {
   });
 
   it.each([
-    ['escaped quotes', `"${'\\"'.repeat(500_000)}"`],
-    ['escaped backslashes', `"${'\\\\'.repeat(500_000)}"`],
-    ['escaped quotes without an end', `"${'\\"'.repeat(500_000)}`],
-    ['members', `{${Array.from({ length: 100_000 }, () => '"a":1').join(',')}}`],
-    ['white space', `[${' '.repeat(1_000_000)}]`],
-    ['digits', '1'.repeat(1_000_000)],
-  ])('reads a megabyte of %s in linear time', (_, text) => {
-    const startedAtMs = performance.now();
-    try {
-      parse(text);
-    } catch (error) {
-      expect(error).toBeInstanceOf(JsonSyntaxError);
-    }
-    expect(performance.now() - startedAtMs).toBeLessThan(1500);
+    ['escaped quotes', 'string', `"${'\\"'.repeat(2_000_000)}"`],
+    ['escaped backslashes', 'string', `"${'\\\\'.repeat(2_000_000)}"`],
+    ['escaped quotes without an end', 'refused', `"${'\\"'.repeat(2_000_000)}`],
+    ['members', 'object', `{${Array(650_000).fill('"a":1').join(',')}}`],
+    ['white space', 'array', `[${' '.repeat(4_000_000)}]`],
+    ['digits', 'number', '1'.repeat(4_000_000)],
+  ])('reads four megabytes of %s in the time of a test: in linear time', (_, kind, text) => {
+    if (kind === 'refused') expect(() => parse(text)).toThrow(JsonSyntaxError);
+    else expect(parse(text).kind).toBe(kind);
   });
 });
 

@@ -77,7 +77,7 @@ describe('the file of the embedded ledger', () => {
     let granted = 0;
     for (let round = 1; round <= rounds; round += 1) {
       const spending = startSpending(window, 10n ** 12n, clients);
-      await vi.waitUntil(() => spending.granted > 100, { timeout: 20_000 });
+      await vi.waitUntil(() => spending.granted > 100, { timeout: 60_000 });
       await sleep(random.int(50));
       spending.child.kill('SIGKILL');
       await spending.closed;
@@ -159,7 +159,7 @@ describe('the file of the embedded ledger', () => {
     });
     other.exec('ROLLBACK');
     const reserve = () => ledger.reserve([window], oneTicket, never).then(({ kind }) => kind);
-    await expect.poll(reserve, { timeout: 10_000 }).toBe('reserved');
+    await expect.poll(reserve, { timeout: 60_000 }).toBe('reserved');
   });
 
   it('is not waited for without end while another process holds it', async () => {
