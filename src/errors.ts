@@ -108,7 +108,32 @@ export type CodeOf<Family extends ErrorFamily> = {
   [Code in ErrorCode]: (typeof errorFamilies)[Code] extends Family ? Code : never;
 }[ErrorCode];
 
+/**
+ * What an error is about, beside its message: for log lines, audit records and tests. Amounts are exact decimal text, wei
+ * where nothing else is said, or a fraction "n/d". Names are never reused for something else.
+ */
+export type ErrorData = {
+  /** the rule of the policy file that refused */
+  readonly ruleId?: string;
+  /** which of a rule's limits, and what it allows */
+  readonly limit?: string;
+  readonly maximum?: string;
+  /** what was found instead of `maximum` or `expected` */
+  readonly actual?: string;
+  readonly expected?: string;
+  /** where a price ceiling comes from */
+  readonly source?: string;
+  /** the field of the request, or the path of the setting, that is wrong */
+  readonly field?: string;
+  /** the status that another service answered with */
+  readonly serviceStatus?: number;
+  /** seconds after which the same request may succeed */
+  readonly retryAfterSeconds?: number;
+  readonly [name: string]: string | number | boolean | undefined;
+};
+
 export type ErrorOptions = {
+  readonly data?: ErrorData | undefined;
   /** For the operator's log only; never sent to a caller. Must not hold a secret. */
   readonly details?: string;
   /** Whether the same request may succeed later without any change. */
@@ -119,6 +144,7 @@ export type ErrorOptions = {
 /** Base of every error this program throws on purpose. `message` is safe to show to the caller. */
 export class SignerError<Code extends ErrorCode = ErrorCode> extends Error {
   readonly code: Code;
+  readonly data: ErrorData;
   readonly details: string | undefined;
   readonly retryable: boolean;
 
@@ -126,6 +152,7 @@ export class SignerError<Code extends ErrorCode = ErrorCode> extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.code = code;
+    this.data = options.data ?? {};
     this.details = options.details;
     this.retryable = options.retryable ?? false;
   }

@@ -1,6 +1,7 @@
 import type { Spend, WindowCharge } from '../policy/limits/ledger.ts';
 import { spendKinds } from '../policy/limits/windows.ts';
 import { formatDuration } from '../policy/rules/duration.ts';
+import { describeRefusal } from '../policy/describe-refusal.ts';
 import type { RuleVerdict } from '../policy/rules/evaluate.ts';
 import type { RuleExplanation } from '../policy/rules/explain.ts';
 import type { Row } from './print-rows.ts';
@@ -9,7 +10,7 @@ import type { Row } from './print-rows.ts';
 export function describeVerdict(verdict: RuleVerdict): string {
   return verdict.kind === 'allow'
     ? 'allow'
-    : `deny (${verdict.refusal.message}) [${verdict.refusal.code}]`;
+    : `deny (${describeRefusal(verdict.refusal)}) [${verdict.refusal.code}]`;
 }
 
 /** A rule with its effect, and what it makes of the payment. */
@@ -22,7 +23,7 @@ export function describeExplanation(explanation: RuleExplanation): Row {
 function describeFinding({ rule, unmet, finding }: RuleExplanation): string {
   if (unmet.length > 0) return `does not match: ${unmet.join(', ')}`;
   if (finding.refusal) {
-    const { message } = finding.refusal;
+    const message = describeRefusal(finding.refusal);
     return rule.mode === 'observe' ? `matches, without effect: ${message}` : `matches: ${message}`;
   }
   if (finding.charge) return `matches: counts ${describeScope(finding.charge)}`;

@@ -1,6 +1,5 @@
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express';
 import { isSignerError } from '../errors.ts';
-import { RefusalError } from '../payments/refusal-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { answerError } from './error-answer.ts';
@@ -46,17 +45,13 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
     const answer = answerError(error);
     send(response, answer);
     options.metrics.requestRefused(isSignerError(error) ? error.code : 'INTERNAL');
-    const ruleId = ruleOf(error);
-    if (ruleId !== undefined) options.metrics.ruleDenied(ruleId);
+    if (isSignerError(error) && error.data.ruleId !== undefined) {
+      options.metrics.ruleDenied(error.data.ruleId);
+    }
     logRefusal(options.logger, request, response, error, answer.status);
   };
   app.use(handleError);
   return app;
-}
-
-/** The rule of the policy file that refused; undefined where it was none. */
-function ruleOf(error: unknown): string | undefined {
-  return error instanceof RefusalError ? error.ruleId : undefined;
 }
 
 function logRefusal(
@@ -72,7 +67,8 @@ function logRefusal(
     ...describePrincipal(response, error),
     status,
     code: isSignerError(error) ? error.code : 'INTERNAL',
-    rule: ruleOf(error),
+    rule: isSignerError(error) ? error.data.ruleId : undefined,
+    data: isSignerError(error) ? error.data : undefined,
     reason: error instanceof Error ? error.message : 'unknown',
     details: isSignerError(error) ? error.details : undefined,
     cause: error instanceof Error && error.cause instanceof Error ? error.cause.message : undefined,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Principal } from '../auth/principal.ts';
-import { errorFamilies } from '../errors.ts';
+import { type ErrorData, errorFamilies } from '../errors.ts';
 import type { KeyJournal } from '../keys/key-journal.ts';
 import type { DenialRecorder } from './denials.ts';
 import { RefusalError } from './refusal-error.ts';
@@ -76,7 +76,8 @@ export function createDenialRecorder(log: JournalLog): DenialRecorder {
       principal: clip(principal.id),
       tenant: clip(principal.tenant),
       code: error.code,
-      rule: refusal?.ruleId,
+      rule: error.data.ruleId,
+      data: clipAll(toTexts(error.data)),
       message: clip(error.message),
       subject: { orchestrator: orchestrator.address },
     };
@@ -98,6 +99,10 @@ function clip(text: string): string;
 function clip(text: string | undefined): string | undefined;
 function clip(text: string | undefined): string | undefined {
   return text === undefined || text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
+}
+
+function toTexts(data: ErrorData): Record<string, string> {
+  return Object.fromEntries(Object.entries(data).map(([name, value]) => [name, String(value)]));
 }
 
 function clipAll(texts: Readonly<Record<string, string>> | undefined) {

@@ -4,7 +4,9 @@ import { type BillingRule, parsePaymentType } from '../pm/billing.ts';
 import { parseMaxPrice } from '../pm/price-ceilings.ts';
 import { meterUse, quotePayment } from '../pm/quote.ts';
 import type { Refusal } from '../pm/refusal.ts';
-import type { AllowedPayment, Policy } from '../policy/policy.ts';
+import type { AllowedPayment } from '../policy/decide-payment.ts';
+import { describeRefusal } from '../policy/describe-refusal.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { SessionFacts } from '../policy/proposal.ts';
 import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
 import { type RestoredSession, restoreSession } from '../session/restore.ts';
@@ -209,13 +211,14 @@ function accept<Value extends object>(outcome: Value | Refusal): Value {
 }
 
 function requireAuthToken({ authToken }: OrchestratorInfo) {
-  if (!authToken) throw unusable('AUTH_TOKEN_MISSING', 'missing auth token');
+  if (!authToken) throw unusable({ code: 'AUTH_TOKEN_MISSING', data: {} });
   return authToken;
 }
 
-function unusable(code: Refusal['code'], reason: string): RefusalError {
+function unusable(refusal: Refusal): RefusalError {
+  const reason = describeRefusal(refusal);
   const message = `remote signer could not check whether to refresh session: ${reason}`;
-  return new RefusalError({ code, message });
+  return new RefusalError(refusal, { message });
 }
 
 const refreshCodes: readonly string[] = [
@@ -233,7 +236,7 @@ function requireUsableParams(
   const refusal = policy.refuseParams(session, authTokenExpiration);
   if (!refusal) return;
   if (refreshCodes.includes(refusal.code)) throw new SessionRefreshError(refusal, orchestratorUrl);
-  throw unusable(refusal.code, refusal.message);
+  throw unusable(refusal);
 }
 
 function requireInitialPrice({ books, isNew }: RestoredSession): void {

@@ -1,22 +1,24 @@
 import type { Principal } from '../auth/principal.ts';
-import { type CodeOf, SignerError } from '../errors.ts';
+import { type CodeOf, type ErrorData, SignerError } from '../errors.ts';
+import { type Rational, formatRational } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
+import { describeRefusal } from '../policy/describe-refusal.ts';
 
 type RefusalContext = {
   readonly ruleId?: string | undefined;
+  /** who asked, where it was established later than by the transport */
   readonly principal?: Principal | undefined;
+  /** the message, where it is not the refusal's own words */
+  readonly message?: string;
 };
 
 /** A rule refused the payment; nothing was signed. `code` is the stable id of the rule. */
 export class RefusalError extends SignerError<CodeOf<'policy' | 'request'>> {
-  /** the rule of the policy file that refused; undefined where it was none */
-  readonly ruleId: string | undefined;
-  /** who asked, where it was established later than by the transport */
   readonly principal: Principal | undefined;
 
-  constructor({ code, message }: Refusal, { ruleId, principal }: RefusalContext = {}) {
-    super(code, message);
-    this.ruleId = ruleId;
+  constructor(refusal: Refusal, { ruleId, principal, message }: RefusalContext = {}) {
+    const data = { ...toErrorData(refusal.data), ...(ruleId !== undefined && { ruleId }) };
+    super(refusal.code, message ?? describeRefusal(refusal), { data });
     this.principal = principal;
   }
 }
@@ -26,8 +28,21 @@ export class SessionRefreshError extends RefusalError {
   /** the orchestrator's service URL, as the caller named it */
   readonly orchestratorUrl: string;
 
-  constructor({ code }: Refusal, orchestratorUrl: string) {
-    super({ code, message: 'refresh session for remote signer' });
+  constructor(refusal: Refusal, orchestratorUrl: string) {
+    super(refusal, { message: 'refresh session for remote signer' });
     this.orchestratorUrl = orchestratorUrl;
   }
+}
+
+function toErrorData(data: Refusal['data']): ErrorData {
+  return Object.fromEntries(
+    Object.entries(data as Record<string, string | number | bigint | Rational>).map(
+      ([name, value]) => [name, toText(value)],
+    ),
+  );
+}
+
+function toText(value: string | number | bigint | Rational): string | number {
+  if (typeof value === 'bigint') return value.toString();
+  return typeof value === 'object' ? formatRational(value) : value;
 }

@@ -2,7 +2,7 @@ import { InternalError } from '../errors.ts';
 import { Grant } from '../keys/grant.ts';
 import { utf8ToBytes } from '../pm/bytes.ts';
 import { hashManifestId } from '../pm/segment-credentials.ts';
-import type { AllowedPayment } from '../policy/policy.ts';
+import type { AllowedPayment } from '../policy/decide-payment.ts';
 import { keySealIntent } from '../session/seal.ts';
 import { encodeExtendedState, encodeUpstreamState } from '../session/state-json.ts';
 import type { SignedTicket } from '../wire/payment.ts';

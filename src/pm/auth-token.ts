@@ -9,6 +9,6 @@ const refreshBeforeExpirySeconds = 180n;
  */
 export function refuseExpiringAuthToken(expiration: bigint, now: bigint): Refusal | undefined {
   return now > (expiration - refreshBeforeExpirySeconds) * 1_000_000_000n
-    ? { code: 'AUTH_TOKEN_EXPIRING', message: 'refresh session for remote signer' }
+    ? { code: 'AUTH_TOKEN_EXPIRING', data: { expiresAtSeconds: expiration } }
     : undefined;
 }

@@ -62,9 +62,7 @@ export function billableUse(
           : (use.billedNanoseconds + nanosecondsPerSecond - 1n) / nanosecondsPerSecond;
     }
   }
-  return use.units > 0n
-    ? use
-    : { code: 'NOTHING_TO_BILL', message: 'missing billable unit or job type' };
+  return use.units > 0n ? use : { code: 'NOTHING_TO_BILL', data: {} };
 }
 
 /** wei for these units at this price, exact. Throws RangeError when `pixelsPerUnit` is zero. */

@@ -21,6 +21,6 @@ export function lastNonceUsed(
 /** Refuses parameters whose nonces are nearly used up; the caller is to fetch new ones. */
 export function refuseUsedUpNonces(lastNonce: number): Refusal | undefined {
   return lastNonce >= refreshFromNonce
-    ? { code: 'NONCES_USED_UP', message: 'refresh session for remote signer' }
+    ? { code: 'NONCES_USED_UP', data: { nonce: lastNonce } }
     : undefined;
 }

@@ -1,13 +1,6 @@
 import type { PaymentType } from './billing.ts';
-import { type Rational, compare, formatDecimal, parseRational } from './rational.ts';
-import type { Refusal } from './refusal.ts';
-
-/** Where a price ceiling comes from, in go-livepeer's words; the caller reads them in the refusal. */
-export type CeilingSource =
-  | 'configured maximum price'
-  | 'request maxPrice'
-  | 'initial session price'
-  | 'auth webhook maxPrice';
+import { type Rational, compare, parseRational } from './rational.ts';
+import type { CeilingSource, Refusal, RefusalOf } from './refusal.ts';
 
 /** wei per billing unit; undefined when this source names no ceiling */
 export type PriceCeiling = {
@@ -27,9 +20,7 @@ export function refusePriceAboveCeilings(
   if (!lowest || compare(price, lowest.maximum) <= 0) return undefined;
   return {
     code: 'PRICE_ABOVE_CEILING',
-    message:
-      `orchestrator price ${formatDecimal(price, 3)} exceeds ` +
-      `${lowest.source} ceiling ${formatDecimal(lowest.maximum, 3)}`,
+    data: { actual: price, ...lowest },
   };
 }
 
@@ -49,16 +40,19 @@ const unitOfType: Partial<Record<string, string>> = {
 
 /** wei per unit, or why the ceiling can't be used with this payment type. */
 export function parseMaxPrice(maxPrice: MaxPrice, type: string): Rational | Refusal {
-  const refuse = (message: string): Refusal => ({ code: 'MAX_PRICE_INVALID', message });
+  const refuse = (data: RefusalOf<'MAX_PRICE_INVALID'>['data']): Refusal => ({
+    code: 'MAX_PRICE_INVALID',
+    data,
+  });
   const price = parseRational(maxPrice.price);
-  if (!price || price.numerator <= 0n) return refuse('maxPrice.price must be a positive decimal');
+  if (!price || price.numerator <= 0n) return refuse({ field: 'price' });
   if (maxPrice.currency.trim().toLowerCase() !== 'wei') {
-    return refuse('maxPrice.currency must be wei');
+    return refuse({ field: 'currency' });
   }
   const unit = unitOfType[type];
-  if (unit === undefined) return refuse('maxPrice requires payment type live, lv2v, or fixed');
+  if (unit === undefined) return refuse({ field: 'type' });
   if (maxPrice.unit.trim().toLowerCase() !== unit) {
-    return refuse(`maxPrice.unit must be ${unit} for payment type ${type}`);
+    return refuse({ field: 'unit', type, unit });
   }
   return price;
 }

@@ -34,7 +34,7 @@ export function meterUse(
   now: bigint,
   rule: BillingRule,
 ): BillableUse | Refusal {
-  if (type === undefined) return { code: 'JOB_TYPE_UNKNOWN', message: 'invalid job type' };
+  if (type === undefined) return { code: 'JOB_TYPE_UNKNOWN', data: {} };
   const elapsed = session.lastUpdate === undefined ? undefined : now - session.lastUpdate;
   return billableUse(type, elapsed, inPixels, rule);
 }

@@ -26,7 +26,7 @@ const ticketSizedLengths = [168 - 64, 232 - 64];
 export function refuseManifestId(manifestId: string): Refusal | undefined {
   const length = utf8ToBytes(manifestId).length;
   return ticketSizedLengths.includes(length)
-    ? { code: 'MANIFEST_ID_INVALID', message: `manifestID must not have ${length} bytes` }
+    ? { code: 'MANIFEST_ID_INVALID', data: { length } }
     : undefined;
 }
 

@@ -1,5 +1,5 @@
 import { maxUint256 } from './bytes.ts';
-import { type Rational, compare, formatDecimal, scale } from './rational.ts';
+import { type Rational, compare, scale } from './rational.ts';
 import type { Refusal } from './refusal.ts';
 import { type TicketParams, expectedValue } from './ticket.ts';
 
@@ -40,7 +40,7 @@ const expirationBufferBlocks = 1n;
 const maxRound = 2n ** 63n - 1n;
 
 /**
- * Whether `count` tickets of these parameters may be signed; undefined when they may. The checks and texts are
+ * Whether `count` tickets of these parameters may be signed; undefined when they may. The checks are
  * go-livepeer's `sender.validateTicketParams`, in its order, over big integers; before them, what could not be
  * hashed as the contract does is refused.
  */
@@ -50,64 +50,50 @@ export function refuseTicketParams(
   facts: SenderFacts,
   limits: TicketLimits,
 ): Refusal | undefined {
-  if (params.faceValue > maxUint256 || params.winProb > maxUint256) {
-    return {
-      code: 'TICKET_PARAMS_MALFORMED',
-      message: 'ticket faceValue and winProb must fit into 32 bytes',
-    };
+  for (const field of ['faceValue', 'winProb'] as const) {
+    if (params[field] > maxUint256) return { code: 'TICKET_PARAMS_MALFORMED', data: { field } };
   }
   const round = params.creationRound?.round ?? 0n;
   if (round < 0n || round > maxRound) {
-    return {
-      code: 'TICKET_PARAMS_MALFORMED',
-      message: 'ticket creation round must not be negative',
-    };
+    return { code: 'TICKET_PARAMS_MALFORMED', data: { field: 'creationRound' } };
   }
   if (params.expirationBlock === 0n) {
-    return { code: 'EXPIRATION_BLOCK_ZERO', message: 'ticketParams expiration block is 0' };
+    return { code: 'EXPIRATION_BLOCK_ZERO', data: {} };
   }
-  if (params.expirationBlock - facts.l1Block <= expirationBufferBlocks) {
-    return { code: 'TICKET_PARAMS_EXPIRED', message: 'TicketParams expired' };
+  const { expirationBlock } = params;
+  const { l1Block } = facts;
+  if (expirationBlock - l1Block <= expirationBufferBlocks) {
+    return { code: 'TICKET_PARAMS_EXPIRED', data: { expirationBlock, l1Block } };
   }
 
   const ev = expectedValue(params);
   if (ev.numerator === 0n) return undefined;
 
   if (compare(ev, { numerator: params.faceValue, denominator: 1n }) >= 0) {
-    return {
-      code: 'FACE_VALUE_TOO_LOW',
-      message: `ticket faceValue too low faceValue=${params.faceValue.toString()}`,
-    };
+    return { code: 'FACE_VALUE_TOO_LOW', data: { actual: params.faceValue } };
   }
   if (compare(ev, limits.maxTicketEv) > 0) {
-    return {
-      code: 'TICKET_EV_ABOVE_MAXIMUM',
-      message: `ticket EV ${formatDecimal(ev, 5)} > max ticket EV ${formatDecimal(limits.maxTicketEv, 5)}`,
-    };
+    return { code: 'TICKET_EV_ABOVE_MAXIMUM', data: { actual: ev, maximum: limits.maxTicketEv } };
   }
-  if (facts.withdrawRound !== 0n && facts.withdrawRound <= facts.round + 1n) {
-    return {
-      code: 'SENDER_UNLOCKING',
-      message: 'unable to validate sender: deposit and reserve is set to unlock soon',
-    };
+  const { withdrawRound } = facts;
+  if (withdrawRound !== 0n && withdrawRound <= facts.round + 1n) {
+    return { code: 'SENDER_UNLOCKING', data: { withdrawRound } };
   }
-  if (facts.reserve === 0n) return { code: 'RESERVE_EMPTY', message: 'no sender reserve' };
-  if (facts.deposit === 0n) return { code: 'DEPOSIT_EMPTY', message: 'no sender deposit' };
+  if (facts.reserve === 0n) return { code: 'RESERVE_EMPTY', data: {} };
+  if (facts.deposit === 0n) return { code: 'DEPOSIT_EMPTY', data: {} };
 
   const totalEv = scale(ev, count);
   if (compare(totalEv, limits.maxTotalEv) > 0) {
     return {
       code: 'TOTAL_EV_ABOVE_MAXIMUM',
-      message:
-        `total ticket EV ${formatDecimal(totalEv, 5)} for ${count.toString()} tickets > ` +
-        `max total ticket EV ${formatDecimal(limits.maxTotalEv, 5)}`,
+      data: { actual: totalEv, maximum: limits.maxTotalEv, tickets: count },
     };
   }
   const maxFaceValue = facts.deposit / limits.depositMultiplier;
   if (params.faceValue > maxFaceValue) {
     return {
       code: 'FACE_VALUE_ABOVE_MAXIMUM',
-      message: `ticket faceValue ${params.faceValue.toString()} > max faceValue ${maxFaceValue.toString()}`,
+      data: { actual: params.faceValue, maximum: maxFaceValue },
     };
   }
   return undefined;

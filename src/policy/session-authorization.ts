@@ -3,6 +3,7 @@ import { priceRatio } from '../pm/billing.ts';
 import { parseMaxPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import type { SessionState } from '../pm/session-state.ts';
+import { describeRefusal } from './describe-refusal.ts';
 import type { PaymentProposal } from './proposal.ts';
 
 /** Throws `CREDENTIAL_NOT_PERMITTED` when the session was begun by another principal. */
@@ -32,7 +33,7 @@ export function refuseAboveWebhookCeiling(
   if ('code' in maximum) {
     throw new AuthError(
       'AUTH_WEBHOOK_ANSWER_INVALID',
-      `signer auth invalid maxPrice: ${maximum.message}`,
+      `signer auth invalid maxPrice: ${describeRefusal(maximum)}`,
     );
   }
   return refusePriceAboveCeilings(priceRatio(price), [

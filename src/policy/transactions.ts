@@ -1,6 +1,6 @@
 import { type BrokerTransaction, isBrokerFunction } from '../keys/broker-transaction.ts';
 import type { Address } from '../pm/bytes.ts';
-import type { Refusal } from '../pm/refusal.ts';
+import type { Refusal, RefusalOf } from '../pm/refusal.ts';
 
 /** Which transactions the key may sign. */
 export type TransactionRules = {
@@ -16,23 +16,26 @@ export function refuseTransaction(
   transaction: BrokerTransaction,
   rules: TransactionRules | undefined,
 ): Refusal | undefined {
-  const notAllowed = (message: string): Refusal => ({ code: 'TRANSACTION_NOT_ALLOWED', message });
-  if (!rules) return notAllowed('this process signs no transactions');
+  const notAllowed = (data: RefusalOf<'TRANSACTION_NOT_ALLOWED'>['data']): Refusal => ({
+    code: 'TRANSACTION_NOT_ALLOWED',
+    data,
+  });
+  if (!rules) return notAllowed({ field: 'transaction' });
   const { chainId, broker, call, gasLimit, maxFeePerGas } = transaction;
   if (chainId !== rules.chainId) {
-    return notAllowed(`the transaction is for chain ${chainId}, not for chain ${rules.chainId}`);
+    return notAllowed({ field: 'chainId', actual: chainId, expected: rules.chainId });
   }
   if (broker !== rules.broker) {
-    return notAllowed(`the transaction goes to ${broker}, not to the TicketBroker ${rules.broker}`);
+    return notAllowed({ field: 'broker', actual: broker, expected: rules.broker });
   }
   if (!isBrokerFunction(call.name)) {
-    return notAllowed('the function is none that a sender manages its funds with');
+    return notAllowed({ field: 'function' });
   }
   const fee = gasLimit * maxFeePerGas;
   if (fee > rules.maxFee) {
     return {
       code: 'TRANSACTION_FEE_ABOVE_MAXIMUM',
-      message: `the transaction may cost ${fee} wei of gas, which exceeds the maximum of ${rules.maxFee} wei`,
+      data: { actual: fee, maximum: rules.maxFee },
     };
   }
   return undefined;

@@ -37,7 +37,7 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
   const books = decodeState(request.state.state);
   const quote = () => {
     const use = meterUse(books, 'fixed', 0n, now, settings.billing.rule);
-    if ('code' in use) throw new Error(use.message);
+    if ('code' in use) throw new Error(use.code);
     const allowance = policy.ticketAllowance(params);
     return quotePayment(books, params, use, settings.billing.rule, allowance);
   };

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -144,21 +144,10 @@ describe('README.md', () => {
 
   it('maps every folder of src', () => {
     const map = readDocument('README.md');
-    for (const name of [
-      'auth',
-      'chain',
-      'cli',
-      'config',
-      'http',
-      'keys',
-      'ops',
-      'payments',
-      'pm',
-      'policy',
-      'session',
-      'wire',
-    ]) {
-      expect(existsSync(join(root, 'src', name))).toBe(true);
+    const entries = readdirSync(join(root, 'src'), { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory());
+    expect(folders.length).toBeGreaterThan(10);
+    for (const { name } of folders) {
       expect(map).toContain(`\`src/${name}\``);
     }
   });

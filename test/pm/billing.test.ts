@@ -12,7 +12,7 @@ import { fc } from '../support/fast-check.ts';
 
 const second = 1_000_000_000n;
 const rules = ['keep-one-ticket', 'upstream'] as const;
-const nothing = { code: 'NOTHING_TO_BILL', message: 'missing billable unit or job type' };
+const nothing = { code: 'NOTHING_TO_BILL', data: {} };
 
 function unitsOf(
   type: PaymentType,

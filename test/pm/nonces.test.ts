@@ -15,7 +15,7 @@ describe('nonces', () => {
   it.each([500, 501, 599, 600, 4_294_967_295])('are used up at %i', (lastNonce) => {
     expect(refuseUsedUpNonces(lastNonce)).toEqual({
       code: 'NONCES_USED_UP',
-      message: 'refresh session for remote signer',
+      data: { nonce: lastNonce },
     });
   });
 

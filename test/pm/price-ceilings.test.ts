@@ -26,7 +26,7 @@ describe('refusePriceAboveCeilings', () => {
             (other) => one.maximum && other.maximum && compare(one.maximum, other.maximum) <= 0,
           ),
         );
-        expect(refusal.message).toContain(` exceeds ${lowest?.source ?? 'none'} ceiling `);
+        expect(refusal.data).toEqual({ ...lowest, actual: price });
       }),
     );
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseCases } from '../../src/config/policy-cases.ts';
 import { parsePolicy } from '../../src/config/policy-file.ts';
 import { describePolicy } from '../../src/config/policy-schema.ts';
+import { describeRefusal } from '../../src/policy/describe-refusal.ts';
 import { nothingSpent } from '../../src/policy/limits/windows.ts';
 import { evaluateAfter } from '../../src/policy/rules/explain.ts';
 import { lintPolicy } from '../../src/policy/rules/lint.ts';
@@ -67,6 +68,8 @@ describe('docs/policy.md', () => {
     if (!facts) throw new Error('the case is gone');
     const verdict = evaluateAfter(() => nothingSpent, policy, facts);
     if (verdict.kind === 'allow') throw new Error('it is allowed');
-    expect(text).toContain(JSON.stringify({ error: { message: verdict.refusal.message } }));
+    expect(text).toContain(
+      JSON.stringify({ error: { message: describeRefusal(verdict.refusal) } }),
+    );
   });
 });

@@ -114,7 +114,7 @@ describe('a payment that every guardrail allows', () => {
   it('gets its tickets, with the nonces that follow', async () => {
     const policy = openPolicy();
     const verdict = await policy.decidePayment(good, never);
-    if (verdict.kind !== 'allow') throw new Error(verdict.refusal.message);
+    if (verdict.kind !== 'allow') throw new Error(verdict.refusal.code);
     expect(verdict.tickets.map(({ senderNonce }) => senderNonce)).toEqual([8, 9]);
     for (const ticket of verdict.tickets) {
       expect(ticket).toMatchObject({
@@ -137,7 +137,7 @@ describe('a payment that every guardrail allows', () => {
   it('gets grants for exactly its tickets, its credentials and its books', async () => {
     const policy = openPolicy();
     const verdict = await policy.decidePayment(good, never);
-    if (verdict.kind !== 'allow') throw new Error(verdict.refusal.message);
+    if (verdict.kind !== 'allow') throw new Error(verdict.refusal.code);
     expect(policy.redeem(verdict.ticketBatch).intent).toEqual({
       kind: 'ticket-batch',
       tickets: verdict.tickets,
@@ -172,7 +172,7 @@ describe('segment credentials that the session carries', () => {
     async (id) => {
       const policy = openPolicy();
       const verdict = await policy.decidePayment(carrying(sha256Hex(id)), never);
-      if (verdict.kind !== 'allow') throw new Error(verdict.refusal.message);
+      if (verdict.kind !== 'allow') throw new Error(verdict.refusal.code);
       if (!(verdict.segmentCredentials instanceof Grant)) throw new Error('no grant');
       expect(policy.redeem(verdict.segmentCredentials).intent).toEqual({
         kind: 'segment-credentials',

@@ -3,6 +3,7 @@ import { keccak_256 } from '@noble/hashes/sha3';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describeRefusal } from '../../src/policy/describe-refusal.ts';
 import { verifyPersonalSignature } from '../../src/keys/signature.ts';
 import { type PaymentType, billableUse, feeFor, parsePaymentType } from '../../src/pm/billing.ts';
 import {
@@ -151,7 +152,7 @@ describe('ticket vectors', () => {
         depositMultiplier: BigInt(limits.depositMultiplier),
       },
     );
-    expect(refusal?.message ?? null).toBe(vector.error);
+    expect(refusal ? describeRefusal(refusal) : null).toBe(vector.error);
     expect(refusal?.code === 'TICKET_PARAMS_EXPIRED').toBe(vector.expired);
   });
 });
@@ -221,10 +222,10 @@ describe('accounting vectors', () => {
       'upstream',
     );
     if (vector.error !== undefined) {
-      expect(use).toMatchObject({ message: vector.error });
+      expect('code' in use && describeRefusal(use)).toBe(vector.error);
       return;
     }
-    if ('code' in use) throw new Error(use.message);
+    if ('code' in use) throw new Error(use.code);
     expect(use.units).toBe(BigInt(vector.billableUnits));
     const fee = feeFor(use.units, {
       pricePerUnit: BigInt(vector.initialPricePerUnit),
@@ -242,7 +243,7 @@ describe('accounting vectors', () => {
       { price: '', currency: '', unit: '', ...vector.maxPrice },
       vector.type,
     );
-    if ('code' in parsed) expect(parsed.message).toBe(vector.error);
+    if ('code' in parsed) expect(describeRefusal(parsed)).toBe(vector.error);
     else expect(formatRational(parsed)).toBe(vector.rat);
   });
 
@@ -258,7 +259,7 @@ describe('accounting vectors', () => {
       ceiling('request maxPrice'),
       ceiling('initial session price'),
     ]);
-    expect(refusal?.message ?? null).toBe(vector.error);
+    expect(refusal ? describeRefusal(refusal) : null).toBe(vector.error);
     expect(refusal?.code).toBe(vector.status === 481 ? 'PRICE_ABOVE_CEILING' : undefined);
   });
 });

@@ -1,7 +1,6 @@
 import type { Refusal } from '../../pm/refusal.ts';
 import type { ReserveOutcome, Spend, WindowCharge } from '../limits/ledger.ts';
 import type { CompiledPolicy, CompiledRule } from './compile.ts';
-import { formatDuration } from './duration.ts';
 import { type PaymentFacts, spendOf } from './facts.ts';
 import { refuseAboveLimits } from './limits.ts';
 import { chargeOf } from './windows.ts';
@@ -30,7 +29,7 @@ type Denial = { readonly refusal: Refusal; readonly ruleId: string | undefined }
 
 const notAllowed: Denial = {
   ruleId: undefined,
-  refusal: { code: 'NO_RULE_ALLOWS', message: 'denied: no rule allows this payment' },
+  refusal: { code: 'NO_RULE_ALLOWS', data: {} },
 };
 
 /**
@@ -89,7 +88,7 @@ export function judge(
     case 'allow':
       return {};
     case 'deny':
-      return { refusal: { code: 'RULE_DENIED', message: `denied by rule ${id}` } };
+      return { refusal: { code: 'RULE_DENIED', data: { ruleId: id } } };
     case 'limit':
       return { refusal: refuseAboveLimits(id, effect.limits, facts, spend) };
     case 'window':
@@ -97,28 +96,11 @@ export function judge(
   }
 }
 
-const describeMaximum: Readonly<Record<keyof Spend, (maximum: bigint) => string>> = {
-  ev: (maximum) => `${maximum.toString()} wei of EV`,
-  tickets: (maximum) => `${maximum.toString()} tickets`,
-  sessions: (maximum) => `${maximum.toString()} sessions`,
-};
-
 type Exceeded = Pick<Extract<ReserveOutcome, { kind: 'exceeded' }>, 'ruleId' | 'limit' | 'maximum'>;
 
-/**
- * The refusal of a payment that finds no room in one of the windows it counts in. It tells the rule and its limit, never what
- * was spent: others may share the window.
- */
-export function describeExhausted(
-  { ruleId, limit, maximum }: Exceeded,
-  charges: readonly WindowCharge[],
-): Refusal {
+/** The refusal of a payment that finds no room in one of the windows it counts in. */
+export function refuseExhausted(exceeded: Exceeded, charges: readonly WindowCharge[]): Refusal {
+  const { ruleId, limit, maximum } = exceeded;
   const { scope = '', windowMs = 0 } = charges.find((charge) => charge.ruleId === ruleId) ?? {};
-  const sharedBy = scope === '' ? '' : ` for each ${scope.slice(0, scope.indexOf('='))}`;
-  return {
-    code: 'WINDOW_EXHAUSTED',
-    message:
-      `denied by rule ${ruleId}: no room is left in its limit of ${describeMaximum[limit](maximum)} ` +
-      `every ${formatDuration(windowMs)}${sharedBy}`,
-  };
+  return { code: 'WINDOW_EXHAUSTED', data: { ruleId, limit, maximum, windowMs, scope } };
 }

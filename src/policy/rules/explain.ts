@@ -4,7 +4,7 @@ import type { CompiledPolicy, CompiledRule, RuleConditions } from './compile.ts'
 import {
   type RuleFinding,
   type RuleVerdict,
-  describeExhausted,
+  refuseExhausted,
   evaluateRules,
   judge,
 } from './evaluate.ts';
@@ -43,7 +43,7 @@ export function evaluateAfter(
     if (limit === undefined) continue;
     if (isEnforced) {
       const exceeded = { ruleId, limit, maximum: limits[limit] ?? 0n };
-      const refusal = describeExhausted(exceeded, verdict.charges);
+      const refusal = refuseExhausted(exceeded, verdict.charges);
       return { kind: 'deny', ruleId, refusal, matched: verdict.matched, observed };
     }
     observed.push(ruleId);

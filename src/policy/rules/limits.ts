@@ -1,9 +1,14 @@
-import { type Rational, compare, formatDecimal } from '../../pm/rational.ts';
-import type { Refusal } from '../../pm/refusal.ts';
+import { type Rational, compare } from '../../pm/rational.ts';
+import type { Refusal, RefusalOf } from '../../pm/refusal.ts';
 import type { Spend } from '../limits/ledger.ts';
 import type { RuleLimits } from './compile.ts';
-import { formatDuration } from './duration.ts';
 import type { PaymentFacts } from './facts.ts';
+
+type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown
+  ? Omit<Union, Key>
+  : never;
+
+type ExceededLimit = DistributiveOmit<RefusalOf<'RULE_LIMIT_EXCEEDED'>['data'], 'ruleId'>;
 
 const nanosecondsPerMillisecond = 1_000_000n;
 
@@ -14,42 +19,37 @@ export function refuseAboveLimits(
   facts: PaymentFacts,
   spend: Spend,
 ): Refusal | undefined {
-  const refuse = (what: string): Refusal => ({
+  const refuse = (exceeded: ExceededLimit): Refusal => ({
     code: 'RULE_LIMIT_EXCEEDED',
-    message: `denied by rule ${ruleId}: ${what}`,
+    data: { ruleId, ...exceeded },
   });
   const { price, ticketEv, totalEv, faceValue, tickets, sessionEv, sessionDurationMs } = limits;
   if (isAbove(facts.price, price)) {
     return {
       code: 'PRICE_ABOVE_CEILING',
-      message: `orchestrator price ${formatDecimal(facts.price, 3)} exceeds rule ${ruleId} ceiling ${formatDecimal(price, 3)}`,
+      data: { actual: facts.price, maximum: price, source: 'rule', ruleId },
     };
   }
   if (isAbove(facts.ticketEv, ticketEv)) {
-    return refuse(
-      `a ticket's EV of ${inWei(facts.ticketEv)} exceeds its limit of ${inWei(ticketEv)}`,
-    );
+    return refuse({ limit: 'ticketEv', actual: facts.ticketEv, maximum: ticketEv });
   }
   if (totalEv !== undefined && spend.ev > totalEv) {
-    return refuse(`a total EV of ${inWei(spend.ev)} exceeds its limit of ${inWei(totalEv)}`);
+    return refuse({ limit: 'totalEv', actual: spend.ev, maximum: totalEv });
   }
   if (faceValue !== undefined && facts.faceValue > faceValue) {
-    return refuse(
-      `a face value of ${inWei(facts.faceValue)} exceeds its limit of ${inWei(faceValue)}`,
-    );
+    return refuse({ limit: 'faceValue', actual: facts.faceValue, maximum: faceValue });
   }
   if (tickets !== undefined && facts.tickets > tickets) {
-    return refuse(`${facts.tickets.toString()} tickets exceed its limit of ${tickets.toString()}`);
+    return refuse({ limit: 'tickets', actual: facts.tickets, maximum: tickets });
   }
-  if (sessionEv !== undefined && facts.session.ev + spend.ev > sessionEv) {
-    return refuse(`the session's EV would exceed its limit of ${inWei(sessionEv)}`);
+  const sessionEvAfter = facts.session.ev + spend.ev;
+  if (sessionEv !== undefined && sessionEvAfter > sessionEv) {
+    return refuse({ limit: 'sessionEv', actual: sessionEvAfter, maximum: sessionEv });
   }
   if (sessionDurationMs !== undefined) {
     const age = facts.now - facts.session.startedAt;
     if (age > BigInt(sessionDurationMs) * nanosecondsPerMillisecond) {
-      return refuse(
-        `the session has lasted longer than its limit of ${formatDuration(sessionDurationMs)}`,
-      );
+      return refuse({ limit: 'sessionDuration', maximumMs: sessionDurationMs });
     }
   }
   return undefined;
@@ -57,10 +57,4 @@ export function refuseAboveLimits(
 
 function isAbove(value: Rational, limit: Rational | undefined): limit is Rational {
   return limit !== undefined && compare(value, limit) > 0;
-}
-
-function inWei(wei: bigint | Rational): string {
-  if (typeof wei === 'bigint') return `${wei.toString()} wei`;
-  const { numerator, denominator } = wei;
-  return denominator === 1n ? inWei(numerator) : `${formatDecimal(wei, 3)} wei`;
 }

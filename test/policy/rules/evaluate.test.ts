@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { parsePolicy } from '../../../src/config/policy-file.ts';
+import { describeRefusal } from '../../../src/policy/describe-refusal.ts';
 import type { CompiledPolicy } from '../../../src/policy/rules/compile.ts';
 import { emptyPolicy } from '../../../src/policy/rules/compile.ts';
-import { describeExhausted, evaluateRules } from '../../../src/policy/rules/evaluate.ts';
+import {
+  type RuleVerdict,
+  evaluateRules,
+  refuseExhausted,
+} from '../../../src/policy/rules/evaluate.ts';
 import { type PaymentFacts, spendOf } from '../../../src/policy/rules/facts.ts';
 import { addressOf, paymentFacts, principalOf, wei } from './payment-facts.ts';
 
@@ -17,6 +22,10 @@ function verdictOf(rules: CompiledPolicy, facts: PaymentFacts): string {
   const verdict = evaluateRules(rules, facts);
   if (verdict.kind === 'allow') return 'allow';
   return [verdict.refusal.code, verdict.ruleId].filter(Boolean).join(' by ');
+}
+
+function messageOf(verdict: RuleVerdict): string | undefined {
+  return verdict.kind === 'deny' ? describeRefusal(verdict.refusal) : undefined;
 }
 
 const session = (ev: bigint, startedAt: bigint) => ({ isNew: false, ev, startedAt });
@@ -61,13 +70,13 @@ describe('allow and deny', () => {
     expect(evaluateRules(rules, paymentFacts())).toEqual({
       kind: 'deny',
       ruleId: 'r1',
-      refusal: { code: 'RULE_DENIED', message: 'denied by rule r1' },
+      refusal: { code: 'RULE_DENIED', data: { ruleId: 'r1' } },
       matched: ['r0', 'r1'],
       observed: [],
     });
     expect(evaluateRules(policy('deny'), paymentFacts())).toMatchObject({
       ruleId: undefined,
-      refusal: { code: 'NO_RULE_ALLOWS', message: 'denied: no rule allows this payment' },
+      refusal: { code: 'NO_RULE_ALLOWS', data: {} },
     });
   });
 });
@@ -229,11 +238,13 @@ describe('limits', () => {
   }[])('$limit: what is equal passes; $says', ({ limit, within, above, says }) => {
     const rules = policy('allow', `limit: { ${limit} }`);
     expect(verdictOf(rules, paymentFacts(within))).toBe('allow');
-    expect(evaluateRules(rules, paymentFacts(above))).toMatchObject({
+    const verdict = evaluateRules(rules, paymentFacts(above));
+    expect(verdict).toMatchObject({
       kind: 'deny',
       ruleId: 'r0',
-      refusal: { code: 'RULE_LIMIT_EXCEEDED', message: `denied by rule r0: ${says}` },
+      refusal: { code: 'RULE_LIMIT_EXCEEDED', data: { ruleId: 'r0' } },
     });
+    expect(messageOf(verdict)).toBe(`denied by rule r0: ${says}`);
   });
 
   it('of price is answered with the code of a ceiling and names the rule', () => {
@@ -245,9 +256,10 @@ describe('limits', () => {
       ruleId: 'r0',
       refusal: {
         code: 'PRICE_ABOVE_CEILING',
-        message: 'orchestrator price 1201.000 exceeds rule r0 ceiling 1200.500',
+        data: { actual: wei(1_201n), maximum: wei(2_401n, 2n), source: 'rule', ruleId: 'r0' },
       },
     });
+    expect(messageOf(verdict)).toBe('orchestrator price 1201.000 exceeds rule r0 ceiling 1200.500');
   });
 
   it('of all rules that match hold; the first one that does not names the denial', () => {
@@ -329,10 +341,11 @@ describe('windows', () => {
     const rules = policy('allow', `window: { per: ${per}, ${window}, sessions: 100 }`);
     const verdict = evaluateRules(rules, paymentFacts());
     if (verdict.kind === 'deny') throw new Error('the rules allow it');
-    expect(describeExhausted({ ruleId: 'r0', limit, maximum }, verdict.charges)).toEqual({
-      code: 'WINDOW_EXHAUSTED',
-      message: `denied by rule r0: no room is left in its limit of ${says}`,
-    });
+    const refusal = refuseExhausted({ ruleId: 'r0', limit, maximum }, verdict.charges);
+    expect(refusal).toMatchObject({ code: 'WINDOW_EXHAUSTED', data: { ruleId: 'r0', limit } });
+    expect(describeRefusal(refusal)).toBe(
+      `denied by rule r0: no room is left in its limit of ${says}`,
+    );
   });
 });
 

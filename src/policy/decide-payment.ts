@@ -1,0 +1,257 @@
+import type { Authorization, PaymentAuthorizer } from '../auth/authorization.ts';
+import { type Principal, anonymous, principalOfAuthId } from '../auth/principal.ts';
+import type { Grant } from '../keys/grant.ts';
+import type { Intent } from '../keys/intents.ts';
+import { priceRatio } from '../pm/billing.ts';
+import { refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
+import type { Refusal } from '../pm/refusal.ts';
+import { hashManifestId, refuseManifestId } from '../pm/segment-credentials.ts';
+import { type SessionState, advanceSession } from '../pm/session-state.ts';
+import { type TicketLimits, refuseTicketParams } from '../pm/ticket-params-validation.ts';
+import type { Ticket } from '../pm/ticket.ts';
+import { drawUpTickets } from '../pm/tickets.ts';
+import { reasonOf } from './grant-reasons.ts';
+import type { GrantAuthority } from './grants.ts';
+import type { ReserveOutcome, SpendLedger } from './limits/ledger.ts';
+import { type PriceList, configuredCeiling } from './price-list.ts';
+import { type PaymentProposal, factsOf } from './proposal.ts';
+import type { CompiledPolicy } from './rules/compile.ts';
+import { evaluateRules, refuseExhausted } from './rules/evaluate.ts';
+import { spendOf } from './rules/facts.ts';
+import {
+  isStillAuthorized,
+  refuseAboveWebhookCeiling,
+  requireOwner,
+  withAuthorization,
+} from './session-authorization.ts';
+
+/** The operator's guardrails. */
+export type Guardrails = {
+  readonly limits: TicketLimits;
+  readonly prices: PriceList;
+  /** tickets in one payment */
+  readonly maxTickets: bigint;
+  /** what happens to another request with a state that was used before */
+  readonly forks: 'count' | 'deny';
+};
+
+export type DeniedPayment = {
+  readonly kind: 'deny';
+  readonly refusal: Refusal;
+  /** undefined where no rule of the policy file refused */
+  readonly ruleId: string | undefined;
+  /** who asked, where it was established later than by the transport */
+  readonly principal: Principal | undefined;
+};
+
+export type AllowedPayment = {
+  readonly tickets: readonly Ticket[];
+  /** the books after the payment */
+  readonly books: SessionState;
+  readonly ticketBatch: Grant;
+  /** to sign them, or the signature (65 bytes) that the session carries for this manifest id already */
+  readonly segmentCredentials: Grant | Uint8Array;
+  /** the grant to seal these books, as encoded */
+  sealBooks(intent: Extract<Intent, { kind: 'session-state' }>): Grant;
+  readonly principal: Principal;
+  /** the rules that matched, and those in observe mode that would have denied */
+  readonly rules: readonly string[];
+  readonly observed: readonly string[];
+  /** Gives back what the windows had reserved: no signature left the gate. Never throws. */
+  release(): Promise<void>;
+};
+
+export type PaymentVerdict = DeniedPayment | ({ readonly kind: 'allow' } & AllowedPayment);
+
+export type PaymentDecisionOptions = {
+  readonly guardrails: Guardrails;
+  /** undefined when nobody outside is asked */
+  readonly authorize: PaymentAuthorizer | undefined;
+  /** the rules in force, asked for at each payment */
+  readonly rules: () => CompiledPolicy;
+  /** where windows are kept; opened when the first rule has one */
+  readonly ledger: () => Promise<SpendLedger>;
+  readonly grants: Pick<GrantAuthority, 'issue'>;
+};
+
+type AuthorizedPayment = {
+  readonly kind: 'authorized';
+  /** the books after the payment, with who pays */
+  readonly books: SessionState;
+  readonly principal: Principal;
+};
+
+type ReservedPayment = {
+  readonly kind: 'reserved';
+  readonly rules: readonly string[];
+  readonly observed: readonly string[];
+  /** wei of expected value, rounded up */
+  readonly ev: bigint;
+  readonly release: () => Promise<void>;
+};
+
+const nothingReserved: ReserveOutcome = {
+  kind: 'reserved',
+  observed: [],
+  release: () => Promise.resolve(),
+};
+
+/**
+ * The decision over a payment, in the four steps of docs/guardrails.md: is it allowed, does the auth webhook agree, do the
+ * operator's rules agree and their windows have room, and only then the grants for the key.
+ */
+export function createPaymentDecision({
+  guardrails: { limits, prices, maxTickets, forks },
+  authorize,
+  rules,
+  ledger,
+  grants,
+}: PaymentDecisionOptions): (
+  proposal: PaymentProposal,
+  signal: AbortSignal,
+) => Promise<PaymentVerdict> {
+  return async (proposal, signal) => {
+    const refused = refuse(proposal);
+    if (refused) return refused;
+    const authorized = await askWebhook(proposal, signal);
+    if (authorized.kind === 'deny') return authorized;
+    const reserved = await judgeRules(proposal, authorized, signal);
+    if (reserved.kind === 'deny') return reserved;
+    return drawUpGrants(proposal, authorized, reserved);
+  };
+
+  /** "Is the payment allowed?" */
+  function refuse(proposal: PaymentProposal): DeniedPayment | undefined {
+    const refusal = refusePayment(proposal);
+    if (refusal) return deny(refusal);
+    requireOwner(proposal.books, proposal.caller);
+    return proposal.isFork && forks === 'deny'
+      ? deny({ code: 'STATE_FORKED', data: {} })
+      : undefined;
+  }
+
+  function refusePayment(proposal: PaymentProposal): Refusal | undefined {
+    const { quote, params, chain, books, type, models } = proposal;
+    const aboveCeiling = refusePriceAboveCeilings(priceRatio(proposal.price), [
+      {
+        source: 'configured maximum price',
+        maximum: configuredCeiling(prices, type, models),
+      },
+      { source: 'request maxPrice', maximum: proposal.requestMaxPrice },
+      {
+        source: 'initial session price',
+        maximum: proposal.isNewSession ? undefined : priceRatio(books.initialPrice),
+      },
+    ]);
+    if (aboveCeiling) return aboveCeiling;
+    if (quote.ticketCount <= 0n) return { code: 'NO_TICKETS_DUE', data: {} };
+    if (quote.ticketCount > maxTickets) {
+      const data = { actual: quote.ticketCount, maximum: maxTickets };
+      return { code: 'TICKET_COUNT_ABOVE_MAXIMUM', data };
+    }
+    return (
+      refuseTicketParams(params, quote.ticketCount, chain, limits) ??
+      refuseManifestId(proposal.manifestId)
+    );
+  }
+
+  /** "Does the auth webhook agree?" */
+  async function askWebhook(
+    proposal: PaymentProposal,
+    signal: AbortSignal,
+  ): Promise<AuthorizedPayment | DeniedPayment> {
+    const { params, quote, caller, now } = proposal;
+    const projected = advanceSession(proposal.books, {
+      now,
+      pmSessionId: params.recipientRandHash,
+      senderNonce: quote.lastNonce + Number(quote.ticketCount),
+      balance: quote.balance,
+      ev: spendOf(factsOf(proposal)).ev,
+    });
+    let authorization: Authorization | undefined;
+    if (authorize && !isStillAuthorized(proposal.books, caller, now)) {
+      authorization = await authorize(caller, projected, signal);
+      const aboveWebhookCeiling = refuseAboveWebhookCeiling(proposal, authorization);
+      if (aboveWebhookCeiling) return deny(aboveWebhookCeiling);
+    }
+    const books = withAuthorization(projected, caller, authorization);
+    const principal =
+      caller.principal === anonymous ? principalOfAuthId(books.authId) : caller.principal;
+    return { kind: 'authorized', books, principal };
+  }
+
+  /** "Do the operator's rules agree?" */
+  async function judgeRules(
+    proposal: PaymentProposal,
+    { principal }: AuthorizedPayment,
+    signal: AbortSignal,
+  ): Promise<ReservedPayment | DeniedPayment> {
+    const facts = { ...factsOf(proposal), principal };
+    const spend = spendOf(facts);
+    const verdict = evaluateRules(rules(), facts);
+    if (verdict.kind === 'deny') return deny(verdict.refusal, { ...verdict, principal });
+    const { charges, matched } = verdict;
+    const reservation =
+      charges.length === 0
+        ? nothingReserved
+        : await (await ledger()).reserve(charges, spend, signal);
+    if (reservation.kind === 'exceeded') {
+      const { ruleId } = reservation;
+      return deny(refuseExhausted(reservation, charges), { ruleId, principal });
+    }
+    return {
+      kind: 'reserved',
+      rules: matched,
+      observed: [...verdict.observed, ...reservation.observed],
+      ev: spend.ev,
+      release: () => reservation.release(),
+    };
+  }
+
+  /** "The key": what it is to sign, and nothing else. */
+  function drawUpGrants(
+    proposal: PaymentProposal,
+    { books, principal }: AuthorizedPayment,
+    { rules, observed, ev, release }: ReservedPayment,
+  ): PaymentVerdict {
+    const { params, sender, chain, quote, manifestId } = proposal;
+    const reason = reasonOf(proposal, books, principal, rules, observed, ev);
+    const tickets = drawUpTickets(
+      params,
+      sender,
+      chain.lastInitializedRound,
+      quote.lastNonce,
+      Number(quote.ticketCount),
+    );
+    return {
+      kind: 'allow',
+      tickets,
+      books,
+      ticketBatch: grants.issue({ kind: 'ticket-batch', tickets }, reason),
+      segmentCredentials:
+        carriedCredentials(books, manifestId) ??
+        grants.issue({ kind: 'segment-credentials', manifestId }, reason),
+      sealBooks: (intent) => grants.issue(intent, reason),
+      principal,
+      rules,
+      observed,
+      release,
+    };
+  }
+}
+
+function deny(
+  refusal: Refusal,
+  { ruleId, principal }: Partial<Pick<DeniedPayment, 'ruleId' | 'principal'>> = {},
+): DeniedPayment {
+  return { kind: 'deny', refusal, ruleId, principal };
+}
+
+function carriedCredentials(
+  { segmentCredentials }: SessionState,
+  manifestId: string,
+): Uint8Array | undefined {
+  return segmentCredentials?.manifestIdHash === hashManifestId(manifestId)
+    ? segmentCredentials.signature
+    : undefined;
+}
