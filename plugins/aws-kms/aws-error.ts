@@ -3,6 +3,9 @@ import { ProviderError } from '../../src/keys/provider.ts';
 /** The requests that this provider makes; each needs the IAM action of the same name, `kms:Sign` and so on. */
 export type Operation = 'DescribeKey' | 'GetPublicKey' | 'Sign' | 'CreateKey' | 'CreateAlias';
 
+/** Name of the errors of {@link credentialsUnavailable}. */
+const credentialsUnavailableName = 'CredentialsUnavailable';
+
 type Meaning = {
   readonly code: ProviderError['code'];
   readonly retryable?: true;
@@ -16,6 +19,21 @@ const credentials: Meaning = {
 const noCredentials: Meaning = {
   code: 'KEY_ACCESS_DENIED',
   fix: 'no AWS credentials were found: give the instance, task or pod a role, or set AWS_PROFILE',
+};
+const credentialsFailing: Meaning = {
+  code: 'PROVIDER_UNAVAILABLE',
+  retryable: true,
+  fix: 'the source of the AWS credentials (metadata server, container credential service, STS, credential_process) fails: check it when it lasts',
+};
+const clockRefused: Meaning = {
+  code: 'KEY_ACCESS_DENIED',
+  retryable: true,
+  fix: 'the clock of this machine is wrong by more than AWS allows: set it by NTP',
+};
+const proxyRefused: Meaning = {
+  code: 'PROVIDER_UNAVAILABLE',
+  retryable: true,
+  fix: 'the proxy in HTTPS_PROXY does not let the request through: check its address, credentials and rules, or name the host in NO_PROXY',
 };
 const unreachable: Meaning = {
   code: 'PROVIDER_UNAVAILABLE',
@@ -58,6 +76,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   ExpiredTokenException: credentials,
   CredentialsProviderError: noCredentials,
   TokenProviderError: noCredentials,
+  [credentialsUnavailableName]: credentialsFailing,
+  IDPCommunicationError: credentialsFailing,
+  IDPCommunicationErrorException: credentialsFailing,
+  ERR_PROXY_TUNNEL: proxyRefused,
   DisabledException: { code: 'KEY_UNSUITABLE', fix: 'the key is disabled: enable it' },
   KMSInvalidStateException: {
     code: 'KEY_UNSUITABLE',
@@ -121,8 +143,8 @@ export function translateAwsError(
   operation: Operation,
   keyId: string,
 ): ProviderError {
-  const { name, status, requestId, text } = readAwsError(error);
-  const { code, retryable, fix } = meaningOf(name, status);
+  const { name, status, requestId, text, isClockRefused } = readAwsError(error);
+  const { code, retryable, fix } = isClockRefused ? clockRefused : meaningOf(name, status);
   return new ProviderError(
     code,
     `${operation} on ${keyId} failed with ${name}; ${typeof fix === 'string' ? fix : fix(operation)}`,
@@ -131,6 +153,17 @@ export function translateAwsError(
       details: `${name}, status ${status ?? 'none'}, AWS request id ${requestId ?? 'none'}: ${withoutSecrets(text)}`,
     },
   );
+}
+
+/** An error that says that the source of credentials, which has to have some, gives none now. */
+export function credentialsUnavailable(message: string): Error {
+  return Object.assign(new Error(message), { name: credentialsUnavailableName });
+}
+
+/** Whether AWS does not accept the credentials, so that others may have taken their place. */
+export function areCredentialsRefused(error: unknown): boolean {
+  const { name, isClockRefused } = readAwsError(error);
+  return !isClockRefused && Object.hasOwn(meanings, name) && meanings[name] === credentials;
 }
 
 function meaningOf(name: string, status: number | undefined): Meaning {
@@ -142,21 +175,35 @@ function meaningOf(name: string, status: number | undefined): Meaning {
   return refused;
 }
 
+/** Names that mean the request's time and nothing else. */
+const clockNames: readonly string[] = [
+  'RequestTimeTooSkewed',
+  'RequestExpired',
+  'RequestInTheFuture',
+];
+
 type AwsErrorFacts = {
   readonly name: string;
   readonly status: number | undefined;
   readonly requestId: string | undefined;
   readonly text: string;
+  /** The time was the reason. The SDK has learnt AWS's from the answer, and signs the next request by it. */
+  readonly isClockRefused: boolean;
 };
 
 /** The SDK's errors have no common class: services', the parser's and Node's own are told apart by their fields. */
 function readAwsError(error: unknown): AwsErrorFacts {
   if (!(error instanceof Error)) {
-    return { name: 'unknown', status: undefined, requestId: undefined, text: String(error) };
+    const none = { status: undefined, requestId: undefined, isClockRefused: false };
+    return { name: 'unknown', ...none, text: String(error) };
   }
   const fields = error as Error & {
     readonly code?: unknown;
-    readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string };
+    readonly $metadata?: {
+      readonly httpStatusCode?: number;
+      readonly requestId?: string;
+      readonly clockSkewCorrected?: boolean;
+    };
     readonly $response?: { readonly statusCode?: number };
   };
   const name = typeof fields.code === 'string' ? fields.code : error.name;
@@ -165,6 +212,10 @@ function readAwsError(error: unknown): AwsErrorFacts {
     status: fields.$metadata?.httpStatusCode ?? fields.$response?.statusCode,
     requestId: fields.$metadata?.requestId,
     text: error.message,
+    isClockRefused:
+      fields.$metadata?.clockSkewCorrected === true ||
+      clockNames.includes(name) ||
+      /^Signature (?:expired|not yet current)/.test(error.message),
   };
 }
 

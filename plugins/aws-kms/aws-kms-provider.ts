@@ -138,16 +138,32 @@ async function findKey(kms: KmsApi, keyId: string): Promise<KeyMetadata | undefi
   }
 }
 
+/** What to do about each state in which a key does not sign; in `Updating` it does. */
+const fixes: Readonly<Record<string, string>> = {
+  Creating: 'wait until KMS has made it',
+  Disabled: 'enable it',
+  PendingDeletion: 'cancel its deletion and enable it, or use another key',
+  PendingImport: 'import its key material',
+  PendingReplicaDeletion: 'use a replica of it, or another key',
+  Unavailable: 'connect its key store again',
+};
+const passingStates: readonly string[] = ['Creating', 'Unavailable'];
+const signingStates: readonly string[] = ['Enabled', 'Updating'];
+
 function checkKey({ Arn, KeySpec, KeyUsage, KeyState }: KeyMetadata): void {
-  const unsuitable = (what: string, fix: string): ProviderError =>
-    new ProviderError('KEY_UNSUITABLE', `${Arn} has ${what}; ${fix}`);
+  const unsuitable = (what: string, fix: string, retryable = false): ProviderError =>
+    new ProviderError('KEY_UNSUITABLE', `${Arn} has ${what}; ${fix}`, { retryable });
   if (KeySpec !== 'ECC_SECG_P256K1') {
     throw unsuitable(`spec ${KeySpec}`, 'Ethereum needs a key of spec ECC_SECG_P256K1');
   }
   if (KeyUsage !== 'SIGN_VERIFY') {
     throw unsuitable(`usage ${KeyUsage}`, 'make a key of usage SIGN_VERIFY');
   }
-  if (KeyState !== 'Enabled') {
-    throw unsuitable(`state ${KeyState}`, 'enable it, cancel its deletion, or use another key');
-  }
+  if (signingStates.includes(KeyState)) return;
+  const fix = Object.hasOwn(fixes, KeyState) ? fixes[KeyState] : undefined;
+  throw unsuitable(
+    `state ${KeyState}`,
+    fix ?? 'see describe-key, or use another key',
+    passingStates.includes(KeyState),
+  );
 }

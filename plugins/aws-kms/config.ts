@@ -63,7 +63,9 @@ export function isAlias({ keyId }: AwsKmsConfig): boolean {
   return keyId.includes('alias/');
 }
 
-function isEncryptedOrLocal(url: string): boolean {
+/** Whether requests to a URL stay secret: by TLS, or because they don't leave this machine. */
+export function isEncryptedOrLocal(url: string): boolean {
   const { protocol, hostname } = new URL(url);
-  return protocol === 'https:' || ['127.0.0.1', '[::1]', 'localhost'].includes(hostname);
+  const isLocal = ['127.0.0.1', '[::1]', 'localhost'].includes(hostname);
+  return protocol === 'https:' || (protocol === 'http:' && isLocal);
 }

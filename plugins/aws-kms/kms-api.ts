@@ -1,8 +1,7 @@
-import type { KMSClient } from '@aws-sdk/client-kms';
 import { z } from 'zod';
 import { ProviderError } from '../../src/keys/provider.ts';
-import { translateAwsError } from './aws-error.ts';
 import type { AwsKmsConfig } from './config.ts';
+import { credentialsTimeoutMs, KmsConnection } from './kms-connection.ts';
 import { KmsRequests, type TakeTurn } from './kms-requests.ts';
 
 type AwsSdk = typeof import('@aws-sdk/client-kms');
@@ -36,37 +35,41 @@ export type KeyMetadata = z.infer<typeof keyMetadata>;
 /** The five requests of KMS that this provider makes, with checked replies. Every method throws {@link ProviderError}. */
 export class KmsApi {
   readonly #sdk: AwsSdk;
-  readonly #client: KMSClient;
+  readonly #connection: KmsConnection;
   readonly #requests: KmsRequests;
 
-  private constructor(sdk: AwsSdk, client: KMSClient, requests: KmsRequests) {
+  private constructor(sdk: AwsSdk, connection: KmsConnection, requests: KmsRequests) {
     this.#sdk = sdk;
-    this.#client = client;
+    this.#connection = connection;
     this.#requests = requests;
   }
 
   /**
    * Loads the SDK, makes a client and has it find credentials, so that their absence is told as such.
    *
-   * @throws ProviderError `PROVIDER_MISSING` without the SDK, `KEY_ACCESS_DENIED` without credentials.
+   * @param timeoutMs longest time that finding or renewing credentials may take.
+   * @throws ProviderError `PROVIDER_MISSING` without the SDK, `KEY_ACCESS_DENIED` without credentials, `PROVIDER_UNAVAILABLE` when
+   * their source fails, or the environment names a proxy or an endpoint that can't be used.
    */
-  static async connect(config: AwsKmsConfig): Promise<KmsApi> {
+  static async connect(config: AwsKmsConfig, timeoutMs = credentialsTimeoutMs): Promise<KmsApi> {
     const sdk = await loadSdk();
-    const agent = { keepAlive: true, maxSockets: config.concurrency + 1 };
-    const client = new sdk.KMSClient({
-      region: config.region,
-      ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-      ...(config.fips === undefined ? {} : { useFipsEndpoint: config.fips }),
-      maxAttempts: 1,
-      requestHandler: { httpAgent: agent, httpsAgent: agent },
-    });
+    const connection = new KmsConnection(sdk, config, timeoutMs);
+    const requests = new KmsRequests(config);
     try {
-      await client.config.credentials();
+      await requests.send(
+        {
+          operation: 'DescribeKey',
+          keyId: config.keyId,
+          signal: new AbortController().signal,
+          attemptTimeoutMs: timeoutMs + config.attemptTimeoutMs,
+        },
+        () => connection.send(() => Promise.resolve()),
+      );
     } catch (error) {
-      client.destroy();
-      throw translateAwsError(error, 'DescribeKey', config.keyId);
+      connection.close();
+      throw error;
     }
-    return new KmsApi(sdk, client, new KmsRequests(config));
+    return new KmsApi(sdk, connection, requests);
   }
 
   /** Asks what `keyId`, an id, ARN or alias, stands for. A reply for another id or ARN is `PROVIDER_REPLY_INVALID`. */
@@ -74,7 +77,7 @@ export class KmsApi {
     const command = new this.#sdk.DescribeKeyCommand({ KeyId: keyId });
     const reply = await this.#requests.send(
       { operation: 'DescribeKey', keyId, signal },
-      (abortSignal) => this.#client.send(command, { abortSignal }),
+      (abortSignal) => this.#connection.send((client) => client.send(command, { abortSignal })),
     );
     const { KeyMetadata } = parseReply(describeKeyReply, reply, `DescribeKey on ${keyId}`);
     if (!keyId.includes('alias/')) checkReplyKey(KeyMetadata.Arn, keyId, 'DescribeKey');
@@ -86,7 +89,7 @@ export class KmsApi {
     const command = new this.#sdk.GetPublicKeyCommand({ KeyId: keyArn });
     const reply = await this.#requests.send(
       { operation: 'GetPublicKey', keyId: keyArn, signal },
-      (abortSignal) => this.#client.send(command, { abortSignal }),
+      (abortSignal) => this.#connection.send((client) => client.send(command, { abortSignal })),
     );
     const { KeyId, PublicKey } = parseReply(getPublicKeyReply, reply, `GetPublicKey on ${keyArn}`);
     checkReplyKey(KeyId, keyArn, 'GetPublicKey');
@@ -108,7 +111,7 @@ export class KmsApi {
     });
     const reply = await this.#requests.send(
       { operation: 'Sign', keyId: keyArn, signal, takeTurn },
-      (abortSignal) => this.#client.send(command, { abortSignal }),
+      (abortSignal) => this.#connection.send((client) => client.send(command, { abortSignal })),
     );
     const { KeyId, Signature } = parseReply(signReply, reply, `Sign on ${keyArn}`);
     checkReplyKey(KeyId, keyArn, 'Sign');
@@ -127,7 +130,7 @@ export class KmsApi {
     });
     const reply = await this.#requests.send(
       { operation: 'CreateKey', keyId, signal, maxAttempts: 1 },
-      (abortSignal) => this.#client.send(command, { abortSignal }),
+      (abortSignal) => this.#connection.send((client) => client.send(command, { abortSignal })),
     );
     return parseReply(createKeyReply, reply, `CreateKey for ${keyId}`).KeyMetadata.Arn;
   }
@@ -140,7 +143,7 @@ export class KmsApi {
     });
     await this.#requests.send(
       { operation: 'CreateAlias', keyId: aliasName, signal, maxAttempts: 1 },
-      (abortSignal) => this.#client.send(command, { abortSignal }),
+      (abortSignal) => this.#connection.send((client) => client.send(command, { abortSignal })),
     );
   }
 
@@ -152,7 +155,7 @@ export class KmsApi {
   /** Ends the connections; requests under way and later ones fail with `PROVIDER_CLOSED`. May be called twice. */
   close(): void {
     this.#requests.close();
-    this.#client.destroy();
+    this.#connection.close();
   }
 }
 

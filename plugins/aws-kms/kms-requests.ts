@@ -27,6 +27,8 @@ type Request = {
   readonly takeTurn?: TakeTurn;
   /** Instead of the one in {@link RequestLimits}. */
   readonly maxAttempts?: number;
+  /** Instead of the one in {@link RequestLimits}. */
+  readonly attemptTimeoutMs?: number;
 };
 
 /** Upper bounds of the pause after the first failed attempt, and of every pause, in milliseconds. */
@@ -58,7 +60,7 @@ export class KmsRequests {
     for (let count = 1; ; count += 1) {
       try {
         wanted.throwIfAborted();
-        return await takeTurn(() => this.#attempt(attempt, wanted), wanted);
+        return await takeTurn(() => untilAborted(attempt, this.#limitOf(request, wanted)), wanted);
       } catch (error) {
         if (wanted.aborted) throw this.#unwanted(request);
         if (error instanceof ProviderError) throw error;
@@ -81,10 +83,8 @@ export class KmsRequests {
     this.#closed.abort();
   }
 
-  #attempt<Reply>(attempt: Attempt<Reply>, wanted: AbortSignal): Promise<Reply> {
-    const timeout = AbortSignal.timeout(this.#limits.attemptTimeoutMs);
-    const signal = AbortSignal.any([wanted, timeout]);
-    return untilAborted(attempt(signal), signal);
+  #limitOf({ attemptTimeoutMs = this.#limits.attemptTimeoutMs }: Request, wanted: AbortSignal) {
+    return AbortSignal.any([wanted, AbortSignal.timeout(attemptTimeoutMs)]);
   }
 
   #unwanted({ operation, keyId, signal }: Request): ProviderError {
@@ -109,12 +109,12 @@ export class KmsRequests {
 const withoutWaiting: TakeTurn = (attempt) => attempt();
 
 /** The SDK does not look at the signal while it fetches credentials, so the waiting is ended here. */
-async function untilAborted<Value>(value: Promise<Value>, signal: AbortSignal): Promise<Value> {
+async function untilAborted<Reply>(attempt: Attempt<Reply>, signal: AbortSignal): Promise<Reply> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
   try {
-    return await Promise.race([value, aborted]);
+    return await Promise.race([attempt(signal), aborted]);
   } finally {
     signal.removeEventListener('abort', abort);
   }

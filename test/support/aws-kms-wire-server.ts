@@ -67,6 +67,8 @@ export type AwsKmsWireServerOptions = {
 
 const accountId = '111122223333';
 const region = 'eu-central-1';
+/** What AWS allows a request's time to differ from its own. */
+const allowedSkewMs = 300_000;
 const serviceTarget = 'TrentService.';
 
 class AwsException extends Error {
@@ -91,6 +93,8 @@ export class AwsKmsWireServer {
     secretAccessKey: Buffer.from(random.bytes(30)).toString('base64'),
     sessionToken: Buffer.from(random.bytes(90)).toString('base64'),
   };
+  /** How far its clock is ahead of this machine's, and the exception for requests that are more than 5 minutes from it. */
+  clock = { aheadMs: 0, refusal: 'InvalidSignatureException' };
   /** Requests that came, by operation; refused ones are counted too. */
   readonly requests: Record<string, number> = {};
   /** Sign requests that were answered with a signature. */
@@ -202,6 +206,7 @@ export class AwsKmsWireServer {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.underWay += 1;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
+    response.setHeader('date', new Date(Date.now() + this.clock.aheadMs).toUTCString());
     try {
       const body = await text(request);
       await this.#answer(request, body, response);
@@ -356,6 +361,11 @@ export class AwsKmsWireServer {
       throw new AwsException('InvalidSignatureException', 'a header is not signed');
     }
     const timestamp = headerOf(request, 'x-amz-date');
+    const [year, month, day, hour, minute, second] = timestamp.match(/\d\d/g)?.slice(1) ?? [];
+    const sentAtMs = Date.parse(`20${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+    if (!(Math.abs(Date.now() + this.clock.aheadMs - sentAtMs) <= allowedSkewMs)) {
+      throw new AwsException(this.clock.refusal, `Signature expired: ${timestamp}`);
+    }
     const canonicalRequest = [
       request.method,
       '/',

@@ -100,13 +100,31 @@ describe('opening a key', () => {
     });
   });
 
-  it.each(['Disabled', 'PendingDeletion'] as const)('refuses a key that is %s', async (state) => {
+  it.each([
+    ['Disabled', 'enable it', false],
+    ['PendingDeletion', 'cancel its deletion and enable it, or use another key', false],
+    ['PendingImport', 'import its key material', false],
+    ['PendingReplicaDeletion', 'use a replica of it, or another key', false],
+    ['Creating', 'wait until KMS has made it', true],
+    ['Unavailable', 'connect its key store again', true],
+    ['BrandNewState', 'see describe-key, or use another key', false],
+  ])('refuses a key that is %s', async (state, fix, retryable) => {
     const keyId = server.createKey();
     server.setKeyState(keyId, state);
     await expect(open(server, { keyId })).rejects.toMatchObject({
       code: 'KEY_UNSUITABLE',
-      message: `${keyId} has state ${state}; enable it, cancel its deletion, or use another key`,
+      message: `${keyId} has state ${state}; ${fix}`,
+      retryable,
     });
+  });
+
+  it('takes a key that is Updating, as it is while its primary Region changes', async () => {
+    const keyId = server.createKey({ multiRegion: true });
+    server.setKeyState(keyId, 'Updating');
+    const provider = await open(server, { keyId });
+    await provider.checkHealth(calm);
+    await expect(provider.signDigest(digest, calm)).resolves.toMatchObject({ encoding: 'der' });
+    await provider.close();
   });
 
   it('says so when there is no such key', async () => {

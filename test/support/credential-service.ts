@@ -1,0 +1,49 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** What the service does with each request. */
+type Mode = 'answer' | 'hang' | 'hang in the body' | 'fail';
+
+/** A service of this machine that gives credentials or tokens, as containers and metadata servers do; it can be told to misbehave. */
+export class CredentialService {
+  mode: Mode = 'answer';
+  requests = 0;
+  readonly #server: Server;
+
+  private constructor(server: Server, body: () => string, contentType: string) {
+    this.#server = server;
+    server.on('request', (_request, response) => {
+      this.requests += 1;
+      if (this.mode === 'fail') {
+        response.writeHead(500).end('not now');
+        return;
+      }
+      if (this.mode === 'hang') return;
+      response.writeHead(200, { 'content-type': contentType, 'metadata-flavor': 'Google' });
+      if (this.mode === 'hang in the body') response.write(' ');
+      else response.end(body());
+    });
+  }
+
+  static async start(
+    body: () => string,
+    contentType = 'application/json',
+  ): Promise<CredentialService> {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new CredentialService(server, body, contentType);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}
