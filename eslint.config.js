@@ -92,5 +92,6 @@ export default tseslint.config(
       globals: { process: 'readonly', fetch: 'readonly', AbortSignal: 'readonly' },
     },
   },
+  { files: ['bin/*.js'], languageOptions: { globals: { process: 'readonly' } } },
   prettier,
 );

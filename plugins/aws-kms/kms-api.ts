@@ -165,7 +165,7 @@ async function loadSdk(): Promise<AwsSdk> {
   } catch (cause) {
     throw new ProviderError(
       'PROVIDER_MISSING',
-      'the AWS SDK is not installed; run: npm install @aws-sdk/client-kms',
+      'the AWS SDK is not installed: run "npm install @aws-sdk/client-kms" where the signer is installed, with -g if it is installed so',
       { cause },
     );
   }

@@ -59,7 +59,7 @@ async function importClientPackage(): Promise<ClientPackage> {
   } catch (error) {
     throw new ProviderError(
       'PROVIDER_MISSING',
-      'the provider gcp-kms needs the package @google-cloud/kms: npm install @google-cloud/kms@6',
+      'the package @google-cloud/kms is not installed: run "npm install @google-cloud/kms@6" where the signer is installed, with -g if it is installed so',
       { details: vendorText(error) },
     );
   }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, symlinkSync } from 'node:fs';
+import { cpSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cli, Folder, devConfig, root } from '../cli/cli.ts';
@@ -19,7 +19,9 @@ describe('the built program', () => {
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
     const build = spawnSync(process.execPath, [tsc, ...options], { encoding: 'utf8' });
     expect(build).toMatchObject({ status: 0, stdout: '' });
-    cpSync(join(root, 'package.json'), join(app.path, 'package.json'));
+    for (const name of ['package.json', 'bin']) {
+      cpSync(join(root, name), join(app.path, name), { recursive: true });
+    }
     symlinkSync(join(root, 'node_modules'), join(app.path, 'node_modules'));
   });
 
@@ -45,6 +47,34 @@ describe('the built program', () => {
     const { status, stdout } = runToEnd('--help');
     expect(status).toBe(0);
     expect(stdout).toContain('Usage: livepeer-hsm-signer');
+  });
+
+  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    bin: Record<string, string>;
+  };
+  const entry = join(app.path, bin['livepeer-hsm-signer'] ?? '');
+
+  it('is what npm’s command starts', () => {
+    const version = spawnSync(process.execPath, [entry, '--version'], { encoding: 'utf8' });
+    expect(version).toMatchObject({ status: 0, stdout: runToEnd('--version').stdout, stderr: '' });
+    const { status, stderr } = spawnSync(process.execPath, [entry, 'serve'], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({
+      status: runToEnd('serve').status,
+      stderr: runToEnd('serve').stderr,
+    });
+  });
+
+  it.each(['20.20.2', '12.22.12'])('is not started by Node %s, in one line and with 2', (node) => {
+    const olderNode =
+      `Object.defineProperty(process.versions, 'node', { value: '${node}' });` +
+      `Object.defineProperty(process, 'version', { value: 'v${node}' });`;
+    const older = ['--import', `data:text/javascript,${encodeURIComponent(olderNode)}`];
+    const ended = spawnSync(process.execPath, [...older, entry, 'serve'], { encoding: 'utf8' });
+    expect(ended).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: `livepeer-hsm-signer needs Node.js 24 or later; this is v${node}, ${process.execPath}\n`,
+    });
   });
 
   it('pays with a key in a file', async () => {

@@ -125,7 +125,8 @@ describe('README.md', () => {
       [...line.matchAll(/npm (?:run (?:-s )?)?(\S+)/g)].map(([, script = '']) => script),
     );
     expect(used).toEqual(expect.arrayContaining(['ci', 'start', 'test', 'demo', 'signer']));
-    expect(used.filter((script) => script !== 'ci' && scripts[script] === undefined)).toEqual([]);
+    const ofNpm = ['ci', 'install', 'pack'];
+    expect(used.filter((name) => !ofNpm.includes(name) && !scripts[name])).toEqual([]);
   });
 
   it('names only files that there are', () => {

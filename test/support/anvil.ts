@@ -127,12 +127,11 @@ function createClient(url: string, chainId: number) {
     .extend(walletActions);
 }
 
-/** The npm package's program; elsewhere than on Linux x64, the one on PATH. */
+/** The program in test/tools; elsewhere than on Linux x64, the one on PATH. */
 function findAnvil(): string {
   try {
-    const manifest = createRequire(import.meta.url).resolve(
-      '@foundry-rs/anvil-linux-amd64/package.json',
-    );
+    const tools = createRequire(new URL('../tools/package.json', import.meta.url));
+    const manifest = tools.resolve('@foundry-rs/anvil-linux-amd64/package.json');
     const program = join(dirname(manifest), 'bin', 'anvil');
     if (existsSync(program)) return program;
   } catch {

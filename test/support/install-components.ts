@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { installPackages } from './install-packages.ts';
 
 /** What the tests need of the operating system, and the Debian package that brings it. */
 const components = [
@@ -38,12 +38,5 @@ if (missing.size > 0) {
   }
 }
 
-const contracts = fileURLToPath(new URL('../contracts', import.meta.url));
-if (!existsSync(`${contracts}/node_modules/@livepeer/sdk`)) {
-  console.error('installing the compiled Livepeer contracts into test/contracts');
-  const flags = ['--ignore-scripts', '--no-audit', '--no-fund'];
-  if (!run('npm', 'ci', '--prefix', contracts, ...flags)) {
-    console.error(`could not install them; run npm ci --prefix ${contracts}, then npm test again`);
-    process.exitCode = 1;
-  }
-}
+installPackages('contracts');
+installPackages('tools');

@@ -176,7 +176,7 @@ describe('opening a key', () => {
     );
     expect({ stdout, stderr }).toEqual({
       stdout:
-        'PROVIDER_MISSING: the AWS SDK is not installed; run: npm install @aws-sdk/client-kms',
+        'PROVIDER_MISSING: the AWS SDK is not installed: run "npm install @aws-sdk/client-kms" where the signer is installed, with -g if it is installed so',
       stderr: '',
     });
   });

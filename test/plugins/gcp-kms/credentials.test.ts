@@ -240,7 +240,7 @@ describe('the package @google-cloud/kms', () => {
     expect(outcome).toEqual({
       code: 'PROVIDER_MISSING',
       message:
-        'the provider gcp-kms needs the package @google-cloud/kms: npm install @google-cloud/kms@6',
+        'the package @google-cloud/kms is not installed: run "npm install @google-cloud/kms@6" where the signer is installed, with -g if it is installed so',
     });
   });
 
