@@ -7,19 +7,21 @@ set -eu
 packages=
 for provider in $1; do
   case $provider in
-    aws-kms) package=@aws-sdk/client-kms ;;
-    gcp-kms) package=@google-cloud/kms ;;
-    pkcs11) package=pkcs11js ;;
+    aws-kms) needs=@aws-sdk/client-kms ;;
+    gcp-kms) needs=@google-cloud/kms ;;
+    pkcs11) needs='pkcs11js koffi' ;;
     local-keystore) continue ;;
     *)
       echo "install-dependencies.sh: there is no key provider $provider, only aws-kms, gcp-kms, pkcs11, local-keystore" >&2
       exit 1
       ;;
   esac
-  version=$(node -p "
-    const { devDependencies, optionalDependencies } = JSON.parse(fs.readFileSync('package.json'));
-    ({ ...devDependencies, ...optionalDependencies })['$package']")
-  packages="$packages $package@$version"
+  for package in $needs; do
+    version=$(node -p "
+      const { devDependencies, optionalDependencies } = JSON.parse(fs.readFileSync('package.json'));
+      ({ ...devDependencies, ...optionalDependencies })['$package']")
+    packages="$packages $package@$version"
+  done
 done
 
 npm ci --omit=dev --omit=optional --no-audit --no-fund

@@ -77,7 +77,7 @@ export async function startSigner(
     ...sources,
   };
   const checkReadiness = createReadinessCheck({
-    provider: active.provider,
+    checkKey: active.checkKey,
     chain: active.sender.chain,
     healthChecks: records.healthChecks,
     log: (level, message, fields) => logger[level](fields, message),

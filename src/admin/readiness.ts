@@ -1,6 +1,5 @@
 import type { ChainSource, ChainStatus } from '../chain/facts.ts';
 import { isSignerError } from '../errors.ts';
-import type { KeyProvider } from '../keys/provider.ts';
 
 /** Whether payments can be made now, and what an operator or a load balancer may know of it. */
 export type Readiness = {
@@ -16,12 +15,9 @@ export type HealthCheck = {
   check(): Promise<void>;
 };
 
-/** What a probe may cost the device: one question in this time, however often it is asked. */
-const keyCheckIntervalMs = 5_000;
-const keyCheckTimeoutMs = 2_000;
-
 export type ReadinessOptions = {
-  readonly provider: Pick<KeyProvider, 'checkHealth'>;
+  /** Rejects while the key does not sign. */
+  readonly checkKey: () => Promise<void>;
   readonly chain: ChainSource;
   /** what payments need besides key and chain */
   readonly healthChecks: readonly HealthCheck[];
@@ -29,16 +25,16 @@ export type ReadinessOptions = {
 };
 
 /**
- * Tells, without using the key, whether it, the view of the chain and the records allow payments. The report has codes only;
+ * Tells whether the key, the view of the chain and the records allow payments. The report has codes only;
  * the log has the message, once, when a part goes bad, and says when it is well again.
  */
 export function createReadinessCheck({
-  provider,
+  checkKey,
   chain,
   healthChecks,
   log,
 }: ReadinessOptions): () => Promise<Readiness> {
-  const key: HealthCheck = { name: 'key', check: askSeldom(provider) };
+  const key: HealthCheck = { name: 'key', check: checkKey };
   const problems = new Map<string, string>();
 
   async function describePart(part: HealthCheck) {
@@ -76,20 +72,6 @@ export function createReadinessCheck({
         ...Object.fromEntries(parts),
       },
     };
-  };
-}
-
-/** Asks the device, and gives the same answer again for a while. */
-function askSeldom(provider: ReadinessOptions['provider']): () => Promise<void> {
-  let asked: { readonly atMs: number; readonly answer: Promise<void> } | undefined;
-  return () => {
-    const nowMs = performance.now();
-    if (!asked || nowMs - asked.atMs >= keyCheckIntervalMs) {
-      const signal = AbortSignal.timeout(keyCheckTimeoutMs);
-      const answer = new Promise<void>((resolve) => resolve(provider.checkHealth?.({ signal })));
-      asked = { atMs: nowMs, answer };
-    }
-    return asked.answer;
   };
 }
 

@@ -13,7 +13,6 @@ import { type Row, printRows } from './print-rows.ts';
 type Options = { config: string };
 
 const logger = createLogger('warn');
-const openTimeoutMs = 30_000;
 const exitFailure = 1;
 
 /** `keys new`: makes the key; one that is there already is an error. */
@@ -74,20 +73,17 @@ function requireSingleKey({ keys }: Config, options: Options): KeyConfig {
   );
 }
 
-/** `keys show`: reads the public key, from each provider of it; nothing is signed. */
+/**
+ * `keys show`: prints the address of each provider's key, once the key has signed a self-test for it: what is sent to an
+ * address whose key is another one is lost. Makes no key.
+ */
 export async function showKey(options: Options): Promise<void> {
   const config = await loadConfig(options.config);
   for (const key of config.keys) {
-    const { plugin, section } = key;
-    const provider = await plugin.open(section, createProviderContext(config, key, logger));
-    try {
-      const publicKey = await provider.getPublicKey({ signal: AbortSignal.timeout(openTimeoutMs) });
-      process.stdout.write(
-        `key     ${provider.keyRef}\naddress ${checksum(publicKeyToAddress(publicKey))}\n`,
-      );
-    } finally {
-      await provider.close();
-    }
+    const only = { ...config, keys: [{ ...key, generateIfMissing: false }] } as const;
+    const { provider, gate, close } = await openKeyForCommand(only, logger);
+    await close();
+    process.stdout.write(`key     ${provider.keyRef}\naddress ${checksum(gate.address)}\n`);
   }
 }
 

@@ -83,7 +83,9 @@ keys
   .action(importKey);
 keys
   .command('show')
-  .description('print the address of the configured key; nothing is signed')
+  .description(
+    'print the address of each configured key that proves with a signature to be its own',
+  )
   .requiredOption(...configOption)
   .action(showKey);
 keys

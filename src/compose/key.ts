@@ -1,10 +1,12 @@
 import type { Config, KeyConfig } from '../config/load.ts';
 import { readSecret } from '../config/secrets.ts';
 import { InternalError, isSignerError } from '../errors.ts';
-import { openFailoverProvider } from '../keys/failover.ts';
+import { type FailoverOptions, openFailoverProvider } from '../keys/failover.ts';
 import { type KeyGate, openKeyGate } from '../keys/gate.ts';
+import type { Grant, Permission } from '../keys/grant.ts';
 import type { KeyJournal } from '../keys/key-journal.ts';
-import type { KeyProvider, ProviderContext } from '../keys/provider.ts';
+import { createKeyHealthCheck } from '../keys/key-health.ts';
+import type { CallOptions, KeyProvider, ProviderContext } from '../keys/provider.ts';
 import { publicKeyToAddress } from '../keys/signature.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Address } from '../pm/bytes.ts';
@@ -18,6 +20,8 @@ export type SignerKey = {
   readonly provider: KeyProvider;
   readonly policy: Policy;
   readonly gate: KeyGate;
+  /** Rejects while the key does not sign. */
+  readonly checkHealth: () => Promise<void>;
   /** whether the key was made just now */
   readonly isNew: boolean;
   /** Lets go of the key. */
@@ -56,20 +60,34 @@ export async function openKey(
   { journal, ...surroundings }: KeySurroundings,
 ): Promise<SignerKey> {
   const { settings } = config;
-  const { provider, isNew } = await openProvider(config, logger);
+  const policy = createConfiguredPolicy(config, surroundings);
+  const redeem = (grant: Grant): Permission => policy.redeem(grant);
+  const signSelfTest = async (gate: KeyGate, call: CallOptions): Promise<void> => {
+    await gate.sign(policy.grantOwn({ kind: 'self-test', sender: gate.address }), call);
+  };
+  const { provider, isNew } = await openProvider(config, logger, async (member, call) =>
+    signSelfTest(
+      await openKeyGate({ provider: member, redeem, journal, maxQueued: 1, ...call }),
+      call,
+    ),
+  );
   // from now on only: opening may have waited for somebody at a PIN pad
   const signal = AbortSignal.timeout(openTimeoutMs);
   try {
-    const policy = createConfiguredPolicy(config, surroundings);
     const gate = await openKeyGate({
       provider,
-      redeem: (grant) => policy.redeem(grant),
+      redeem,
       journal,
       maxQueued: settings.maxQueuedSignatures,
       signal,
     });
-    await gate.sign(policy.grantOwn({ kind: 'self-test', sender: gate.address }), { signal });
-    return { provider, policy, gate, isNew, close: () => provider.close() };
+    await signSelfTest(gate, { signal });
+    const checkHealth = createKeyHealthCheck({
+      provider,
+      condition: gate.condition,
+      prove: (call) => signSelfTest(gate, call),
+    });
+    return { provider, policy, gate, checkHealth, isNew, close: () => provider.close() };
   } catch (error) {
     await provider.close();
     throw error;
@@ -106,7 +124,9 @@ export async function openKeyForCommand(
 
 /** The sender address, lower-case; nothing is signed. Throws `ProviderError` and `ConfigError`. */
 export async function readKeyAddress(config: Config, logger: Logger): Promise<Address> {
-  const { provider } = await openProvider(config, logger);
+  const { provider } = await openProvider(config, logger, () =>
+    Promise.reject(new InternalError('INTERNAL', 'nothing is signed to read an address')),
+  );
   const signal = AbortSignal.timeout(openTimeoutMs);
   try {
     return publicKeyToAddress(await provider.getPublicKey({ signal }));
@@ -121,7 +141,7 @@ export function withActiveKey(config: Config): Config {
   return first ? { ...config, keys: [first, ...others] } : config;
 }
 
-async function openProvider(config: Config, logger: Logger) {
+async function openProvider(config: Config, logger: Logger, prove: FailoverOptions['prove']) {
   const { keys, settings } = config;
   const [first, ...others] = keys;
   if (others.length === 0) return openSingleProvider(config, first, logger);
@@ -131,6 +151,7 @@ async function openProvider(config: Config, logger: Logger) {
       open: () => key.plugin.open(key.section, createProviderContext(config, key, logger)),
     })),
     ...settings.failover,
+    prove,
     log: (level, message, fields = {}) => logger[level](fields, message),
     signal: AbortSignal.timeout(openTimeoutMs),
   });

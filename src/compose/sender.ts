@@ -27,6 +27,8 @@ const openTimeoutMs = 30_000;
 export type OpenSender = {
   readonly sender: Sender;
   readonly provider: KeyProvider;
+  /** Rejects while the key does not sign. */
+  readonly checkKey: () => Promise<void>;
   readonly isNew: boolean;
   /** Lets go of the key and of what depends on it. */
   readonly close: () => Promise<void>;
@@ -43,7 +45,7 @@ export async function openSender(
   await using opened = new AsyncDisposableStack();
   const key = await openKey(config, logger, surroundings);
   opened.defer(() => key.close());
-  const { provider, policy, gate, isNew } = key;
+  const { provider, policy, gate, checkHealth: checkKey, isNew } = key;
   const signal = AbortSignal.timeout(openTimeoutMs);
   const orchestratorInfo = await signOrchestratorInfo(gate, policy, signal);
   const chain = await openChain(config, gate.address, logger, elapsedMs, signal);
@@ -53,7 +55,7 @@ export async function openSender(
   const usage = new SessionUsage(Number(now() / 1_000_000n));
   const sender = { role, policy, gate, chain, ...sealing, orchestratorInfo, usage };
   const kept = opened.move();
-  return { sender, provider, isNew, close: () => kept.disposeAsync() };
+  return { sender, provider, checkKey, isNew, close: () => kept.disposeAsync() };
 }
 
 /** What opens sealed states, and this instance's own seal, if it is to have one. Throws `ProviderError`s. */

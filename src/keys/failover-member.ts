@@ -1,7 +1,9 @@
 import { InternalError, isSignerError, type SignerError } from '../errors.ts';
 import { CallLimiter } from './call-limiter.ts';
 import { describeAbort, isTimeout } from './describe-abort.ts';
+import { hungAfterMs } from './key-condition.ts';
 import {
+  type CallOptions,
   type KeyProvider,
   type ProviderContext,
   ProviderError,
@@ -38,9 +40,6 @@ export const lostRace = new ProviderError('REQUEST_ABORTED', 'another key provid
 /** The pause between probes doubles up to this many intervals. */
 const maxBackOff = 16;
 
-/** A member that has kept a call this long when the caller's deadline passes is taken for hung. */
-const hungAfterMs = 1000;
-
 const latencyWindow = 100;
 const minLatencies = 20;
 const minHedgeAfterMs = 5;
@@ -73,6 +72,7 @@ export class Member {
   readonly #openProvider: () => Promise<KeyProvider>;
   readonly #pinned: PinnedKey;
   readonly #probeIntervalMs: number;
+  readonly #prove: (provider: KeyProvider, options: CallOptions) => Promise<void>;
   readonly #log: ProviderContext['log'];
   readonly #counts = { calls: 0, failures: 0, hedges: 0, discarded: 0 };
   readonly #latenciesMs: number[] = [];
@@ -80,17 +80,25 @@ export class Member {
   #key: { readonly provider: KeyProvider; readonly limiter: CallLimiter } | undefined;
   /** `joining` until its key was found to be the pinned one */
   #state: 'joining' | 'healthy' | 'unhealthy' | 'closed' = 'joining';
+  /** Whether it failed to sign and has not signed since: what its device says of itself is no proof then. */
+  #mustProve = false;
   #probeTimer: NodeJS.Timeout | undefined;
   #backOff = 1;
 
   constructor(
     member: FailoverMember,
-    group: { pinned: PinnedKey; probeIntervalMs: number; log: ProviderContext['log'] },
+    group: {
+      pinned: PinnedKey;
+      probeIntervalMs: number;
+      prove: (provider: KeyProvider, options: CallOptions) => Promise<void>;
+      log: ProviderContext['log'];
+    },
   ) {
     this.name = member.name;
     this.#openProvider = () => member.open();
     this.#pinned = group.pinned;
     this.#probeIntervalMs = group.probeIntervalMs;
+    this.#prove = group.prove;
     this.#log = group.log;
   }
 
@@ -129,9 +137,16 @@ export class Member {
     });
   }
 
-  /** {@link Member.check}, after which it is healthy. Throws {@link SignerError}. */
+  /**
+   * {@link Member.check}, after which it is healthy; where it failed to sign before, it must sign a self-test as well.
+   * Throws {@link SignerError}.
+   */
   async takeIn(signal: AbortSignal): Promise<void> {
     await this.check(signal);
+    if (this.#mustProve) {
+      await this.#bounded(signal, async () => this.#prove(await this.#open(), { signal }));
+      this.#backOff = 1;
+    }
     this.#becomeHealthy();
   }
 
@@ -240,6 +255,7 @@ export class Member {
     if (this.isHealthy || this.#state === 'closed') return;
     clearTimeout(this.#probeTimer);
     this.#state = 'healthy';
+    this.#mustProve = false;
     this.#log('info', 'key provider is in use', { member: this.name });
   }
 
@@ -248,6 +264,7 @@ export class Member {
     const isThrottled = isSignerError(error) && error.code === 'PROVIDER_THROTTLED';
     if (isThrottled || !this.isHealthy) return;
     this.#state = 'unhealthy';
+    this.#mustProve = true;
     this.probeLater(error);
   }
 

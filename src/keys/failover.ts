@@ -26,6 +26,8 @@ export type FailoverOptions = {
   readonly hedge: boolean;
   /** Pause before a failed member is probed, doubled up to 16 times this while it fails; also a probe's own time limit. */
   readonly probeIntervalMs: number;
+  /** Has a member that failed sign a self-test, through a gate of its own, before it is used again. Throws what the gate throws. */
+  readonly prove: (member: KeyProvider, options: CallOptions) => Promise<void>;
   readonly log: ProviderContext['log'];
   /** Ends the start; no longer looked at afterwards. */
   readonly signal: AbortSignal;

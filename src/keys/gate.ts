@@ -4,6 +4,7 @@ import { CallLimiter } from './call-limiter.ts';
 import { describeAbort } from './describe-abort.ts';
 import type { Grant, Permission } from './grant.ts';
 import { digestsOf } from './intents.ts';
+import { KeyCondition } from './key-condition.ts';
 import type { KeyJournal } from './key-journal.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
 import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
@@ -12,6 +13,8 @@ import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
 export type KeyGate = {
   /** The pinned sender address. */
   readonly address: Address;
+  /** What the last signature tells of the key. */
+  readonly condition: Pick<KeyCondition, 'failure' | 'signedAtMs'>;
   /**
    * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
    * {@link KeyGate.address}. The calls run at once, within what the provider takes, and take turns with those of other
@@ -43,6 +46,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
     );
   }
   const limiter = new CallLimiter({ concurrency: provider.concurrency, maxQueued });
+  const condition = new KeyCondition();
 
   function signDigest(
     digest: Uint8Array,
@@ -52,11 +56,10 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
     const { signal } = stopped;
     const work = async () => {
       try {
-        return toEthereumSignature(
-          await provider.signDigest(digest, { signal }),
-          digest,
-          publicKey,
-        );
+        return await condition.watch(async () => {
+          const reply = await provider.signDigest(digest, { signal });
+          return toEthereumSignature(reply, digest, publicKey);
+        }, signal);
       } catch (error) {
         stopped.abort(error);
         throw error;
@@ -93,6 +96,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
   const sender = publicKeyToAddress(publicKey);
   return {
     address: sender,
+    condition,
     async sign(grant, { signal }) {
       const permission = redeem(grant);
       const digests = digestsOf(permission.intent);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createStaticChain } from '../../src/chain/static.ts';
 import { RecordsError } from '../../src/errors.ts';
-import { type CallOptions, type KeyProvider, ProviderError } from '../../src/keys/provider.ts';
+import { ProviderError } from '../../src/keys/provider.ts';
 import { type Address, zeroBytes32 } from '../../src/pm/bytes.ts';
 import { type HealthCheck, createReadinessCheck } from '../../src/admin/readiness.ts';
 
@@ -20,28 +20,30 @@ const chain = createStaticChain({
 
 let logged: [level: string, message: string, fields: object][] = [];
 
-function openCheck(provider: Pick<KeyProvider, 'checkHealth'>, healthChecks: HealthCheck[] = []) {
+function openCheck(checkKey: () => Promise<void>, healthChecks: HealthCheck[] = []) {
   logged = [];
   return createReadinessCheck({
-    provider,
+    checkKey,
     chain,
     healthChecks,
     log: (...line) => void logged.push(line),
   });
 }
 
+const signs = () => Promise.resolve();
+
 describe('readiness', () => {
-  it('is given where the provider can’t be asked and nothing is read from a chain', async () => {
-    expect(await openCheck({})()).toEqual({
+  it('is given where the key signs and nothing is read from a chain', async () => {
+    expect(await openCheck(signs)()).toEqual({
       isReady: true,
       report: { ready: true, key: { ready: true, problem: undefined }, chain: { ready: true } },
     });
   });
 
   it('is denied with the code of what is wrong with the key, and no more than that', async () => {
-    const checkHealth = () =>
+    const checkKey = () =>
       Promise.reject(new ProviderError('PROVIDER_UNAVAILABLE', 'slot 3 of hsm.internal is gone'));
-    expect(await openCheck({ checkHealth })()).toEqual({
+    expect(await openCheck(checkKey)()).toEqual({
       isReady: false,
       report: {
         ready: false,
@@ -49,27 +51,6 @@ describe('readiness', () => {
         chain: { ready: true },
       },
     });
-  });
-
-  it('asks the device once, however many ask for it', async () => {
-    const calls: CallOptions[] = [];
-    const check = openCheck({
-      checkHealth: (options) => Promise.resolve(void calls.push(options)),
-    });
-    await Promise.all([check(), check(), check()]);
-    await check();
-    expect(calls).toHaveLength(1);
-  });
-
-  it('is denied when the device does not answer in time', async () => {
-    const checkHealth = ({ signal }: CallOptions) =>
-      new Promise<void>((_resolve, reject) => {
-        signal.addEventListener('abort', () =>
-          reject(new ProviderError('PROVIDER_TIMEOUT', 'no answer')),
-        );
-      });
-    const { report } = await openCheck({ checkHealth })();
-    expect(report).toMatchObject({ ready: false, key: { problem: 'PROVIDER_TIMEOUT' } });
   });
 
   it('is denied with the code of each part that can’t be used', async () => {
@@ -81,7 +62,7 @@ describe('readiness', () => {
           Promise.reject(new RecordsError('LEDGER_UNAVAILABLE', 'redis.internal is gone')),
       },
     ];
-    expect(await openCheck({}, parts)()).toMatchObject({
+    expect(await openCheck(signs, parts)()).toMatchObject({
       isReady: false,
       report: {
         ready: false,
@@ -97,7 +78,7 @@ describe('readiness', () => {
       isDown
         ? Promise.reject(new RecordsError('AUDIT_UNAVAILABLE', 'no space left in /audit'))
         : Promise.resolve();
-    const isReady = openCheck({}, [{ name: 'audit', check }]);
+    const isReady = openCheck(signs, [{ name: 'audit', check }]);
     await isReady();
     await isReady();
     isDown = false;

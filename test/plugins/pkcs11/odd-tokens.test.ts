@@ -4,8 +4,10 @@ import type * as Pkcs11js from 'pkcs11js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { secp256k1Params } from '../../../plugins/pkcs11/key-attributes.ts';
 import type { KeyProvider } from '../../../src/keys/provider.ts';
+import { Folder, run } from '../../cli/cli.ts';
 import { createFaultyModule, type FaultyModule } from '../../support/pkcs11-faults.ts';
 import { createSoftHsm, type SoftHsm } from '../../support/softhsm.ts';
+import { vectorChain } from '../../support/test-signer.ts';
 import {
   expectGoodSignature,
   failureOf,
@@ -102,6 +104,9 @@ beforeAll(() => {
   makeKey(Buffer.from('   blanks  '), '03');
   makeKey(Buffer.from('doubled'), '04');
   for (const number of [42n, 43n]) storePublicKey(number, 'doubled', '04');
+  hsm.makeKey({ label: 'mismatched', id: '05' });
+  hsm.pkcs11Tool(['--delete-object', '--type', 'pubkey', '--id', '05']);
+  storePublicKey(44n, 'mismatched', '05');
   faulty = createFaultyModule(hsm);
 });
 
@@ -198,5 +203,36 @@ describe('a key pair', () => {
     const failure = await failureOf(open({ label: 'doubled' }));
     expect(failure.code).toBe('KEY_AMBIGUOUS');
     expect(failure.message).toContain('3 different public keys are stored');
+  });
+});
+
+describe('keys show', () => {
+  const show = async (label: string) => {
+    using folder = new Folder();
+    const { module, configFile, pin, tokenLabel } = hsm;
+    const key = { provider: 'pkcs11', module, token: tokenLabel, label, pin: 'env:HSM_PIN' };
+    const config = {
+      keys: [{ ...key, environment: { SOFTHSM2_CONF: configFile } }],
+      chain: vectorChain,
+    };
+    return await run(
+      ['keys', 'show', '--config', folder.write('signer.yaml', JSON.stringify(config))],
+      { HSM_PIN: pin },
+    );
+  };
+
+  it('prints the address of a key that signs for it', async () => {
+    const { status, stdout } = await show('payer');
+    expect(stdout).toMatch(
+      /^key {5}pkcs11:token=my%20token;object=payer\naddress 0x[0-9a-fA-F]{40}\n$/,
+    );
+    expect(status).toBe(0);
+  });
+
+  it('prints no address to fund when the public key on the token is another key’s', async () => {
+    const { status, stdout, stderr } = await show('mismatched');
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toContain('[PROVIDER_REPLY_INVALID]');
+    expect(stderr).not.toContain('0x');
   });
 });
