@@ -9,6 +9,7 @@ import {
   type KeyToImport,
   type ProviderContext,
   ProviderError,
+  Secret,
 } from '../../src/keys/provider.ts';
 import {
   assertRoomForKey,
@@ -25,19 +26,30 @@ import {
   parseKeystore,
 } from './web3-secret-storage.ts';
 
-const configSchema = z.strictObject({
-  /** A keystore file, or the folder that holds it. */
-  path: z.string().min(1),
-  /** Picks one file of a folder that holds several; the key must have this address. */
-  address: z
-    .string('expected text; YAML takes 0x… for a number unless it is in quotes')
-    .regex(/^(0x)?[0-9a-fA-F]{40}$/, 'expected an address: 20 bytes in hex')
-    .optional(),
-  /** Where the password is, never the password itself. */
-  password: z
-    .string()
-    .regex(/^(env|file):./, 'expected a reference, env:NAME or file:PATH, not the password itself'),
-});
+const configSchema = z
+  .strictObject({
+    /** A keystore file, or the folder that holds it. */
+    path: z.string().min(1),
+    /** Picks one file of a folder that holds several; the key must have this address. */
+    address: z
+      .string('expected text; YAML takes 0x… for a number unless it is in quotes')
+      .regex(/^(0x)?[0-9a-fA-F]{40}$/, 'expected an address: 20 bytes in hex')
+      .optional(),
+    /** Where the password is, never the password itself. */
+    password: z
+      .string()
+      .regex(
+        /^(env|file):./,
+        'expected a reference, env:NAME or file:PATH, not the password itself',
+      )
+      .optional(),
+    /** The key is encrypted with the empty password; instead of `password`. */
+    emptyPassword: z.boolean().default(false),
+  })
+  .refine(({ password, emptyPassword }) => (password === undefined) === emptyPassword, {
+    path: ['password'],
+    error: 'expected env:NAME or file:PATH, or emptyPassword: true instead of it',
+  });
 
 type Config = z.infer<typeof configSchema>;
 
@@ -73,7 +85,7 @@ async function openKey(config: Config, context: ProviderContext): Promise<KeyPro
       library: secp256k1.library,
     });
   }
-  const privateKey = await decryptKeystore(keystore, context.readSecret(config.password), path);
+  const privateKey = await decryptKeystore(keystore, readPassword(config, context), path);
   try {
     assertExpectedKey(privateKey, { path, address: keystore.address }, config, secp256k1);
   } catch (error) {
@@ -81,6 +93,10 @@ async function openKey(config: Config, context: ProviderContext): Promise<KeyPro
     throw error;
   }
   return createProvider(privateKey, keystore, path, secp256k1);
+}
+
+function readPassword({ password }: Config, context: ProviderContext): Secret {
+  return password === undefined ? new Secret('') : context.readSecret(password);
 }
 
 /** `file` is where the key was read from, with the address that it states. */
@@ -194,7 +210,7 @@ async function readKeyToImport(
   if (key.kind === 'keystore') {
     const { text } = await readKeystoreText(key.path);
     const keystore = parseKeystore(text, key.path);
-    const password = key.password ?? context.readSecret(config.password);
+    const password = key.password ?? readPassword(config, context);
     const privateKey = await decryptKeystore(keystore, password, key.path);
     return { privateKey, address: keystore.address };
   }
@@ -216,7 +232,7 @@ async function storeKey(
   context: ProviderContext,
   secp256k1: Secp256k1,
 ): Promise<GeneratedKey> {
-  const password = context.readSecret(config.password);
+  const password = readPassword(config, context);
   const publicKey = secp256k1.publicKeyOf(privateKey);
   const address = addressOf(publicKey);
   const keystore = await encryptKeystore(privateKey, address, password);

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import * as Keystore from 'ox/Keystore';
 import { z } from 'zod';
-import { ProviderError, type Secret } from '../../src/keys/provider.ts';
+import { ProviderError, Secret } from '../../src/keys/provider.ts';
 
 const derivedKeyBytes = 32;
 
@@ -108,7 +108,8 @@ function parseJson(text: string, path: string): unknown {
 }
 
 /**
- * Decrypts the private key, 32 bytes; the caller wipes it. Derivation leaves the event loop free.
+ * Decrypts the private key, 32 bytes; the caller wipes it. Derivation leaves the event loop free. A password that does not
+ * open the file is tried again without the white space and the byte order mark around it, which go-livepeer cuts off.
  * Throws `KEY_ACCESS_DENIED` when the message authentication code does not match: the password is wrong, or the
  * file was altered.
  */
@@ -117,14 +118,27 @@ export async function decryptKeystore(
   password: Secret,
   path: string,
 ): Promise<Uint8Array> {
+  // `trim` takes U+FEFF for white space.
+  const bare = password.reveal().trim();
+  const key =
+    (await tryPassword(keystore, password)) ??
+    (bare === password.reveal() ? undefined : await tryPassword(keystore, new Secret(bare)));
+  if (key !== undefined) return key;
+  throw new ProviderError(
+    'KEY_ACCESS_DENIED',
+    `The password does not open ${path}: check \`password\`, or restore the file if it was altered.`,
+  );
+}
+
+async function tryPassword(
+  keystore: KeystoreFile,
+  password: Secret,
+): Promise<Uint8Array | undefined> {
   const derivedKey = await deriveKey(keystore.crypto, password);
   try {
     return Keystore.decrypt(keystore, derivedKey, { as: 'Bytes' });
   } catch {
-    throw new ProviderError(
-      'KEY_ACCESS_DENIED',
-      `The password does not open ${path}: check \`password\`, or restore the file if it was altered.`,
-    );
+    return undefined;
   }
 }
 
