@@ -183,8 +183,8 @@ describe('stopping', () => {
     using folder = new Folder();
     const cli = serve(folder.write('signer.yaml', devConfig), {
       ...freePort,
-      LIVEPEER_SIGNER__SERVER__HEADERS_TIMEOUT_MS: '600000',
-      LIVEPEER_SIGNER__SERVER__RECEIVE_TIMEOUT_MS: '600000',
+      LIVEPEER_HSM_SIGNER__SERVER__HEADERS_TIMEOUT_MS: '600000',
+      LIVEPEER_HSM_SIGNER__SERVER__RECEIVE_TIMEOUT_MS: '600000',
     });
     const { port } = new URL(await cli.listening());
     const idle = net.connect(Number(port), '127.0.0.1');
