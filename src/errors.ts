@@ -22,6 +22,7 @@ export const errorFamilies = {
   SENDER_UNKNOWN: 'request',
   MANIFEST_ID_MISSING: 'request',
   MANIFEST_ID_INVALID: 'request',
+  MANIFEST_ID_MISMATCH: 'request',
   CAPABILITIES_MALFORMED: 'request',
   AUTH_TOKEN_MISSING: 'request',
   JOB_TYPE_UNKNOWN: 'request',

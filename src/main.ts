@@ -72,6 +72,7 @@ export async function startSigner(
     senders,
     billingRule: settings.billing.rule,
     stateFields: settings.session.fields,
+    manifestIdRule: settings.session.manifestId,
     answers: records.answers,
     recordDenial: records.recordDenial,
     ...sources,

@@ -40,9 +40,12 @@ export class AuthError extends SignerError<CodeOf<'caller'>> {}
 /** The auth webhook's own refusal, passed on with its status (400 to 599). */
 export class WebhookRejectionError extends AuthError {
   readonly status: number;
+  /** the webhook's own `code`, for the client's program; undefined where it gave none */
+  readonly webhookCode: string | undefined;
 
-  constructor(status: number, reason: string) {
-    super('AUTH_WEBHOOK_REJECTED', reason);
+  constructor(status: number, reason: string, webhookCode?: string) {
+    super('AUTH_WEBHOOK_REJECTED', reason, { data: { serviceStatus: status, webhookCode } });
     this.status = status;
+    this.webhookCode = webhookCode;
   }
 }

@@ -92,13 +92,20 @@ function encodeHeaders(headers: Caller['headers']): string {
   return `{${members.join(',')}}`;
 }
 
-type Answer = Mutable<Authorization> & { status: bigint; reason: string };
+type Answer = Mutable<Authorization> & { status: bigint; reason: string; code: string };
+
+/** characters of the webhook's own code that are passed on */
+const longestCode = 128;
 
 const int64 = (value: JsonValue, field: string) => readInteger(value, field, minInt64, maxInt64);
 
 const readMembers = createStructReader<Answer>({
   status: (answer, value, field) => (answer.status = int64(value, field)),
   reason: (answer, value, field) => (answer.reason = readString(value, field)),
+  // a field of newer webhooks, which others may fill with anything
+  code: (answer, value) => {
+    if (value.kind === 'string') answer.code = value.value.slice(0, longestCode);
+  },
   expiry: (answer, value, field) => (answer.expiry = int64(value, field)),
   auth_id: (answer, value, field) => (answer.authId = readString(value, field)),
   maxPrice: {
@@ -112,13 +119,20 @@ const readMembers = createStructReader<Answer>({
  * `AUTH_WEBHOOK_ANSWER_INVALID` for another status, `AUTH_WEBHOOK_FAILED` for what is no answer.
  */
 export function readAnswer(body: Uint8Array): Authorization {
-  const answer: Answer = { status: 0n, reason: '', expiry: 0n, authId: '', maxPrice: undefined };
+  const answer: Answer = {
+    status: 0n,
+    reason: '',
+    code: '',
+    expiry: 0n,
+    authId: '',
+    maxPrice: undefined,
+  };
   try {
     readMembers(answer, readObject(parseJson(body), 'answer'));
   } catch (cause) {
     throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer is malformed", { cause });
   }
-  const { status, reason, ...authorization } = answer;
+  const { status, reason, code, ...authorization } = answer;
   if (status <= 0n) {
     throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer has no positive status");
   }
@@ -132,5 +146,6 @@ export function readAnswer(body: Uint8Array): Authorization {
   throw new WebhookRejectionError(
     Number(status),
     reason === '' ? `signer auth rejected request with status ${status.toString()}` : reason,
+    code === '' ? undefined : code,
   );
 }

@@ -52,6 +52,7 @@ const columns = [
   'digests',
   'amounts',
   'subject',
+  'usage',
   'signatures',
   'latencyMs',
   'code',

@@ -29,7 +29,14 @@ export function answerError(error: unknown): Answer {
     headers['WWW-Authenticate'] = 'Bearer';
   }
   if (status === 503) headers['Retry-After'] = retryAfterSeconds;
-  return { status, headers, body: `{"error":{"message":${formatGoJsonString(message)}}}\n` };
+  const code =
+    error instanceof WebhookRejectionError &&
+    error.webhookCode !== undefined &&
+    masked[status] === undefined
+      ? `,"code":${formatGoJsonString(error.webhookCode)}`
+      : '';
+  const body = `{"error":{"message":${formatGoJsonString(message)}${code}}}\n`;
+  return { status, headers, body };
 }
 
 /** Text from the caller as a header value: without control characters, as UTF-8 bytes, which node writes as Latin-1. */

@@ -22,6 +22,8 @@ export type GrantReason = {
   readonly amounts?: Readonly<Record<string, string>>;
   /** what the payment is about: session, orchestrator, app, manifest id, by name */
   readonly subject?: Readonly<Record<string, string>>;
+  /** what the client calls its own job, by name */
+  readonly usage?: Readonly<Record<string, string>>;
 };
 
 /** What a grant permits, and why. */

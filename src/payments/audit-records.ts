@@ -43,6 +43,7 @@ export function createKeyUseJournal(log: JournalLog): KeyJournal {
         observed: reason.observed,
         amounts: reason.amounts,
         subject: clipAll(reason.subject),
+        usage: clipAll(reason.usage),
       });
       return {
         signed: (durationMs) =>

@@ -9,7 +9,7 @@ import { describeRefusal } from '../policy/describe-refusal.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { SessionFacts } from '../policy/proposal.ts';
 import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
-import { type RestoredSession, restoreSession } from '../session/restore.ts';
+import { type ManifestIdRule, type RestoredSession, restoreSession } from '../session/restore.ts';
 import { encodeBase64 } from '../wire/base64.ts';
 import {
   type OrchestratorInfo,
@@ -18,7 +18,11 @@ import {
   listModels,
 } from '../wire/orchestrator-info.ts';
 import { encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
-import { type PaymentRequest, decodePaymentRequest } from '../wire/payment-request.ts';
+import {
+  type PaymentRequest,
+  type UsageLabels,
+  decodePaymentRequest,
+} from '../wire/payment-request.ts';
 import { type DenialRecorder, isDenial } from './denials.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
 import { RefusalError, SessionRefreshError } from './refusal-error.ts';
@@ -30,6 +34,7 @@ export type PaymentService = {
   readonly senders: Senders;
   readonly billingRule: BillingRule;
   readonly stateFields: StateFields;
+  readonly manifestIdRule: ManifestIdRule;
   readonly answers: AnswerMemory;
   readonly recordDenial: DenialRecorder;
   /** Unix nanoseconds */
@@ -63,6 +68,7 @@ export type MadePayment = {
   readonly allowed: Pick<AllowedPayment, 'principal' | 'rules' | 'observed'>;
   /** another request has used the session's state before */
   readonly isFork: boolean;
+  readonly usageLabels: UsageLabels;
 };
 
 /**
@@ -108,7 +114,7 @@ async function makePayment(
   const { billingRule } = service;
   const { policy, gate } = sender;
   if (claim?.isFork && !request.state) throw reusedIdempotencyKey();
-  const session = restoreSession(request, orchestrator, service.randomId);
+  const session = restoreSession(request, orchestrator, service);
   const capabilities = decodeCapabilities(request.capabilities);
   const authToken = requireAuthToken(orchestrator);
 
@@ -148,6 +154,7 @@ async function makePayment(
       isFork,
       models: listModels(capabilities),
       manifestId,
+      usageLabels: request.usageLabels,
     },
     signal,
   );
@@ -172,6 +179,7 @@ async function makePayment(
       sender: sender.orchestratorInfo.address,
       allowed: verdict,
       isFork,
+      usageLabels: request.usageLabels,
       record: recordPayment({
         requestId,
         before: session.books,

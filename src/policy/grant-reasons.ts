@@ -7,7 +7,7 @@ import type { PaymentProposal } from './proposal.ts';
 
 /** What the audit record says of a payment. */
 export function reasonOf(
-  { requestId, quote, params, manifestId, isFork }: PaymentProposal,
+  { requestId, quote, params, manifestId, isFork, usageLabels }: PaymentProposal,
   books: SessionState,
   principal: Principal,
   rules: readonly string[],
@@ -36,6 +36,7 @@ export function reasonOf(
       manifestId,
       ...(isFork && { fork: 'true' }),
     },
+    usage: usageLabels,
   };
 }
 

@@ -34,6 +34,8 @@ export type PaymentProposal = SessionFacts & {
   readonly isFork: boolean;
   readonly models: readonly CapabilityModel[];
   readonly manifestId: string;
+  /** what the client calls its job, for the audit record */
+  readonly usageLabels: Readonly<Record<string, string>>;
 };
 
 /** What rules are evaluated over; the principal is still the transport's. */

@@ -13,21 +13,30 @@ export type RestoredSession = {
   readonly manifestId: string;
 };
 
+/** Which manifest ids `live` and `fixed` may name: any, or only the auth session id of the orchestrator's challenge. */
+export type ManifestIdRule = 'any' | 'match';
+
+export type RestoreOptions = {
+  readonly manifestIdRule: ManifestIdRule;
+  /** 128 random bits as 32 hex digits */
+  readonly randomId: () => string;
+};
+
 /**
  * Opens the books that the client carries, whose seal has been verified, or new ones when it carries none. The checks come
- * in the protocol's order and words: JSON, orchestrator, app, type, manifest id; then the recipient, which a session keeps once it is bound. `randomId` gives 128 random bits as 32 hex digits, for sessions and
- * for manifest ids that the caller left out. Throws {@link RequestError}.
+ * in the protocol's order and words: JSON, orchestrator, app, type, manifest id; then the recipient, which a session keeps
+ * once it is bound. Throws {@link RequestError}.
  */
 export function restoreSession(
   request: PaymentRequest,
   orchestrator: OrchestratorInfo,
-  randomId: () => string,
+  options: RestoreOptions,
 ): RestoredSession {
   if (!request.state) {
     return {
-      books: openSession(request, orchestrator, randomId()),
+      books: openSession(request, orchestrator, options.randomId()),
       isNew: true,
-      manifestId: request.manifestId === '' ? randomId() : request.manifestId,
+      manifestId: chooseManifestId(request, orchestrator, options) ?? options.randomId(),
     };
   }
   const books = decodeSealedState(request.state.state);
@@ -38,9 +47,8 @@ export function restoreSession(
   if (books.type !== '' && books.type !== request.type) {
     throw new RequestError('STATE_TYPE_MISMATCH', 'job type mismatch');
   }
-  if (request.manifestId === '') {
-    throw new RequestError('MANIFEST_ID_MISSING', 'missing manifestID');
-  }
+  const manifestId = chooseManifestId(request, orchestrator, options);
+  if (manifestId === undefined) throw missingManifestId();
   const { recipient } = orchestrator.ticketParams;
   if (books.recipient !== undefined && books.recipient !== recipient) {
     throw new RequestError('STATE_RECIPIENT_MISMATCH', 'ticket recipient mismatch');
@@ -48,8 +56,38 @@ export function restoreSession(
   return {
     books: { ...books, recipient, sequenceNumber: books.sequenceNumber + 1n },
     isNew: false,
-    manifestId: request.manifestId,
+    manifestId,
   };
+}
+
+/**
+ * The request's manifest id. Where `live` or `fixed` leaves it out it is the challenge's auth session id, without which
+ * orchestrators take no such payment: under any other id it would be lost. undefined where it may be made up.
+ */
+function chooseManifestId(
+  { manifestId, type }: PaymentRequest,
+  { authToken }: OrchestratorInfo,
+  { manifestIdRule }: RestoreOptions,
+): string | undefined {
+  // without an auth token the payment is refused as such further on
+  if ((type !== 'live' && type !== 'fixed') || !authToken) return manifestId || undefined;
+  const { sessionId } = authToken;
+  if (manifestId === '') {
+    if (sessionId === '') throw missingManifestId();
+    return sessionId;
+  }
+  if (manifestIdRule === 'match' && manifestId !== sessionId) {
+    throw new RequestError(
+      'MANIFEST_ID_MISMATCH',
+      "manifestID must be the auth token's session id",
+      { data: { field: 'ManifestID', actual: manifestId, expected: sessionId } },
+    );
+  }
+  return manifestId;
+}
+
+function missingManifestId(): RequestError {
+  return new RequestError('MANIFEST_ID_MISSING', 'missing manifestID');
 }
 
 function decodeSealedState(bytes: Uint8Array): SessionState {

@@ -11,7 +11,7 @@ import {
   readObject,
   readString,
 } from './go-struct.ts';
-import { JsonSyntaxError, parseFirstJsonValue } from './json.ts';
+import { JsonSyntaxError, type JsonValue, parseFirstJsonValue } from './json.ts';
 import { readMaxPrice } from './max-price.ts';
 
 /** The body of `POST /generate-live-payment`. Absent fields are empty, as in Go's zero values. */
@@ -27,7 +27,24 @@ export type PaymentRequest = {
   readonly maxPrice: MaxPrice | undefined;
   /** protobuf `net.Capabilities` */
   readonly capabilities: Uint8Array;
+  readonly usageLabels: UsageLabels;
 };
+
+/**
+ * What clients add so that usage can be joined with their own jobs, under the body's names. It decides nothing: what is no
+ * text is left out, and what is longer than {@link longestUsageLabel} is cut.
+ */
+export type UsageLabels = Readonly<Partial<Record<(typeof usageLabelNames)[number], string>>>;
+
+const usageLabelNames = [
+  'gatewayRequestId',
+  'attributionSource',
+  'capability',
+  'model_id',
+] as const;
+
+/** characters */
+const longestUsageLabel = 256;
 
 /** Session state as it travels: the bytes, and what seals them. */
 export type SealedState = { readonly state: Uint8Array; readonly sig: Uint8Array };
@@ -48,6 +65,7 @@ export function decodePaymentRequest(body: Uint8Array): PaymentRequest {
     type: '',
     maxPrice: undefined,
     capabilities: none,
+    usageLabels: {},
   };
   const sealed: Mutable<SealedState> = { state: none, sig: none };
   try {
@@ -98,4 +116,14 @@ const readMembers = createStructReader<{
     read: ({ request }, value, field) => (request.capabilities = readBytes(value, field)),
     clear: ({ request }) => (request.capabilities = none),
   },
+  ...Object.fromEntries(usageLabelNames.map((name) => [name, readUsageLabel])),
 });
+
+function readUsageLabel(
+  { request }: { readonly request: Mutable<PaymentRequest> },
+  value: JsonValue,
+  name: string,
+): void {
+  if (value.kind !== 'string' || value.value === '') return;
+  request.usageLabels = { ...request.usageLabels, [name]: value.value.slice(0, longestUsageLabel) };
+}

@@ -37,7 +37,9 @@ describe('the audit log of a running signer', () => {
   it('has each digest that the key was given, why it was, and what came of it, but no signature', async () => {
     await using log = new TestLog();
     const signer = await startAudited(log.folder);
-    const answer = await signer.post(new PayingSession(3).request());
+    const answer = await signer.post(
+      new PayingSession(3).request().replace(/\}$/, ',"gatewayRequestId":"job-1"}'),
+    );
     expect(answer.status).toBe(200);
     const requestId = answer.headers.get('x-request-id');
     const records = recordsOf(log.chain);
@@ -57,6 +59,7 @@ describe('the audit log of a running signer', () => {
       digests: { length: 3 },
       amounts: { tickets: '3', evWei: expect.stringMatching(/^\d+$/) as string },
       subject: { recipient: expect.stringMatching(/^0x/) as string },
+      usage: { gatewayRequestId: 'job-1' },
     });
     for (const { use, digests } of uses) {
       expect(

@@ -57,6 +57,7 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
     isFork: false,
     models: [],
     manifestId: request.manifestId,
+    usageLabels: {},
   };
   const { signal } = new AbortController();
   return {

@@ -445,19 +445,21 @@ describe('the auth webhook', () => {
   });
 
   it.each([400, 401, 402, 403, 429, 480, 482, 483, 499, 502, 599])(
-    'passes its %i on with its reason, and no key call',
+    'passes its %i on with its reason and code, and no key call',
     async (status) => {
-      webhook.reply = { status, reason: 'no <money>', code: 'x' };
+      webhook.reply = { status, reason: 'no <money>', code: 'out_of_funds' };
       const answer = await signer.post(await buildRequest());
       expect(answer.status).toBe(status);
-      expect(answer.text).toBe(String.raw`{"error":{"message":"no \u003cmoney\u003e"}}` + '\n');
+      expect(answer.text).toBe(
+        String.raw`{"error":{"message":"no \u003cmoney\u003e","code":"out_of_funds"}}` + '\n',
+      );
       expect(answer.headers.has('livepeer-orchestrator-url')).toBe(false);
       expect(signer.key.digests).toHaveLength(0);
     },
   );
 
   it('masks its 500 and 503', async () => {
-    webhook.reply = { status: 500, reason: 'secret' };
+    webhook.reply = { status: 500, reason: 'secret', code: 'secret' };
     expectRefusal(signer, await signer.post(await buildRequest()), 500, masked500);
     webhook.reply = { status: 503, reason: 'secret' };
     expectRefusal(signer, await signer.post(await buildRequest()), 503, masked503);

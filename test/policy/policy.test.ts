@@ -93,6 +93,7 @@ const good: PaymentProposal = {
   isFork: false,
   models: [],
   manifestId: 'mid1',
+  usageLabels: {},
 };
 
 const guardrails: PolicyOptions['guardrails'] = {

@@ -53,7 +53,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
     .all(refuseMethod);
 
   function noteSigned(requestId: string, payment: MadePayment, durationMs: number): void {
-    const { record, sender, allowed, isFork } = payment;
+    const { record, sender, allowed, isFork, usageLabels } = payment;
     metrics.paymentSigned(sender, record.pipeline, record.num_tickets, durationMs / 1000);
     metrics.rulesObserved(allowed.observed);
     if (isFork) metrics.stateForked();
@@ -67,6 +67,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
         rules: allowed.rules,
         observed: allowed.observed,
         fork: isFork,
+        usage: usageLabels,
         duration_ms: durationMs,
         payment: record,
       },
