@@ -44,9 +44,9 @@ const configSchema = z
       )
       .optional(),
     /** The key is encrypted with the empty password; instead of `password`. */
-    emptyPassword: z.boolean().default(false),
+    emptyPassword: z.boolean().optional(),
   })
-  .refine(({ password, emptyPassword }) => (password === undefined) === emptyPassword, {
+  .refine(({ password, emptyPassword }) => (password === undefined) === (emptyPassword === true), {
     path: ['password'],
     error: 'expected env:NAME or file:PATH, or emptyPassword: true instead of it',
   });

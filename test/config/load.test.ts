@@ -74,7 +74,7 @@ describe('a configuration with many faults', () => {
         'server.tls.key: missing; expected text',
         'server.headersTimeoutMs: Too small: expected number to be >0',
         'keys.0.password: expected a reference, env:NAME or file:PATH, not the password itself',
-        'keys.0.colour: unknown field; there are path, address, password',
+        'keys.0.colour: unknown field; there are path, address, password, emptyPassword',
         'chain.l1Block: expected a whole number',
         'chain.round: Too small: expected number to be >=0',
         'chain.roundBlockHash: expected 0x and 64 hex digits',
