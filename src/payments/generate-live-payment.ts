@@ -147,6 +147,8 @@ async function makePayment(
       chain,
       now,
       type: books.type,
+      isTypeNew: session.books.type !== books.type,
+      billingRule,
       quote,
       price: orchestrator.price,
       requestMaxPrice,

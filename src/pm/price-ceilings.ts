@@ -1,5 +1,5 @@
-import type { PaymentType } from './billing.ts';
-import { type Rational, compare, parseRational } from './rational.ts';
+import { type PaymentType, type Price, priceRatio } from './billing.ts';
+import { type Rational, compare, max, parseRational } from './rational.ts';
 import type { CeilingSource, Refusal, RefusalOf } from './refusal.ts';
 
 /** wei per billing unit; undefined when this source names no ceiling */
@@ -7,6 +7,14 @@ export type PriceCeiling = {
   readonly source: CeilingSource;
   readonly maximum: Rational | undefined;
 };
+
+/**
+ * The price that ceilings hold for, in wei per unit: the larger of what the orchestrator asks for now and of the session's
+ * first price, which its fees are computed with. Both must be positive.
+ */
+export function judgedPrice(quoted: Price, initial: Price): Rational {
+  return max(priceRatio(quoted), priceRatio(initial));
+}
 
 /** Refuses a price (wei per unit) above the smallest ceiling; on a tie the first one names it. Equal passes. */
 export function refusePriceAboveCeilings(

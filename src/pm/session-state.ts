@@ -1,4 +1,4 @@
-import type { PaymentType, Price } from './billing.ts';
+import type { BillingRule, PaymentType, Price } from './billing.ts';
 import type { Address } from './bytes.ts';
 import type { Rational } from './rational.ts';
 import type { CarriedCredentials } from './segment-credentials.ts';
@@ -48,18 +48,31 @@ export type SessionUpdate = {
   readonly balance: Rational;
   /** expected value of the payment's tickets in wei, rounded up */
   readonly ev: bigint;
+  readonly billingRule: BillingRule;
 };
 
-/** The books after a payment. Time never runs backwards in them, so no time is billed twice. */
+/**
+ * The books after a payment. Time never runs backwards in them, so no time is billed twice; under the rule `upstream`, which
+ * bills the preload again for as long as the last payment lies ahead of the clock, it does, as in go-livepeer. Where the
+ * books don't tell when a session began, it is taken to be when it last paid.
+ */
 export function advanceSession(session: SessionState, update: SessionUpdate): SessionState {
-  const { now, ev, ...rest } = update;
-  const lastUpdate =
-    session.lastUpdate !== undefined && session.lastUpdate > now ? session.lastUpdate : now;
+  const { now, ev, billingRule, ...rest } = update;
+  const { lastUpdate: before = now } = session;
+  const lastUpdate = billingRule === 'keep-one-ticket' && before > now ? before : now;
   return {
     ...session,
     ...rest,
     lastUpdate,
-    startedAt: session.startedAt ?? now / 1_000_000_000n,
+    startedAt: sessionStart(session, now),
     spentEv: (session.spentEv ?? 0n) + ev,
   };
+}
+
+/** Unix seconds of the first payment, as far as the books tell; `now` is Unix nanoseconds. */
+export function sessionStart(
+  { startedAt, lastUpdate }: Pick<SessionState, 'startedAt' | 'lastUpdate'>,
+  now: bigint,
+): bigint {
+  return startedAt ?? (lastUpdate ?? now) / 1_000_000_000n;
 }

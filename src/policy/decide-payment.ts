@@ -3,7 +3,6 @@ import { type Principal, anonymous, principalOfAuthId } from '../auth/principal.
 import type { Grant } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 import { priceRatio } from '../pm/billing.ts';
-import { refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import { hashManifestId, refuseManifestId } from '../pm/segment-credentials.ts';
 import { type SessionState, advanceSession } from '../pm/session-state.ts';
@@ -14,7 +13,7 @@ import { reasonOf } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
 import type { ReserveOutcome, SpendLedger } from './limits/ledger.ts';
 import { type PriceList, configuredCeiling } from './price-list.ts';
-import { type PaymentProposal, factsOf } from './proposal.ts';
+import { type PaymentProposal, factsOf, refuseAboveCeilings } from './proposal.ts';
 import type { CompiledPolicy } from './rules/compile.ts';
 import { evaluateRules, refuseExhausted } from './rules/evaluate.ts';
 import { spendOf } from './rules/facts.ts';
@@ -132,7 +131,7 @@ export function createPaymentDecision({
 
   function refusePayment(proposal: PaymentProposal): Refusal | undefined {
     const { quote, params, chain, books, type, models } = proposal;
-    const aboveCeiling = refusePriceAboveCeilings(priceRatio(proposal.price), [
+    const aboveCeiling = refuseAboveCeilings(proposal, [
       {
         source: 'configured maximum price',
         maximum: configuredCeiling(prices, type, models),
@@ -160,16 +159,18 @@ export function createPaymentDecision({
     proposal: PaymentProposal,
     signal: AbortSignal,
   ): Promise<AuthorizedPayment | DeniedPayment> {
-    const { params, quote, caller, now } = proposal;
+    const { params, quote, caller, now, isTypeNew, billingRule } = proposal;
     const projected = advanceSession(proposal.books, {
       now,
       pmSessionId: params.recipientRandHash,
       senderNonce: quote.lastNonce + Number(quote.ticketCount),
       balance: quote.balance,
       ev: spendOf(factsOf(proposal)).ev,
+      billingRule,
     });
     let authorization: Authorization | undefined;
-    if (authorize && !isStillAuthorized(proposal.books, caller, now)) {
+    // what was granted to payments without a type was not granted to this type
+    if (authorize && (isTypeNew || !isStillAuthorized(proposal.books, caller, now))) {
       authorization = await authorize(caller, projected, signal);
       const aboveWebhookCeiling = refuseAboveWebhookCeiling(proposal, authorization);
       if (aboveWebhookCeiling) return deny(aboveWebhookCeiling);

@@ -1,10 +1,12 @@
 import type { Caller } from '../auth/authorization.ts';
 import type { ChainFacts } from '../chain/facts.ts';
-import { type PaymentType, type Price, priceRatio } from '../pm/billing.ts';
+import { type BillingRule, type PaymentType, type Price, priceRatio } from '../pm/billing.ts';
 import type { Address } from '../pm/bytes.ts';
+import { type PriceCeiling, judgedPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
 import type { Quote } from '../pm/quote.ts';
 import type { Rational } from '../pm/rational.ts';
-import type { SessionState } from '../pm/session-state.ts';
+import type { Refusal } from '../pm/refusal.ts';
+import { type SessionState, sessionStart } from '../pm/session-state.ts';
 import type { TicketParams } from '../pm/ticket.ts';
 import type { CapabilityModel } from './price-list.ts';
 import type { PaymentFacts } from './rules/facts.ts';
@@ -24,6 +26,9 @@ export type PaymentProposal = SessionFacts & {
   readonly sender: Address;
   readonly caller: Caller;
   readonly type: PaymentType;
+  /** the session had no type before, and has one now */
+  readonly isTypeNew: boolean;
+  readonly billingRule: BillingRule;
   readonly quote: Quote;
   /** the orchestrator's price now */
   readonly price: Price;
@@ -38,9 +43,25 @@ export type PaymentProposal = SessionFacts & {
   readonly usageLabels: Readonly<Record<string, string>>;
 };
 
+/** What every ceiling is compared with, in wei per billing unit. */
+export function judgedPriceOf({ price, books }: PaymentProposal): Rational {
+  return judgedPrice(price, books.initialPrice);
+}
+
+/** In the words of go-livepeer, which compares the orchestrator's price alone, where that is too high by itself. */
+export function refuseAboveCeilings(
+  proposal: PaymentProposal,
+  ceilings: readonly PriceCeiling[],
+): Refusal | undefined {
+  return (
+    refusePriceAboveCeilings(priceRatio(proposal.price), ceilings) ??
+    refusePriceAboveCeilings(judgedPriceOf(proposal), ceilings)
+  );
+}
+
 /** What rules are evaluated over; the principal is still the transport's. */
 export function factsOf(proposal: PaymentProposal): PaymentFacts {
-  const { books, params, quote, caller, price, now } = proposal;
+  const { books, params, quote, caller, now } = proposal;
   return {
     principal: caller.principal,
     app: books.app,
@@ -48,14 +69,14 @@ export function factsOf(proposal: PaymentProposal): PaymentFacts {
     recipient: params.recipient,
     models: proposal.models,
     type: proposal.type,
-    price: priceRatio(price),
+    price: judgedPriceOf(proposal),
     ticketEv: quote.ev,
     faceValue: params.faceValue,
     tickets: quote.ticketCount,
     session: {
       isNew: proposal.isNewSession,
       ev: books.spentEv ?? 0n,
-      startedAt: books.startedAt === undefined ? now : books.startedAt * 1_000_000_000n,
+      startedAt: sessionStart(books, now) * 1_000_000_000n,
     },
     now,
   };

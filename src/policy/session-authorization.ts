@@ -1,10 +1,9 @@
 import { AuthError, type Authorization, type Caller } from '../auth/authorization.ts';
-import { priceRatio } from '../pm/billing.ts';
-import { parseMaxPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
+import { parseMaxPrice } from '../pm/price-ceilings.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import type { SessionState } from '../pm/session-state.ts';
 import { describeRefusal } from './describe-refusal.ts';
-import type { PaymentProposal } from './proposal.ts';
+import { type PaymentProposal, refuseAboveCeilings } from './proposal.ts';
 
 /** Throws `CREDENTIAL_NOT_PERMITTED` when the session was begun by another principal. */
 export function requireOwner({ principal }: SessionState, caller: Caller): void {
@@ -25,20 +24,18 @@ export function isStillAuthorized(books: SessionState, caller: Caller, now: bigi
 
 /** Throws `AUTH_WEBHOOK_ANSWER_INVALID` for a `maxPrice` that can't be used. */
 export function refuseAboveWebhookCeiling(
-  { price, type }: PaymentProposal,
+  proposal: PaymentProposal,
   { maxPrice }: Authorization,
 ): Refusal | undefined {
   if (!maxPrice) return undefined;
-  const maximum = parseMaxPrice(maxPrice, type);
+  const maximum = parseMaxPrice(maxPrice, proposal.type);
   if ('code' in maximum) {
     throw new AuthError(
       'AUTH_WEBHOOK_ANSWER_INVALID',
       `signer auth invalid maxPrice: ${describeRefusal(maximum)}`,
     );
   }
-  return refusePriceAboveCeilings(priceRatio(price), [
-    { source: 'auth webhook maxPrice', maximum },
-  ]);
+  return refuseAboveCeilings(proposal, [{ source: 'auth webhook maxPrice', maximum }]);
 }
 
 /** The books with who pays and until when that holds. Throws `AUTH_ID_CHANGED`: a session never changes its payer. */

@@ -43,6 +43,8 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
   };
   const proposal = {
     requestId: '0'.repeat(32),
+    isTypeNew: false,
+    billingRule: settings.billing.rule,
     sender,
     caller: { authId: '', headers: new Map(), credentialHash: '', principal: anonymous },
     params,

@@ -145,6 +145,33 @@ describe('differences 25 and 26: the clock steps back', () => {
   });
 });
 
+describe('billing.rule upstream, with a state ahead of the clock', () => {
+  it.each([
+    { type: 'lv2v', price: 1n, preload: 60n * 27_648_000n, perSecond: 27_648_000n },
+    { type: 'live', price: oneEv / 10n, preload: oneEv, perSecond: oneEv / 10n },
+  ])('bills the preload once, and goes on from now: $type', async (billed) => {
+    const { type, price, preload, perSecond } = billed;
+    const signer = await startTestSigner({ settings: { billing: { rule: 'upstream' } } });
+    const priceInfo = { pricePerUnit: price, pixelsPerUnit: 1n };
+    const changes = { body: { type }, priceInfo, ticketParams };
+    const state = { Type: type, InitialPricePerUnit: price };
+    signer.now = usualNow - 3600n * second;
+    const paid = expectPaid(await signer.post(await buildRequest({ ...changes, state })));
+    expect(paid.state).toMatchObject({
+      LastUpdate: '2026-04-07T19:00:05Z',
+      Balance: `${oneEv - preload}`,
+    });
+
+    signer.now += second;
+    const next = expectPaid(await signer.post(await continued(paid, changes)));
+    expect(next.state).toMatchObject({
+      LastUpdate: '2026-04-07T19:00:06Z',
+      Balance: `${2n * oneEv - preload - perSecond}`,
+    });
+    await signer.close();
+  });
+});
+
 describe('difference 9: the recipient is bound', () => {
   const recipient = Buffer.alloc(20, 0x33);
   const other = { ticketParams: { recipient } };
@@ -346,10 +373,16 @@ describe('differences 11 and 12: configured price ceilings', () => {
     expectRefusal(signer, await ask(fail), 481, exceeded);
   });
 
-  it('leaves pixels without a type to the other ceilings', async () => {
-    const priceInfo = { pricePerUnit: 1_000_000n, pixelsPerUnit: 1n };
-    const body = { type: '', inPixels: 1 };
-    expectPaid(await signer.post(await buildRequest({ state: null, body, priceInfo })));
+  it('holds pixels without a type to the lowest of all', async () => {
+    const ask = async (pricePerUnit: bigint) => {
+      const priceInfo = { pricePerUnit, pixelsPerUnit: 1n };
+      const body = { type: '', inPixels: 1 };
+      return signer.post(await buildRequest({ state: null, body, priceInfo }));
+    };
+    expectPaid(await ask(10n));
+    signer.key.reset();
+    const exceeded = `orchestrator price 11.000 exceeds configured maximum price ceiling 10.000`;
+    expectRefusal(signer, await ask(11n), 481, exceeded);
   });
 
   // prettier-ignore
@@ -432,7 +465,8 @@ describe('the auth webhook', () => {
     expect(signer.key.digests).toHaveLength(2 + 1);
     const { Recipient, CredentialHash, ManifestIDHash, SegCredsSig, ...others } = paid.state;
     const { StartedAt, SpentEV, ...upstream } = others;
-    expect(StartedAt).toBe(String(usualNow / 1_000_000_000n));
+    // go-livepeer's state does not tell when the session began: not later than it last paid
+    expect(StartedAt).toBe(String(usualNow / 1_000_000_000n - 5n));
     expect(SpentEV).toMatch(/^[1-9]\d*$/);
     expect(ManifestIDHash).toMatch(/^[0-9a-f]{64}$/);
     expect(Buffer.from(SegCredsSig ?? '', 'base64')).toHaveLength(65);

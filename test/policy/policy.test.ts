@@ -79,6 +79,8 @@ const good: PaymentProposal = {
   },
   now,
   type: 'lv2v',
+  isTypeNew: false,
+  billingRule: 'keep-one-ticket',
   quote: {
     use: { units: 1n, billedNanoseconds: 0n },
     fee: rational(10n ** 12n),
@@ -209,6 +211,14 @@ describe('the guardrails refuse', () => {
       'PRICE_ABOVE_CEILING',
       withPrice(1500n * 10n ** 9n + 1n, 10n ** 9n),
     ],
+    [
+      'a session’s first price above the configured maximum, whatever is asked for now',
+      'PRICE_ABOVE_CEILING',
+      inSession((proposal) => ({
+        ...withPrice(1n)(proposal),
+        books: { ...books, initialPrice: { pricePerUnit: 1501n, pixelsPerUnit: 1n } },
+      })),
+    ],
     ['a price above the session’s first', 'PRICE_ABOVE_CEILING', inSession(withPrice(1201n))],
     [
       'a price above the request’s maximum',
@@ -291,13 +301,15 @@ function isAbove(a: { numerator: bigint; denominator: bigint }, b: typeof a): bo
 /** Whether any guardrail is overstepped, told without the product's own checks. */
 function overstepsAny(proposal: PaymentProposal, rails: PolicyOptions['guardrails']): boolean {
   const { params, chain, quote, price, books: session } = proposal;
-  const asked = { numerator: price.pricePerUnit, denominator: price.pixelsPerUnit };
+  const quoted = { numerator: price.pricePerUnit, denominator: price.pixelsPerUnit };
   const first = {
     numerator: session.initialPrice.pricePerUnit,
     denominator: session.initialPrice.pixelsPerUnit,
   };
+  const asked = isAbove(quoted, first) ? quoted : first;
+  const { lv2v, live } = rails.prices.byType;
   const ceilings = [
-    proposal.type === '' ? undefined : rails.prices.byType[proposal.type],
+    proposal.type === '' ? (lv2v ?? live) : rails.prices.byType[proposal.type],
     proposal.requestMaxPrice,
     proposal.isNewSession ? undefined : first,
   ];

@@ -25,8 +25,22 @@ describe('configuredCeiling', () => {
   });
 
   it('is none for a type and models that nothing is configured for', () => {
-    expect(configuredCeiling(prices, '', [])).toBeUndefined();
-    expect(configuredCeiling({ byType: {}, byCapability: [] }, 'lv2v', [])).toBeUndefined();
+    for (const type of ['lv2v', ''] as const) {
+      expect(configuredCeiling({ byType: {}, byCapability: [] }, type, [])).toBeUndefined();
+    }
+    expect(configuredCeiling({ ...prices, byType: { live: wei(2) } }, 'lv2v', [])).toBeUndefined();
+  });
+
+  it.each([
+    [{ byType: { lv2v: wei(7), live: wei(2), fixed: undefined }, byCapability: [] }, 2],
+    [{ byType: {}, byCapability: prices.byCapability }, 50],
+    [{ byType: { fixed: wei(60) }, byCapability: prices.byCapability }, 50],
+    [prices, 1],
+  ])('is the lowest of all without a type, whatever is named: case %#', (list, lowest) => {
+    const named = [[], [{ capability: 35, model: 'large' }], [{ capability: 33, model: 'llama' }]];
+    for (const models of named) {
+      expect(configuredCeiling(list, '', models)).toEqual(wei(lowest));
+    }
   });
 
   it('is the entry of the capability and model, though it is lower than the default', () => {
@@ -51,7 +65,7 @@ describe('configuredCeiling', () => {
     { capability: 9, model: 'unknown' },
   ];
 
-  it.each(['live', 'fixed', ''] as const)(
+  it.each(['live', 'fixed'] as const)(
     'is the largest entry of several, and never their sum, for the type %j',
     (type) => {
       expect(configuredCeiling(prices, type, several)).toEqual(wei(400));
