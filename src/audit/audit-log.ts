@@ -22,7 +22,7 @@ export type AuditLogOptions = {
   /** A file that has grown beyond it is ended, and the next one begun. */
   readonly maxFileBytes: number;
   readonly log: (
-    level: 'info' | 'error',
+    level: 'info' | 'warn' | 'error',
     message: string,
     fields: Readonly<Record<string, unknown>>,
   ) => void;
@@ -65,7 +65,10 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
   });
   const auditLog = writeGroups(chain, folder, options.log);
   try {
-    await auditLog.append({ kind: 'start', ...options.start, cutBytes: chain.cutBytes });
+    const { cutBytes, doubt } = chain;
+    await auditLog.append({ kind: 'start', ...options.start, cutBytes, doubt });
+    if (doubt)
+      options.log('warn', 'audit log goes on in a file that was verified', { folder, doubt });
   } catch (error) {
     await auditLog.close();
     throw error;

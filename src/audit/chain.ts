@@ -1,31 +1,39 @@
-import { fstatSync } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RecordsError } from '../errors.ts';
 import {
   type ChainFile,
+  appendBytes,
   chainFile,
+  identify,
+  isSameFile,
   listChainFiles,
+  openPlainFile,
   readBytes,
   readLastLines,
+  requireInPlace,
   syncFolder,
-  writeBytes,
+  writeBytesAt,
 } from './files.ts';
 import { lockChain } from './lock.ts';
-import { type ChainHead, decodeRecord, emptyChain } from './record.ts';
+import { type EndNote, type NotedEnd, openEndNote, readNotedEnd } from './noted-end.ts';
+import { type ChainHead, decodeRecord, emptyChain, isTornRecord } from './record.ts';
+import { BrokenChainError, verifyFiles } from './verify-chain.ts';
 
 /** The files of one chain, open for appending by this process alone. One write at a time; `sync` may overlap with it. */
 export type Chain = {
   /** how much of a torn last line was cut off when it was opened */
   readonly cutBytes: number;
+  /** why the last file had to be verified as a whole when it was opened; undefined where it is the one that was written */
+  readonly doubt: 'another-file' | 'end-unknown' | 'last-record-torn' | undefined;
   readonly head: () => ChainHead;
   /** written since the last `sync` that succeeded */
   readonly unsyncedBytes: () => number;
   /** Appends whole lines, which end the chain with `head`. After a failure nothing but `repair` may be called. */
   write(lines: Buffer, head: ChainHead): Promise<void>;
   /**
-   * Makes durable what was written before the call. Throws also when the file was deleted. After a failure nothing but `repair`
-   * may be called.
+   * Makes durable what was written before the call. Throws also when the file that has the name is not the one that was
+   * written, or not as long. After a failure nothing but `repair` may be called.
    */
   sync(): Promise<void>;
   /**
@@ -33,7 +41,7 @@ export type Chain = {
    * more, since after a failed sync nobody knows what of it is on disk, and the rest is cut off.
    */
   repair(): Promise<void>;
-  /** Throws when the file was deleted, and what is written would be lost. */
+  /** Throws when the file was deleted, renamed, replaced or cut off: what is written would be lost, or have a gap. */
   checkInPlace(): void;
   close(): Promise<void>;
 };
@@ -50,7 +58,7 @@ const fileMode = 0o640;
 
 /**
  * Opens the chain in a folder, or begins one, and cuts off a torn last line. Throws `AUDIT_UNAVAILABLE` when another process
- * writes it, or its last record was changed; and what the file system says.
+ * writes it, its last record was changed, or what was written last is not there any more; and what the file system says.
  */
 export async function openChain({ folder, maxFileBytes }: ChainOptions): Promise<Chain> {
   const created = await mkdir(folder, { recursive: true, mode: folderMode });
@@ -58,41 +66,70 @@ export async function openChain({ folder, maxFileBytes }: ChainOptions): Promise
     await syncFolder(dirname(created));
     await syncFolder(dirname(folder));
   }
-  const unlock = await lockChain(folder);
-  try {
-    return await openLocked(folder, maxFileBytes, unlock);
-  } catch (error) {
-    unlock();
-    throw error;
-  }
+  await using opened = new AsyncDisposableStack();
+  opened.defer(await lockChain(folder));
+  const files = await listChainFiles(folder);
+  const noted = await readNotedEnd(folder);
+  const isTorn = noted !== undefined && (await isNotedRecordTorn(folder, files, noted));
+  const note = await openEndNote(folder);
+  opened.defer(() => note.close());
+  const file = files.at(-1) ?? chainFile(folder, 1);
+  const handle = await openFile(file);
+  opened.defer(() => handle.close());
+  const before = await readHeadBefore(file, previousOf(file, files));
+  const { end, head, cutBytes } = await cutTornLine(handle, file, before);
+  const doubt = isTorn ? 'last-record-torn' : findDoubt(handle, file, end, noted);
+  if (doubt) await verifyFile(file, before);
+  const chain = writeChain({ folder, maxFileBytes, file, handle, before, end, head, note });
+  opened.defer(() => chain.close());
+  const kept = opened.move();
+  return { ...chain, cutBytes, doubt, close: () => kept.disposeAsync() };
 }
 
-async function openLocked(
-  folder: string,
-  maxFileBytes: number,
-  unlock: () => void,
-): Promise<Chain> {
-  const files = await listChainFiles(folder);
-  let file = files.at(-1) ?? chainFile(folder, 1);
-  let handle = await openFile(file);
-  const found = await cutTornLine(handle, file, files.at(-2)).catch(async (error: unknown) => {
-    await handle.close();
-    throw error;
-  });
-  let { end, head } = found;
+type Opened = ChainOptions & {
+  readonly file: ChainFile;
+  readonly handle: Handle;
+  /** where the chain stands before the file; undefined where the file before was archived */
+  readonly before: ChainHead | undefined;
+  readonly end: number;
+  readonly head: ChainHead;
+  readonly note: EndNote;
+};
 
+function writeChain(opened: Opened): Omit<Chain, 'cutBytes' | 'doubt'> {
+  const { folder, maxFileBytes, note } = opened;
+  let { file, handle, before, end, head } = opened;
+  /** where the file ends when the write under way is done */
+  let reach = end;
   let durable = { end, head };
   /** the lines between `durable.end` and `end` */
   let unsynced: Buffer[] = [];
   let syncing: Promise<void> = Promise.resolve();
+  /** somebody was at the file */
+  let isSuspect = false;
+
+  function checkInPlace(): void {
+    try {
+      requireInPlace(handle, file.path, { atLeast: end, atMost: reach });
+    } catch (error) {
+      isSuspect = true;
+      throw error;
+    }
+  }
 
   async function syncNow(): Promise<void> {
     const upTo = { end, head };
     const count = unsynced.length;
     const synced = handle;
-    requireInPlace(synced, file);
     await synced.datasync();
     if (synced !== handle) return; // the next file has begun, which this one was synced for
+    checkInPlace();
+    await note.write({
+      file: file.number,
+      ...identify(synced),
+      size: upTo.end,
+      ...plain(upTo.head),
+    });
     durable = upTo;
     unsynced = unsynced.slice(count);
   }
@@ -114,104 +151,170 @@ async function openLocked(
     await handle.close();
     file = next;
     handle = nextHandle;
+    before = head;
     end = 0;
+    reach = 0;
     durable = { end, head };
   }
 
+  /** Puts the file, which must still be the same one, into the state that it should have. */
+  async function restoreEnd(): Promise<void> {
+    await using repaired = await openPlainFile(file.path, 'update');
+    if (!isSameFile(identify(repaired), identify(handle))) {
+      throw new Error(`${file.path} was replaced by another file`);
+    }
+    if (!(await hasEnd(repaired, durable))) throw new Error(`${file.path} was changed`);
+    await writeBytesAt(repaired, Buffer.concat(unsynced), durable.end);
+    await repaired.truncate(end);
+    reach = end;
+  }
+
   return {
-    cutBytes: found.cutBytes,
     head: () => head,
     unsyncedBytes: () => end - durable.end,
     async write(lines, newHead) {
       if (end >= maxFileBytes) await beginNextFile();
-      await writeBytes(handle, lines, end);
+      checkInPlace();
+      reach = end + lines.length;
+      await appendBytes(handle, lines);
       unsynced.push(lines);
-      end += lines.length;
+      end = reach;
       head = newHead;
     },
     sync,
     async repair() {
-      await handle.close().catch(() => undefined);
-      handle = await open(file.path, 'r+');
-      await requireEnd(handle, durable, file);
-      await writeBytes(handle, Buffer.concat(unsynced), durable.end);
-      await handle.truncate(end);
+      await restoreEnd();
+      if (isSuspect) await verifyFile(file, before);
+      // a handle that has failed may go on failing
+      const old = handle;
+      handle = await openPlainFile(file.path, 'append');
+      await old.close().catch(() => undefined);
       await sync();
+      isSuspect = false;
     },
-    checkInPlace: () => requireInPlace(handle, file),
-    async close() {
-      await handle.close().finally(unlock);
-    },
+    checkInPlace,
+    close: () => handle.close(),
   };
 }
 
-type Handle = Awaited<ReturnType<typeof open>>;
+type Handle = Awaited<ReturnType<typeof openPlainFile>>;
+
+const plain = ({ seq, hash }: ChainHead): ChainHead => ({ seq, hash });
 
 /** Creates it where it is missing; one that was left empty by an attempt before is as good as new. */
 async function openFile(file: ChainFile): Promise<Handle> {
   try {
-    return await open(file.path, 'r+');
+    return await openPlainFile(file.path, 'append');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  const created = await open(file.path, 'wx+', fileMode);
+  const created = await openPlainFile(file.path, 'create', fileMode);
   await syncFolder(dirname(file.path));
   return created;
 }
 
+/**
+ * Throws unless what the writer before has noted is there still, in the last file or in the one before. The very record may be
+ * torn, which a disk leaves that has lost the end of what it had said was safe: true is given then.
+ */
+async function isNotedRecordTorn(
+  folder: string,
+  files: readonly ChainFile[],
+  { file: number, size, seq, hash }: NotedEnd,
+): Promise<boolean> {
+  const file = files.find((candidate) => candidate.number === number);
+  if (!file) {
+    throw brokenChain(chainFile(folder, number), 'it was written, and is not there any more');
+  }
+  await using handle = await openPlainFile(file.path, 'read');
+  if (await hasEnd(handle, { end: size, head: { seq, hash } })) return false;
+  const found = (await handle.stat()).size;
+  const { lines, end } = await readLastLines(handle, found, 1);
+  const [line] = lines;
+  const before = line ? decodeRecord(line) : await readHeadBefore(file, previousOf(file, files));
+  const isTorn =
+    typeof before === 'object' &&
+    before.seq === seq - 1 &&
+    end < found &&
+    file === files.at(-1) &&
+    isTornRecord(await readBytes(handle, end, found - end), before);
+  if (isTorn) return true;
+  throw brokenChain(
+    file,
+    `record ${seq} is not where it was written: the file was cut off, or replaced`,
+  );
+}
+
+function previousOf({ number }: ChainFile, files: readonly ChainFile[]): ChainFile | undefined {
+  return files.find((candidate) => candidate.number === number - 1);
+}
+
+/** The file may be the one that was written last, or one that was begun after it; of any other one every record is looked at. */
+function findDoubt(
+  handle: Handle,
+  { number }: ChainFile,
+  end: number,
+  noted: NotedEnd | undefined,
+): Chain['doubt'] {
+  if (!noted) return end === 0 && number === 1 ? undefined : 'end-unknown';
+  if (number !== noted.file) return end === 0 ? undefined : 'end-unknown';
+  return isSameFile(identify(handle), noted) ? undefined : 'another-file';
+}
+
+async function verifyFile(file: ChainFile, before: ChainHead | undefined): Promise<void> {
+  await verifyFiles([file], before).catch((error: unknown) => {
+    throw error instanceof BrokenChainError ? brokenChain(file, error.message) : error;
+  });
+}
+
 /** Leaves a file that ends with a whole record, or an empty one, and tells where the chain ends. */
-async function cutTornLine(handle: Handle, file: ChainFile, before: ChainFile | undefined) {
+async function cutTornLine(handle: Handle, file: ChainFile, before: ChainHead | undefined) {
   const { size } = await handle.stat();
   const { lines, end } = await readLastLines(handle, size, 1);
   const [line] = lines;
-  const head = line ? requireRecord(line, file) : await readHeadBefore(file, before);
+  const head = line ? requireRecord(line, file) : before;
+  if (!head) throw brokenChain(file, 'the file before it is missing');
   await handle.truncate(end);
   await handle.datasync();
   return { end, head, cutBytes: size - end };
 }
 
-async function readHeadBefore(file: ChainFile, before: ChainFile | undefined): Promise<ChainHead> {
+/** undefined where the file before is not there */
+async function readHeadBefore(
+  file: ChainFile,
+  before: ChainFile | undefined,
+): Promise<ChainHead | undefined> {
   if (file.number === 1) return emptyChain;
-  if (before?.number !== file.number - 1) throw brokenChain(file, 'the file before it is missing');
-  const handle = await open(before.path, 'r');
-  try {
-    const { size } = await handle.stat();
-    const { lines, end } = await readLastLines(handle, size, 1);
-    const [line] = lines;
-    if (!line || end !== size) throw brokenChain(before, 'it does not end with a whole record');
-    return requireRecord(line, before);
-  } finally {
-    await handle.close();
-  }
+  if (!before) return undefined;
+  await using handle = await openPlainFile(before.path, 'read');
+  const { size } = await handle.stat();
+  const { lines, end } = await readLastLines(handle, size, 1);
+  const [line] = lines;
+  if (!line || end !== size) throw brokenChain(before, 'it does not end with a whole record');
+  return requireRecord(line, before);
 }
 
 function requireRecord(line: Buffer, file: ChainFile): ChainHead {
   const record = decodeRecord(line);
   if (typeof record === 'string') throw brokenChain(file, `of its last record, ${record}`);
-  return { seq: record.seq, hash: record.hash };
+  return record;
 }
 
-/** Asks at once: of an open file the system knows it without the disk, and a thread would cost ten times as much. */
-function requireInPlace({ fd }: Handle, file: ChainFile): void {
-  const { nlink } = fstatSync(fd);
-  if (nlink === 0) throw new Error(`${file.path} was deleted`);
-}
-
-async function requireEnd(
+/** Whether the file has the chain's head where it should end. */
+async function hasEnd(
   handle: Handle,
   { end, head }: { readonly end: number; readonly head: ChainHead },
-  file: ChainFile,
-): Promise<void> {
-  if (end === 0) return;
+): Promise<boolean> {
+  if (end === 0) return true;
   const tail = `"hash":"${head.hash}"}\n`;
   const found = await readBytes(handle, end - tail.length, tail.length);
-  if (found.toString('latin1') !== tail) throw new Error(`${file.path} was changed`);
+  return found.toString('latin1') === tail;
 }
 
 function brokenChain(file: ChainFile, problem: string): RecordsError {
   return new RecordsError(
     'AUDIT_UNAVAILABLE',
-    `the audit log can't be continued: ${file.path}: ${problem}; run livepeer-hsm-signer audit verify on the folder, ` +
-      'move it away as evidence, and start again',
+    `the audit log can't be continued: ${file.path}: ${problem}; put the file back, or run livepeer-hsm-signer audit verify ` +
+      'on the folder, move it away as evidence, and start again',
   );
 }

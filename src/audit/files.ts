@@ -1,3 +1,4 @@
+import { constants, fstatSync, statSync } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
@@ -8,11 +9,16 @@ export function chainFile(folder: string, number: number): ChainFile {
   return { number, path: join(folder, `${String(number).padStart(6, '0')}.jsonl`) };
 }
 
+const chainFileName = /^(\d{6,})\.jsonl$/;
+
+/** The file in a chain's folder that says how far the chain has come. */
+export const endNoteName = 'end.json';
+
 /** The files of a chain in their order. */
 export async function listChainFiles(folder: string): Promise<ChainFile[]> {
   const names = await readdir(folder);
   return names
-    .flatMap((name) => /^(\d{6,})\.jsonl$/.exec(name)?.[1] ?? [])
+    .flatMap((name) => chainFileName.exec(name)?.[1] ?? [])
     .map((digits) => chainFile(folder, Number(digits)))
     .sort((a, b) => a.number - b.number);
 }
@@ -70,8 +76,16 @@ export async function readBytes(
   return bytes.subarray(0, filled);
 }
 
-/** Writes all of it, however many writes that takes. */
-export async function writeBytes(
+/** Writes all of it at the end of a file that was opened to append, however many writes that takes. */
+export async function appendBytes(handle: FileHandle, bytes: Buffer): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    written += (await handle.write(bytes, written, undefined, null)).bytesWritten;
+  }
+}
+
+/** Writes all of it, however many writes that takes; not for a file that was opened to append. */
+export async function writeBytesAt(
   handle: FileHandle,
   bytes: Buffer,
   position: number,
@@ -80,6 +94,66 @@ export async function writeBytes(
   while (written < bytes.length) {
     const { bytesWritten } = await handle.write(bytes, written, undefined, position + written);
     written += bytesWritten;
+  }
+}
+
+const { O_APPEND, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+
+/** What a file is opened for. All but `read` write and read; `write` and `create` make it, and `create` refuses one that is there. */
+const openFlags = {
+  read: O_RDONLY,
+  update: O_RDWR,
+  write: O_RDWR | O_CREAT,
+  append: O_RDWR | O_APPEND,
+  create: O_RDWR | O_APPEND | O_CREAT | O_EXCL,
+};
+
+/** Opens a file, and nothing else that may have its name: a pipe or a device would block whoever reads it. */
+export async function openPlainFile(
+  path: string,
+  purpose: keyof typeof openFlags,
+  mode?: number,
+): Promise<FileHandle> {
+  const handle = await open(path, openFlags[purpose] | O_NONBLOCK, mode);
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw new Error(`${path} is not a plain file`);
+}
+
+/** Which file it is, whatever its name. */
+export type FileIdentity = { readonly device: string; readonly inode: string };
+
+export function identify({ fd }: FileHandle): FileIdentity {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return { device: String(dev), inode: String(ino) };
+}
+
+export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
+  return a.device === b.device && a.inode === b.inode;
+}
+
+/**
+ * Throws unless the path still leads to the open file, and that has from `atLeast` to `atMost` bytes. It waits for no disk,
+ * only for the file system's memory.
+ */
+export function requireInPlace(
+  { fd }: FileHandle,
+  path: string,
+  size: { readonly atLeast: number; readonly atMost: number },
+): void {
+  const opened = fstatSync(fd, { bigint: true });
+  const named = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!named) {
+    throw new Error(`${path} was ${opened.nlink === 0n ? 'deleted' : 'renamed or moved away'}`);
+  }
+  if (named.ino !== opened.ino || named.dev !== opened.dev) {
+    throw new Error(`${path} was replaced by another file`);
+  }
+  if (opened.size < BigInt(size.atLeast)) {
+    throw new Error(`${path} was cut off: it has ${opened.size} bytes of ${size.atLeast}`);
+  }
+  if (opened.size > BigInt(size.atMost)) {
+    throw new Error(`${path} was written by somebody else`);
   }
 }
 
@@ -92,15 +166,20 @@ export async function syncFolder(path: string): Promise<void> {
 /** A chain's name and its own folder. */
 export type ChainFolder = { readonly name: string; readonly path: string };
 
-/** The chains in the folder of an audit log; the folder itself where it is one. */
+/** The chains in the folder of an audit log, those whose files are gone too; the folder itself where it is one. */
 export async function listChains(folder: string): Promise<ChainFolder[]> {
-  if ((await listChainFiles(folder)).length > 0) return [{ name: basename(folder), path: folder }];
+  const entries = await readdir(folder, { withFileTypes: true });
+  if (entries.some(({ name }) => isOfChain(name)))
+    return [{ name: basename(folder), path: folder }];
   const chains: ChainFolder[] = [];
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
+  for (const entry of entries) {
+    if (!entry.isDirectory()) continue;
     const path = join(folder, entry.name);
-    if (entry.isDirectory() && (await listChainFiles(path)).length > 0) {
-      chains.push({ name: entry.name, path });
-    }
+    if ((await readdir(path)).some(isOfChain)) chains.push({ name: entry.name, path });
   }
   return chains.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+}
+
+function isOfChain(name: string): boolean {
+  return name === endNoteName || chainFileName.test(name);
 }

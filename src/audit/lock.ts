@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { RecordsError } from '../errors.ts';
+import { makePrivate } from '../private-file.ts';
 
 /** How long another process that is just ending is waited for. */
 const patienceMs = 1_000;
@@ -12,7 +13,9 @@ const patienceMs = 1_000;
 export async function lockChain(folder: string): Promise<() => void> {
   // loaded where something is recorded only
   const { DatabaseSync } = await import('node:sqlite');
-  const database = new DatabaseSync(join(folder, 'lock'), { timeout: patienceMs });
+  const path = join(folder, 'lock');
+  makePrivate(path);
+  const database = new DatabaseSync(path, { timeout: patienceMs });
   try {
     database.exec('PRAGMA journal_mode = OFF; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
   } catch (cause) {

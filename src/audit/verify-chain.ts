@@ -1,5 +1,12 @@
-import { createReadStream } from 'node:fs';
-import { type ChainFile, countWholeLineBytes, listChainFiles, splitLines } from './files.ts';
+import {
+  type ChainFile,
+  chainFile,
+  countWholeLineBytes,
+  listChainFiles,
+  openPlainFile,
+  splitLines,
+} from './files.ts';
+import { readNotedEnd } from './noted-end.ts';
 import {
   type ChainHead,
   type ChainedRecord,
@@ -32,33 +39,58 @@ export type RecordVisitor = (record: ChainedRecord, line: Buffer) => Promise<voi
 
 /**
  * Reads the chain in a folder from its first record to its last: each one's hash, number and link to the one before, over
- * all files. Where the first files were archived, the first record that is there is taken as it is. Files may be written
- * meanwhile. Throws {@link BrokenChainError}, and what the file system says.
+ * all files, and that it reaches as far as its writer has noted. Where the first files were archived, the first record that
+ * is there is taken as it is. Files may be written meanwhile. Throws {@link BrokenChainError}, and what the file system says.
  */
 export async function verifyChain(
   folder: string,
   visit: RecordVisitor = () => undefined,
 ): Promise<VerifiedChain> {
+  // read before the files, which only grow
+  const noted = await readNotedEnd(folder);
   const files = await listChainFiles(folder);
-  let head = files[0]?.number === 1 ? emptyChain : undefined;
+  const head = files[0]?.number === 1 ? emptyChain : undefined;
+  const chain = await verifyFiles(files, head, visit, noted);
+  if (noted && (chain.last?.seq ?? 0) < noted.seq) {
+    const { path } = files.at(-1) ?? chainFile(folder, noted.file);
+    throw new BrokenChainError(
+      path,
+      chain.lines + 1,
+      `the chain ends before record ${noted.seq}, which was written: its end was cut off, or files were taken away`,
+    );
+  }
+  return chain;
+}
+
+/**
+ * As {@link verifyChain}, for some of the files, in their order. `head` is where the chain stands before them, and `noted` a
+ * record that was written, as far as they are known.
+ */
+export async function verifyFiles(
+  files: readonly ChainFile[],
+  head: ChainHead | undefined,
+  visit: RecordVisitor = () => undefined,
+  noted?: ChainHead,
+): Promise<VerifiedChain & { readonly lines: number }> {
   let first: ChainedRecord | undefined;
   let last: ChainedRecord | undefined;
   let records = 0;
   let tornBytes = 0;
+  let lines = 0;
   for (const [index, file] of files.entries()) {
     requireNext(file, files[index - 1]);
-    let lineNumber = 0;
+    lines = 0;
     for await (const { bytes, isWhole } of readLines(file.path)) {
-      lineNumber += 1;
+      lines += 1;
       if (!isWhole) {
         tornBytes = bytes.length;
-        requireTorn(bytes, head, index === files.length - 1, file, lineNumber);
+        requireTorn(bytes, head, index === files.length - 1, file, lines);
         break;
       }
       const record = decodeRecord(bytes);
-      const problem = typeof record === 'string' ? record : findGap(record, head);
+      const problem = typeof record === 'string' ? record : findGap(record, head, noted);
       if (typeof record === 'string' || problem !== undefined) {
-        throw new BrokenChainError(file.path, lineNumber, problem ?? '');
+        throw new BrokenChainError(file.path, lines, problem ?? '');
       }
       await visit(record, bytes);
       head = record;
@@ -67,7 +99,7 @@ export async function verifyChain(
       records += 1;
     }
   }
-  return { files: files.length, records, first, last, tornBytes };
+  return { files: files.length, records, first, last, tornBytes, lines };
 }
 
 function requireNext(file: ChainFile, before: ChainFile | undefined): void {
@@ -90,7 +122,12 @@ function requireTorn(
   throw new BrokenChainError(file.path, line, 'this is no record');
 }
 
-function findGap({ seq, prev }: ChainedRecord, head: ChainHead | undefined): string | undefined {
+function findGap(
+  { seq, prev, hash }: ChainedRecord,
+  head: ChainHead | undefined,
+  noted: ChainHead | undefined,
+): string | undefined {
+  if (seq === noted?.seq && hash !== noted.hash) return 'this is not the record that was written';
   if (!head) return undefined;
   if (seq !== head.seq + 1) return `record ${seq} follows record ${head.seq}`;
   return prev === head.hash ? undefined : 'it does not carry the hash of the record before';
@@ -105,7 +142,8 @@ type Line = { readonly bytes: Buffer; readonly isWhole: boolean };
 /** The lines of a file as bytes; what follows the last line feed comes last and is not whole. */
 async function* readLines(path: string): AsyncGenerator<Line> {
   let rest: Buffer = Buffer.alloc(0);
-  const chunks = createReadStream(path, { highWaterMark: readBytesAtOnce });
+  await using handle = await openPlainFile(path, 'read');
+  const chunks = handle.createReadStream({ highWaterMark: readBytesAtOnce, autoClose: false });
   for await (const chunk of chunks as AsyncIterable<Buffer>) {
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     for (const line of splitLines(bytes)) yield { bytes: line, isWhole: true };

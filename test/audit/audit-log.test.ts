@@ -136,6 +136,7 @@ describe('the log', () => {
         kind: 'start',
         seq: 2,
         cutBytes: keep - lastLine,
+        doubt: 'last-record-torn',
       });
       expect(await verifyChain(test.chain)).toMatchObject({ records: 2, tornBytes: 0 });
       await test.closeAll();

@@ -132,7 +132,7 @@ describe('a disk with errors', () => {
     const handles = await fileHandlePrototype();
     let failuresLeft = 20;
     let operations = 0;
-    const failsNow = (): boolean => (operations += 1) % 7 === 0 && failuresLeft-- > 0;
+    const failsNow = (): boolean => (operations += 1) % 11 === 0 && failuresLeft-- > 0;
     const { write, datasync } = handles as unknown as Record<
       'write' | 'datasync',
       (this: FileHandle, ...args: unknown[]) => Promise<unknown>

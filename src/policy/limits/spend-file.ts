@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makePrivate } from '../../private-file.ts';
 import type { Spend, WindowCharge } from './ledger.ts';
 import { LedgerFileError, damagedFile, guardFile } from './ledger-file-error.ts';
 import {
@@ -106,6 +107,7 @@ export class SpendFile {
     this.#path = join(folder, 'spend.sqlite');
     this.#db = guardFile(this.#path, () => {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makePrivate(this.#path);
       return openDatabase(this.#path);
     });
     this.#sql = prepareStatements(this.#db);

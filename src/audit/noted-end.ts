@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import { endNoteName, openPlainFile, readBytes, writeBytesAt } from './files.ts';
+import type { ChainHead } from './record.ts';
+
+/**
+ * How far a chain had come when its writer last made it durable. It lies beside the chain's files, so that one that was cut
+ * off, replaced or taken away meanwhile is told from a chain that has just begun.
+ */
+export type NotedEnd = ChainHead & {
+  /** the number of the last file, its device and inode, and how many bytes of it were durable */
+  readonly file: number;
+  readonly device: string;
+  readonly inode: string;
+  readonly size: number;
+};
+
+/** Of the text, blanks included: it is replaced in place, so it never needs more room. */
+const textBytes = 384;
+const mode = 0o640;
+
+/** undefined where none was written yet, or it can't be read as one. */
+export async function readNotedEnd(folder: string): Promise<NotedEnd | undefined> {
+  let bytes: Buffer;
+  try {
+    await using handle = await openPlainFile(join(folder, endNoteName), 'read');
+    bytes = await readBytes(handle, 0, textBytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return parse(bytes.toString());
+}
+
+export type EndNote = {
+  /** Replaces what is noted; it survives the end of the process. */
+  write(end: NotedEnd): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Opens the note of a chain, or begins one that notes nothing. */
+export async function openEndNote(folder: string): Promise<EndNote> {
+  const handle = await openPlainFile(join(folder, endNoteName), 'write', mode);
+  return {
+    write: (end) => writeBytesAt(handle, Buffer.from(JSON.stringify(end).padEnd(textBytes)), 0),
+    close: () => handle.close(),
+  };
+}
+
+function parse(text: string): NotedEnd | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const end = value as Readonly<Record<keyof NotedEnd, unknown>>;
+  const isNoted =
+    [end.file, end.size, end.seq].every(Number.isSafeInteger) &&
+    [end.device, end.inode, end.hash].every((field) => typeof field === 'string');
+  return isNoted ? (end as NotedEnd) : undefined;
+}
