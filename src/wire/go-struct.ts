@@ -74,12 +74,19 @@ export function readBytes(value: JsonValue, field: string): Uint8Array {
     if (bytes) return bytes;
   }
   if (value.kind === 'array') {
-    return Uint8Array.from(value.items, (item) => {
-      if (item.kind === 'null') return 0;
-      return Number(readInteger(item, field, 0n, 255n));
-    });
+    return Uint8Array.from(value.items, (item) => readByte(item, field));
   }
   throw new FieldTypeError(field, 'standard padded base64');
+}
+
+const bytePattern = /^(?:0|[1-9][0-9]{0,2})$/;
+
+function readByte(value: JsonValue, field: string): number {
+  if (value.kind === 'null') return 0;
+  if (value.kind === 'number' && bytePattern.test(value.text) && Number(value.text) <= 255) {
+    return Number(value.text);
+  }
+  throw new FieldTypeError(field, 'integers from 0 to 255');
 }
 
 const integerPattern = /^-?(?:0|[1-9][0-9]*)$/;

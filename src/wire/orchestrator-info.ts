@@ -1,4 +1,3 @@
-import { fromBinary } from '@bufbuild/protobuf';
 import { RequestError } from '../errors.ts';
 import type { Price } from '../pm/billing.ts';
 import { type Address, addressFromBytes, bytes32FromBytes, bytesToUint } from '../pm/bytes.ts';
@@ -11,6 +10,7 @@ import {
   type PriceInfo,
   type TicketParams as TicketParamsMessage,
 } from './net_pb.ts';
+import { readMessage } from './protobuf.ts';
 
 /** What a payment needs of `net.OrchestratorInfo`. The caller wrote it; the orchestrator signed none of it. */
 export type OrchestratorInfo = {
@@ -54,7 +54,7 @@ export function decodeOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
   if (bytes.length === 0) throw new RequestError('ORCHESTRATOR_MISSING', 'missing orchestrator');
   let info;
   try {
-    info = fromBinary(OrchestratorInfoSchema, bytes);
+    info = readMessage(OrchestratorInfoSchema, bytes);
   } catch (error) {
     throw new RequestError('ORCHESTRATOR_MALFORMED', protobufError('net.OrchestratorInfo', error), {
       cause: error,
@@ -88,7 +88,7 @@ export function decodeCapabilities(bytes: Uint8Array): Capabilities | undefined 
   if (bytes.length === 0) return undefined;
   let capabilities;
   try {
-    capabilities = fromBinary(CapabilitiesSchema, bytes);
+    capabilities = readMessage(CapabilitiesSchema, bytes);
   } catch (error) {
     throw new RequestError('CAPABILITIES_MALFORMED', protobufError('net.Capabilities', error), {
       cause: error,

@@ -224,6 +224,9 @@ describe('the request’s JSON', () => {
     ['has a length beyond the end', '0affffffff0f'],
     ['has text that is no UTF-8', `${Buffer.from(orchestrator).toString('hex')}0a01ff`],
     ['has a session id that is no UTF-8', `${Buffer.from(orchestrator).toString('hex')}3203120180`],
+    ['has a tag beyond 32 bits', `${Buffer.from(orchestrator).toString('hex')}8a808080100101`],
+    ['has more than 4,096 fields', `${Buffer.from(orchestrator).toString('hex')}${'f87f01'.repeat(4_097)}`],
+    ['has more than 4,096 messages in it', '1a00'.repeat(4_097)],
     ['nests groups 20,000 deep', '7b'.repeat(20_000) + '7c'.repeat(20_000)],
   ];
   it.each(protobuf)('refuses the orchestrator when the protobuf %s', async (_when, hex) => {
@@ -231,6 +234,50 @@ describe('the request’s JSON', () => {
     const answer = await signer.post(`{"orchestrator":"${info}","type":"fixed"}`);
     expectRefusal(signer, answer, 400, /^proto:/);
   });
+
+  // prettier-ignore
+  const wireTypes: readonly [what: string, hex: string][] = [
+    ['text as a number', '0805'],
+    ['a message as a number', '1005'],
+    ['a message as 64 bits', '190102030405060708'],
+    ['bytes as 32 bits', '2501020304'],
+    ['a message as a group', '1b08051c'],
+    ['the price’s number as text', '1a050a03fffefd'],
+    ['the price’s number as 64 bits', '1a09090102030405060708'],
+    ['the parameters’ bytes as a number', '120408051005'],
+    ['the token’s time as text', '32041a02ffff'],
+    ['a list of numbers as 64 bits', '2a09090102030405060708'],
+    ['a map as a number', '2a021805'],
+    ['a map entry’s key as text', '2a071a050a01ff1005'],
+  ];
+  const priceBytes = Buffer.from('080110e807', 'hex');
+  it.each(wireTypes)('takes %s for a field that nobody knows, as Go does', async (_what, hex) => {
+    const { payment } = await payFor(Buffer.from(hex, 'hex'));
+    expect(payment.includes(priceBytes)).toBe(true);
+  });
+
+  it('hands on what nobody knows in the price and the token, in its order', async () => {
+    const strange = Buffer.from('0a03fffefdf87f01110102030405060708', 'hex');
+    const { payment, credentials } = await payFor(
+      Buffer.from([0x1a, strange.length]),
+      strange,
+      Buffer.from('32041a02ffff', 'hex'),
+    );
+    expect(payment.includes(Buffer.concat([priceBytes, strange]))).toBe(true);
+    expect(credentials.includes(Buffer.from('1a02ffff', 'hex'))).toBe(true);
+  });
+
+  /** The bytes of the answer for the orchestrator with these bytes after it. */
+  async function payFor(...after: readonly Buffer[]) {
+    const info = Buffer.concat([orchestrator, ...after]).toString('base64');
+    const { status, text } = await signer.post(`{"orchestrator":"${info}","type":"fixed"}`);
+    expect({ status, text }).toMatchObject({ status: 200 });
+    const { payment = '', segCreds = '' } = JSON.parse(text) as Record<string, string>;
+    return {
+      payment: Buffer.from(payment, 'base64'),
+      credentials: Buffer.from(segCreds, 'base64'),
+    };
+  }
 
   it('reads fields of the protobuf that nobody knows', async () => {
     const info = Buffer.concat([orchestrator, Buffer.from('f87f01fa7f03616263', 'hex')]);

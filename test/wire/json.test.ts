@@ -166,6 +166,35 @@ describe('the JSON reader', () => {
     expect(toPlain(parse('{"a":1} \r\n\t'))).toEqual({ a: 1 });
   });
 
+  it('reads any bytes as text as the platform does, but for one U+FFFD for each invalid byte', () => {
+    const units = [
+      '61',
+      'c3a9',
+      'e282ac',
+      'f09f9880',
+      'ff',
+      '80',
+      'c0af',
+      'eda080',
+      'e282',
+      'f08080',
+    ];
+    const piece = fc.constantFrom(...units, 'f4908080', 'f5808080', 'e08080', 'c3', 'f09f98');
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 60 }), (pieces) => {
+        const bytes = Buffer.from(pieces.join(''), 'hex');
+        const read = parseJson(Buffer.concat([Buffer.from('"'), bytes, Buffer.from('"')]));
+        if (read.kind !== 'string') throw new Error(read.kind);
+        const platform = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+        expect(read.value.replace(/\ufffd+/g, '?')).toBe(platform.replace(/\ufffd+/g, '?'));
+        // what is left of the bytes is one U+FFFD each
+        const valid = Buffer.byteLength(read.value.replaceAll('\ufffd', ''));
+        expect(read.value.split('\ufffd')).toHaveLength(bytes.length - valid + 1);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it('reads bytes that are no UTF-8, and half surrogates, as U+FFFD', () => {
     expect(parseJson(Uint8Array.of(0x22, 0xff, 0x22))).toEqual({ kind: 'string', value: '\ufffd' });
     expect(parse('"\\ud800"')).toEqual({ kind: 'string', value: '\ufffd' });

@@ -1,0 +1,197 @@
+import {
+  type DescField,
+  type DescMessage,
+  type MessageShape,
+  ScalarType,
+  type UnknownField,
+  fromBinary,
+} from '@bufbuild/protobuf';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+
+/**
+ * Reads a message as Go does: a field of another wire type than the schema's is an unknown field, where the library would
+ * take its bytes for a value. Unknown fields are kept, in the order of the bytes, for the message itself and for what it
+ * holds in fields that are neither list nor map. Throws for what is no protobuf, and for more than {@link maxFields} fields.
+ */
+export function readMessage<Desc extends DescMessage>(
+  schema: Desc,
+  bytes: Uint8Array,
+): MessageShape<Desc> {
+  const reading: Reading = { unknown: new Map(), fieldsLeft: maxFields };
+  const message = fromBinary(schema, keepDeclared(schema, bytes, maxDepth, [], reading));
+  for (const { path, fields } of reading.unknown.values()) {
+    const holder = path.reduce<unknown>(
+      (parent, name) => (parent as Record<string, unknown>)[name],
+      message,
+    );
+    (holder as { $unknown?: UnknownField[] }).$unknown = fields;
+  }
+  return message;
+}
+
+type Reading = {
+  /** by path: the local names of the fields that lead to the message */
+  readonly unknown: Map<string, { readonly path: readonly string[]; fields: UnknownField[] }>;
+  fieldsLeft: number;
+};
+
+const maxDepth = 100;
+/** Of a message with all that it holds: many times what orchestrators send. Each may cost two bytes and a thousand times its work. */
+const maxFields = 4096;
+
+/** The bytes without unknown fields, which `reading` collects; inside of lists and maps, where `path` is undefined, they are lost. */
+function keepDeclared(
+  schema: DescMessage,
+  bytes: Uint8Array,
+  depth: number,
+  path: readonly string[] | undefined,
+  reading: Reading,
+): Uint8Array {
+  return keepFields(bytes, depth, reading, {
+    declared: (number) => {
+      const field = fieldsOf(schema).get(number);
+      if (!field) return undefined;
+      const { fieldKind, localName } = field;
+      const inner = fieldKind === 'message' && path ? [...path, localName] : undefined;
+      const nested = (value: Uint8Array): Uint8Array => {
+        if (fieldKind === 'map') return keepMapEntry(field, value, depth - 1, reading);
+        if (!field.message) return value;
+        return keepDeclared(field.message, value, depth - 1, inner, reading);
+      };
+      return { wireTypes: wireTypesOf(field), nested };
+    },
+    dropped: (field) => {
+      if (!path) return;
+      const key = path.join('.');
+      const earlier = reading.unknown.get(key);
+      if (earlier) earlier.fields.push(field);
+      else reading.unknown.set(key, { path, fields: [field] });
+    },
+  });
+}
+
+/** A map's entry is a message of key, field 1, and value, field 2. */
+function keepMapEntry(
+  field: DescField & { readonly fieldKind: 'map' },
+  bytes: Uint8Array,
+  depth: number,
+  reading: Reading,
+): Uint8Array {
+  const same = (value: Uint8Array): Uint8Array => value;
+  const { message, scalar } = field;
+  return keepFields(bytes, depth, reading, {
+    declared: (number) => {
+      if (number === 1) return { wireTypes: [wireTypeOf(field.mapKey)], nested: same };
+      if (number !== 2) return undefined;
+      if (!message) return { wireTypes: [wireTypeOf(scalar ?? ScalarType.INT32)], nested: same };
+      return {
+        wireTypes: [WireType.LengthDelimited],
+        nested: (value) => keepDeclared(message, value, depth - 1, undefined, reading),
+      };
+    },
+    dropped: () => undefined,
+  });
+}
+
+type Fields = {
+  /** what is declared for a number: the wire types it may have, and what is kept of a length-delimited value */
+  readonly declared: (number: number) =>
+    | {
+        readonly wireTypes: readonly WireType[];
+        readonly nested: (value: Uint8Array) => Uint8Array;
+      }
+    | undefined;
+  readonly dropped: (field: UnknownField) => void;
+};
+
+/** The same bytes where nothing had to be dropped. */
+function keepFields(
+  bytes: Uint8Array,
+  depth: number,
+  reading: Reading,
+  fields: Fields,
+): Uint8Array {
+  if (depth <= 0) throw new Error(`messages are nested more than ${maxDepth} deep`);
+  const reader = new BinaryReader(bytes);
+  const kept: Uint8Array[] = [];
+  let isWhole = true;
+  while (reader.pos < bytes.length) {
+    if (--reading.fieldsLeft < 0) throw new Error(`more than ${maxFields} fields`);
+    const start = reader.pos;
+    const [number, wireType] = reader.tag();
+    const declared = fields.declared(number);
+    if (!declared?.wireTypes.includes(wireType)) {
+      const data = reader.skip(wireType, number, depth);
+      fields.dropped({ no: number, wireType, data });
+      isWhole = false;
+      continue;
+    }
+    if (wireType !== WireType.LengthDelimited) {
+      reader.skip(wireType, number, depth);
+      kept.push(bytes.subarray(start, reader.pos));
+      continue;
+    }
+    const value = reader.bytes();
+    const nested = declared.nested(value);
+    if (nested === value) {
+      kept.push(bytes.subarray(start, reader.pos));
+    } else {
+      kept.push(new BinaryWriter().tag(number, wireType).bytes(nested).finish());
+      isWhole = false;
+    }
+  }
+  return isWhole ? bytes : new Uint8Array(Buffer.concat(kept));
+}
+
+const knownFields = new WeakMap<DescMessage, ReadonlyMap<number, DescField>>();
+
+function fieldsOf(schema: DescMessage): ReadonlyMap<number, DescField> {
+  let fields = knownFields.get(schema);
+  if (!fields) {
+    fields = new Map(schema.fields.map((field) => [field.number, field]));
+    knownFields.set(schema, fields);
+  }
+  return fields;
+}
+
+function wireTypesOf(field: DescField): readonly WireType[] {
+  switch (field.fieldKind) {
+    case 'message':
+    case 'map':
+      return [WireType.LengthDelimited];
+    case 'scalar':
+      return [wireTypeOf(field.scalar)];
+    case 'enum':
+      return [WireType.Varint];
+    case 'list': {
+      if (field.listKind === 'message') return [WireType.LengthDelimited];
+      const one = field.listKind === 'enum' ? WireType.Varint : wireTypeOf(field.scalar);
+      // packed, or one by one
+      return [one, WireType.LengthDelimited];
+    }
+  }
+}
+
+function wireTypeOf(type: ScalarType): WireType {
+  switch (type) {
+    case ScalarType.STRING:
+    case ScalarType.BYTES:
+      return WireType.LengthDelimited;
+    case ScalarType.FIXED64:
+    case ScalarType.SFIXED64:
+    case ScalarType.DOUBLE:
+      return WireType.Bit64;
+    case ScalarType.FIXED32:
+    case ScalarType.SFIXED32:
+    case ScalarType.FLOAT:
+      return WireType.Bit32;
+    case ScalarType.BOOL:
+    case ScalarType.INT32:
+    case ScalarType.INT64:
+    case ScalarType.UINT32:
+    case ScalarType.UINT64:
+    case ScalarType.SINT32:
+    case ScalarType.SINT64:
+      return WireType.Varint;
+  }
+}
