@@ -2,6 +2,7 @@ import express, { type ErrorRequestHandler, type Request, type Response } from '
 import { isSignerError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { cleanPath } from './clean-path.ts';
 import { answerError } from './error-answer.ts';
 import { describePrincipal, identifyRequest, requestIdOf } from './request-context.ts';
 import {
@@ -30,6 +31,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   app.enable('case sensitive routing');
 
   app.use(identifyRequest);
+  app.use(cleanPath);
   app.use(options.healthRoutes);
   mountSignOrchestratorInfo(app, options);
   mountGenerateLivePayment(app, options);
