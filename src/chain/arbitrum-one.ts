@@ -2,6 +2,14 @@ import type { Address } from '../pm/bytes.ts';
 
 export const arbitrumOneChainId = 42_161;
 
+/** Arbitrum's other public chains: Nova, Sepolia, and those that have ended, Rinkeby and Goerli. */
+const otherArbitrumChainIds = [42_170, 421_614, 421_611, 421_613];
+
+/** Whether the chain's blocks tell the number of the L1 block that contracts go by. */
+export function isArbitrum(chainId: number): boolean {
+  return chainId === arbitrumOneChainId || otherArbitrumChainIds.includes(chainId);
+}
+
 /** The Controller on Arbitrum One, which knows the addresses of the other contracts. */
 export const arbitrumOneController = '0xd8e8328501e9645d16cf49539efc04f734606ee4' as Address;
 

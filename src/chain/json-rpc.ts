@@ -8,8 +8,8 @@ export type RpcEndpoint = {
   /** what logs and errors call it */
   readonly name: string;
   /**
-   * Sends the calls as one JSON-RPC batch in one HTTP request; the results come in the order of the calls. Throws
-   * {@link ChainError}, which starts with the endpoint's name.
+   * Sends the calls as one JSON-RPC batch in one HTTP request, or one by one to a node that refuses batches; the results come
+   * in the order of the calls. Throws {@link ChainError}, which starts with the endpoint's name.
    */
   call(calls: readonly RpcCall[], signal: AbortSignal): Promise<readonly unknown[]>;
 };
@@ -24,62 +24,124 @@ export type RpcEndpointOptions = {
 
 const maxAnswerBytes = 1_048_576;
 
-const answerSchema = z.array(
-  z.object({
-    id: z.int(),
-    result: z.unknown().optional(),
-    error: z.object({ code: z.int() }).nullish(),
-  }),
-);
+/** JSON-RPC numbers its errors; some nodes and the gateways before them name theirs instead. */
+const errorSchema = z.object({ code: z.union([z.int(), z.string().regex(/^[\w.-]{1,64}$/)]) });
+
+const answerSchema = z.object({
+  id: z.unknown().optional(),
+  result: z.unknown().optional(),
+  error: z.unknown().optional(),
+});
+
+type Answer = z.infer<typeof answerSchema>;
 
 /** Throws TypeError when the URL is none. */
 export function createRpcEndpoint({ name, url, timeoutMs }: RpcEndpointOptions): RpcEndpoint {
   const { target, headers } = splitCredentials(url);
   const fail = (reason: string): ChainError =>
     new ChainError('CHAIN_FACTS_UNAVAILABLE', `${name} ${reason}`, { retryable: true });
+  let takesBatches = true;
+
+  /** The answer's JSON, whatever it is. */
+  async function post(body: unknown, signal: AbortSignal): Promise<unknown> {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    let status: number;
+    let text: string | undefined;
+    try {
+      const response = await fetch(target, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body),
+        redirect: 'manual',
+        signal: AbortSignal.any([signal, timeout]),
+      });
+      ({ status } = response);
+      text = await readText(response);
+    } catch (error) {
+      throw fail(
+        timeout.aborted
+          ? `gave no answer within ${timeoutMs} ms`
+          : `can't be reached: ${codeOf(error)}`,
+      );
+    }
+    if (text === undefined) throw fail(`answered more than ${maxAnswerBytes} bytes`);
+    const json = parseJson(text);
+    if (status === 200) return json;
+    const error = describeError(answerSchema.safeParse(json).data?.error);
+    throw fail(`answered HTTP ${status}${error === undefined ? '' : ` with ${error}`}`);
+  }
+
+  function resultOf({ method }: RpcCall, answer: Answer | undefined): unknown {
+    const error = describeError(answer?.error);
+    if (error !== undefined) throw fail(`answered ${method} with ${error}`);
+    if (answer?.result === undefined) throw fail(`gave no valid answer to ${method}`);
+    return answer.result;
+  }
+
+  async function callBatch(calls: readonly RpcCall[], signal: AbortSignal) {
+    const json = await post(calls.map(toRequest), signal);
+    // one error for all of them comes by itself
+    const whole = describeError(answerSchema.safeParse(json).data?.error);
+    if (whole !== undefined) throw fail(`answered with ${whole}`);
+    const answers = z.array(answerSchema).safeParse(json).data;
+    return calls.map((call, id) =>
+      resultOf(
+        call,
+        answers?.find((answer) => answer.id === id),
+      ),
+    );
+  }
+
+  async function callOne(call: RpcCall, signal: AbortSignal): Promise<unknown> {
+    const answer = answerSchema.safeParse(await post(toRequest(call, 0), signal)).data;
+    return resultOf(call, answer?.id === 0 ? answer : undefined);
+  }
 
   return {
     name,
     async call(calls, signal) {
-      const timeout = AbortSignal.timeout(timeoutMs);
-      let status: number;
-      let text: string | undefined;
-      try {
-        const response = await fetch(target, {
-          method: 'POST',
-          headers,
-          body: JSON.stringify(calls.map((call, id) => ({ jsonrpc: '2.0', id, ...call }))),
-          redirect: 'manual',
-          signal: AbortSignal.any([signal, timeout]),
-        });
-        ({ status } = response);
-        text = await readText(response);
-      } catch (error) {
-        throw fail(
-          timeout.aborted
-            ? `gave no answer within ${timeoutMs} ms`
-            : `can't be reached: ${codeOf(error)}`,
-        );
+      let refusal: Error | undefined;
+      if (takesBatches && calls.length > 1) {
+        try {
+          return await callBatch(calls, signal);
+        } catch (error) {
+          if (!(error instanceof ChainError)) throw error;
+          refusal = error;
+        }
       }
-      if (text === undefined) throw fail(`answered more than ${maxAnswerBytes} bytes`);
-      if (status !== 200) throw fail(`answered HTTP ${status}`);
-      const answers = answerSchema.safeParse(parseJson(text)).data;
-      return calls.map(({ method }, id) => {
-        const answer = answers?.find((candidate) => candidate.id === id);
-        if (answer?.error) throw fail(`answered ${method} with error ${answer.error.code}`);
-        if (answer?.result === undefined) throw fail(`gave no valid answer to ${method}`);
-        return answer.result;
-      });
+      const results: unknown[] = [];
+      for (const call of calls) {
+        try {
+          results.push(await callOne(call, signal));
+        } catch (error) {
+          // it is not the batch that it minds
+          if (results.length === 0 && refusal !== undefined) throw refusal;
+          takesBatches = true;
+          throw error;
+        }
+        takesBatches = refusal === undefined && takesBatches;
+      }
+      return results;
     },
   };
 }
 
-/** The URL without user name and password, which go into a header: `fetch` takes no URL that has them. */
-export /**
+function toRequest(call: RpcCall, id: number): object {
+  return { jsonrpc: '2.0', id, ...call };
+}
+
+/** A node's error by its code alone: what it says may quote the URL. undefined where there is none. */
+function describeError(error: unknown): string | undefined {
+  if (error === undefined || error === null) return undefined;
+  const { code } = errorSchema.safeParse(error).data ?? {};
+  return code === undefined ? 'an error without a code' : `error ${code}`;
+}
+
+/**
  * A URL without user name and password, which fetch refuses, and the headers that carry them instead. Throws TypeError when
  * the URL is none.
  */
-function splitCredentials(url: string): {
+export function splitCredentials(url: string): {
   readonly target: URL;
   readonly headers: Readonly<Record<string, string>>;
 } {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { type Address, type Hex, parseAddress, parseBytes32, zeroBytes32 } from '../pm/bytes.ts';
 import { toCall } from './contract-calls.ts';
+import { isArbitrum } from './arbitrum-one.ts';
 import { ChainError, type ChainFacts } from './facts.ts';
 import type { RpcCall, RpcEndpoint } from './json-rpc.ts';
 import {
@@ -50,7 +51,10 @@ const quantity = z
   .transform(BigInt)
   .refine((value) => value <= maxNumber);
 
-/** `l1BlockNumber` is Arbitrum's; other nodes leave it out. */
+/**
+ * `l1BlockNumber` is Arbitrum's, and tickets expire by it; nodes of other chains leave it out. One of an Arbitrum chain that leaves it
+ * out is no good: its own numbers, which run far ahead of L1's, would have all tickets expired.
+ */
 const headerSchema = z.object({
   number: quantity,
   l1BlockNumber: quantity.nullish(),
@@ -135,7 +139,12 @@ export function createChainReader(
         );
       requireChain(answeredChain);
       const header = headerSchema.safeParse(latestBlock).data;
-      if (!header) throw malformed('block');
+      const l1Block = isArbitrum(chainId)
+        ? header?.l1BlockNumber
+        : (header?.l1BlockNumber ?? header?.number);
+      if (!header || l1Block === undefined || l1Block === null) {
+        throw malformed(header ? 'block: it has no l1BlockNumber' : 'block');
+      }
       const { deposit, reserve, withdrawRound } = decode(askSender, answeredSender);
       const round = decode(askRound, answeredRound);
       if (round > maxNumber) throw malformed('round');
@@ -157,7 +166,7 @@ export function createChainReader(
       return {
         ticketBroker,
         facts: {
-          l1Block: header.l1BlockNumber ?? header.number,
+          l1Block,
           round,
           deposit,
           reserve,

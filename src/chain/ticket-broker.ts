@@ -6,6 +6,7 @@ import {
   ContractFunctionZeroDataError,
   ExecutionRevertedError,
   HttpRequestError,
+  RpcRequestError,
   TimeoutError,
   WaitForTransactionReceiptTimeoutError,
   createPublicClient,
@@ -307,5 +308,7 @@ function reasonOf(error: BaseError): string {
       ? "it can't be reached"
       : `it answered HTTP ${failed.status}`;
   }
-  return `${error.shortMessage} ${error.details}`;
+  const answered = error.walk((cause) => cause instanceof RpcRequestError);
+  const code = answered instanceof RpcRequestError ? ` (error ${answered.code})` : '';
+  return `${error.shortMessage} ${error.details}${code}`;
 }

@@ -111,6 +111,24 @@ describe('what is read', () => {
     expect(source.currentFacts().l1Block).toBe(0x1406f42n);
   });
 
+  it('is of no use on an Arbitrum chain where the node leaves l1BlockNumber out', async () => {
+    const told: { l1BlockNumber?: string } = {};
+    first.fault = {
+      kind: 'results',
+      replace: ({ method, result }) => {
+        if (method === 'eth_chainId') return '0xa4b1';
+        return method === 'eth_getBlockByNumber' ? { ...(result as object), ...told } : result;
+      },
+    };
+    const open42161 = () => open({ chainId: 42_161, startTimeoutMs: 600 });
+    await expect(open42161()).rejects.toThrow(
+      'chain.rpcUrls.0 gave no valid block: it has no l1BlockNumber',
+    );
+    told.l1BlockNumber = '0x1406f42';
+    using source = await open({ chainId: 42_161 });
+    expect(source.currentFacts().l1Block).toBe(0x1406f42n);
+  });
+
   it('takes one HTTP request a refresh, and one more when a round has begun', async () => {
     using source = await open();
     const atStart = first.requests.length;
@@ -166,6 +184,27 @@ describe('what is read', () => {
     await soon(() =>
       expect(source.currentFacts()).toMatchObject({ deposit: 7n, withdrawRound: 0n }),
     );
+  });
+});
+
+describe('a node that refuses batches', () => {
+  // prettier-ignore
+  it.each<[string, number, string]>([
+    ['one error for all', 200, '{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batch not supported"}}'],
+    ['an error for each, without an id', 200, '[{"id":null,"error":{"code":-32005,"message":"batch too large"}}]'],
+    ['HTTP 500 and an error', 500, '{"error":{"code":31,"message":"Batch of more than 3 requests are not allowed on free tier"}}'],
+    ['HTTP 403', 403, 'batches are for paying customers'],
+    ['HTTP 400', 400, '{"error":"array"}'],
+    ['an empty list', 200, '[]'],
+  ])('with %s is asked one call at a time', async (_how, status, text) => {
+    first.fault = { kind: 'no-batches', status, text };
+    using source = await open();
+    await contracts.fundFor(sender, 3n, 0n);
+    await soon(() => expect(source.currentFacts().deposit).toBe(2n * ether + 3n));
+    expect(source.currentFacts().reserve).toBe(ether);
+    expect(source.logLines).toEqual([]);
+    // it is not asked again whether it takes batches, as long as it answers
+    expect(first.requests.filter(({ length }) => length > 1)).toHaveLength(1);
   });
 });
 
@@ -283,10 +322,14 @@ describe('a node that fails while the signer runs', () => {
     ['answers a page', { kind: 'body', text: '<html>' }, 'gave no valid answer to eth_chainId'],
     ['answers JSON that is cut', { kind: 'body', text: '[{"id":0,"result":"0x7a' }, 'gave no valid answer to eth_chainId'],
     ['answers null', { kind: 'body', text: 'null' }, 'gave no valid answer to eth_chainId'],
-    ['answers one object for the batch', { kind: 'body', text: '{"id":0,"result":"0x7a69"}' }, 'gave no valid answer to eth_chainId'],
+    ['answers one object for the batch', { kind: 'body', text: '{"id":0,"result":"0x7a69"}' }, 'gave no valid block'],
     ['answers a part of the batch', { kind: 'body', text: '[{"id":0,"result":"0x7a69"}]' }, 'gave no valid answer to eth_getBlockByNumber'],
     ['answers without end', { kind: 'body', text: ' '.repeat(2_000_000) }, 'answered more than 1048576 bytes'],
     ['answers with an error', { kind: 'rpc-error', code: -32005, message: `quota of ${path} used up` }, 'answered eth_chainId with error -32005'],
+    ['answers with an error that has a name', { kind: 'rpc-error', code: 'rate_limited', message: `quota of ${path} used up` }, 'answered eth_chainId with error rate_limited'],
+    ['answers with an error whose code is a sentence', { kind: 'rpc-error', code: `no quota for ${path}`, message: '' }, 'answered eth_chainId with an error without a code'],
+    ['answers with an error alone', { kind: 'body', text: `{"error":"no quota for ${path}"}` }, 'answered with an error without a code'],
+    ['answers with one error for all', { kind: 'body', text: '{"id":null,"error":{"code":-32029,"message":"no"}}' }, 'answered with error -32029'],
     ['is of another chain now', inResultOf('eth_chainId', '0x1'), 'is a node of chain 1, and chain.chainId is 31337: correct one of them'],
     ['has no chain id', inResultOf('eth_chainId', 'mainnet'), 'gave no valid chain id'],
     ['has no block', inResultOf('eth_getBlockByNumber', null), 'gave no valid block'],

@@ -20,10 +20,12 @@ export type RpcFault =
   | { readonly kind: 'stuck-half-way' }
   | { readonly kind: 'slow'; readonly delayMs: number }
   | { readonly kind: 'http-status'; readonly status: number }
+  /** batches get this text, with a status; single calls their answer */
+  | { readonly kind: 'no-batches'; readonly status: number; readonly text: string }
   /** this text, whatever was asked */
   | { readonly kind: 'body'; readonly text: string }
   /** all calls are answered with this error */
-  | { readonly kind: 'rpc-error'; readonly code: number; readonly message: string }
+  | { readonly kind: 'rpc-error'; readonly code: number | string; readonly message: string }
   /** results are replaced by what the function returns; undefined leaves the result out */
   | { readonly kind: 'results'; readonly replace: (exchange: Exchange) => unknown };
 
@@ -38,6 +40,8 @@ export type FaultyRpc = {
   close(): Promise<void>;
 };
 
+type AnswerOfNode = { readonly id: unknown; readonly result: unknown };
+
 /** A JSON-RPC proxy in front of a node, which fails as it is told; `path` ends its URL. */
 export async function startFaultyRpc(nodeUrl: string, path = '/'): Promise<FaultyRpc> {
   const state: Pick<FaultyRpc, 'fault' | 'requests' | 'authorizations'> = {
@@ -50,7 +54,8 @@ export async function startFaultyRpc(nodeUrl: string, path = '/'): Promise<Fault
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks).toString();
-    const calls = JSON.parse(body) as Exchange[];
+    const asked = JSON.parse(body) as Exchange | Exchange[];
+    const calls = [asked].flat();
     state.requests.push(calls.map(({ method }) => method));
     state.authorizations.push(request.headers.authorization);
     const { fault } = state;
@@ -73,9 +78,15 @@ export async function startFaultyRpc(nodeUrl: string, path = '/'): Promise<Fault
         return;
       case 'rpc-error': {
         const { code, message } = fault;
-        answer(JSON.stringify(calls.map(({ id }) => ({ id, error: { code, message } }))));
+        const answers = calls.map(({ id }) => ({ id, error: { code, message } }));
+        answer(JSON.stringify(Array.isArray(asked) ? answers : answers[0]));
         return;
       }
+      case 'no-batches':
+        if (!Array.isArray(asked)) break;
+        response.statusCode = fault.status;
+        answer(fault.text);
+        return;
       case 'none':
       case 'slow':
       case 'stuck-half-way':
@@ -97,16 +108,13 @@ export async function startFaultyRpc(nodeUrl: string, path = '/'): Promise<Fault
       answer(text);
       return;
     }
-    const answers = JSON.parse(text) as { id: unknown; result: unknown }[];
-    answer(
-      JSON.stringify(
-        answers.map((one) => {
-          const call = calls.find(({ id }) => id === one.id);
-          if (!call) throw new Error('the node answered what was not asked');
-          return { ...one, result: fault.replace({ ...call, result: one.result }) };
-        }),
-      ),
-    );
+    const answers = JSON.parse(text) as AnswerOfNode | AnswerOfNode[];
+    const replaced = [answers].flat().map((one) => {
+      const call = calls.find(({ id }) => id === one.id);
+      if (!call) throw new Error('the node answered what was not asked');
+      return { ...one, result: fault.replace({ ...call, result: one.result }) };
+    });
+    answer(JSON.stringify(Array.isArray(answers) ? replaced : replaced[0]));
   }
 
   const server = http.createServer((request, response) => {
