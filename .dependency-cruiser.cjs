@@ -35,8 +35,8 @@ module.exports = {
     layer('store', []),
     layer('admin', ['http', 'keys', 'chain']),
     layer('config', ['pm', 'keys', 'policy', 'chain'], ['plugins/registry']),
-    layer('http', ['payments', 'auth', 'wire', 'telemetry']),
-    layer('cli', ['config', 'keys', 'auth', 'policy', 'pm', 'audit', 'telemetry', 'admin', 'http', 'payments', 'compose', 'main\\.ts']),
+    layer('http', ['payments', 'discovery', 'auth', 'wire', 'telemetry']),
+    layer('cli', ['discovery', 'config', 'keys', 'auth', 'policy', 'pm', 'audit', 'telemetry', 'admin', 'http', 'payments', 'compose', 'main\\.ts']),
     {
       name: 'pm-is-pure',
       comment: 'No I/O, clock or randomness: arguments in, values out.',

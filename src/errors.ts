@@ -76,6 +76,10 @@ export const errorFamilies = {
   TRANSACTION_REVERTED: 'chain',
   TRANSACTION_UNCONFIRMED: 'chain',
 
+  // discovery: orchestrators can't be named
+  DISCOVERY_UNAVAILABLE: 'discovery',
+  DISCOVERY_RATE_EXCEEDED: 'discovery',
+
   // provider: the key, or the device that holds it
   KEY_NOT_FOUND: 'provider',
   KEY_AMBIGUOUS: 'provider',

@@ -1,6 +1,7 @@
 import { createHealthRoutes } from './admin/health-routes.ts';
 import { createCallerIdentifier } from './auth/caller.ts';
 import { openAuthentication } from './compose/authentication.ts';
+import { openDiscovery } from './compose/discovery.ts';
 import { withActiveKey } from './compose/key.ts';
 import { openRecords } from './compose/records.ts';
 import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
@@ -86,6 +87,8 @@ export async function startSigner(
   const nowMs = (): number => Number(sources.now() / 1_000_000n);
   const authentication = await openAuthentication(config, logger, nowMs);
   opened.defer(() => authentication.close());
+  const discovery = await openDiscovery(config, active.sender, logger, metrics);
+  opened.defer(() => discovery?.close());
   const server = await serve(config, {
     orchestratorInfo: (caller) => chooseSender(senders, caller).orchestratorInfo,
     generateLivePayment: (call) => generateLivePayment(service, call),
@@ -94,6 +97,12 @@ export async function startSigner(
       settings.auth.trustedProxies,
     ),
     protectOrchestratorInfo: settings.auth.protectOrchestratorInfo,
+    discovery: discovery &&
+      settings.discovery && {
+        answer: discovery.answer,
+        requestsPerSecond: settings.discovery.requestsPerSecond,
+        isProtected: settings.auth.protectDiscovery,
+      },
     logger,
     bodyLimitBytes: settings.server.bodyLimitBytes,
     requestDeadlineMs: settings.server.requestDeadlineMs,

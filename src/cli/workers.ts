@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { workerSlotVariable } from '../compose/records.ts';
+import { isDiscoveryMessage } from '../discovery/snapshot-messages.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { onStopSignal } from './stop-signals.ts';
 
@@ -73,9 +74,12 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
     pauseMs = Math.min(2 * pauseMs, longestPauseMs);
   });
 
+  shareDiscovery();
   const start = (slot: number) =>
     new Promise<Started>((resolve) => {
-      fork(slot).once('message', (started: Started) => resolve(started));
+      fork(slot).on('message', (message: object) => {
+        if (isStarted(message)) resolve(message);
+      });
     });
   const first = await Promise.race([start(1), ended.promise]);
   if (!first) return undefined;
@@ -83,4 +87,29 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
   if (!(await Promise.race([others, ended.promise]))) return undefined;
   phase = 'serving';
   return first;
+}
+
+/** Among the messages of workers. */
+function isStarted(message: object): message is Started {
+  return 'checksumAddress' in message;
+}
+
+/** Hands what one worker knows of orchestrators on to the others, and to whichever asks. */
+function shareDiscovery(): void {
+  let last: object | undefined;
+  const send = (worker: Worker, message: object): void => {
+    // one that ends just now needs none
+    if (worker.isConnected()) worker.send(message, () => undefined);
+  };
+  cluster.on('message', (from: Worker, message: unknown) => {
+    if (!isDiscoveryMessage(message)) return;
+    if (message.kind === 'discovery-wanted') {
+      if (last) send(from, last);
+      return;
+    }
+    last = message;
+    for (const worker of Object.values(cluster.workers ?? {})) {
+      if (worker && worker !== from) send(worker, message);
+    }
+  });
 }

@@ -1,9 +1,23 @@
 import { createWebhookAuthorizer } from '../auth/webhook.ts';
 import type { Config } from '../config/load.ts';
 import { isReference } from '../config/rpc-urls.ts';
+import type { Settings } from '../config/schema.ts';
 import { readSecret } from '../config/secrets.ts';
 import { type Policy, type PolicyOptions, createPolicy } from '../policy/policy.ts';
+import type { PriceList } from '../policy/price-list.ts';
 import { encodeUpstreamState } from '../session/state-json.ts';
+
+/** The price ceilings of the configuration. */
+export function createPriceList({ prices }: Settings): PriceList {
+  return {
+    byType: prices.maxPrice,
+    byCapability: prices.capabilities.map(({ pipeline, model, maxPrice }) => ({
+      capability: pipeline,
+      model,
+      maximum: maxPrice,
+    })),
+  };
+}
 
 /** The policy that the configuration asks for. Throws `SECRET_UNREADABLE`. */
 export function createConfiguredPolicy(
@@ -18,14 +32,7 @@ export function createConfiguredPolicy(
         maxTotalEv: settings.tickets.maxTotalEv,
         depositMultiplier: settings.tickets.depositMultiplier,
       },
-      prices: {
-        byType: settings.prices.maxPrice,
-        byCapability: settings.prices.capabilities.map(({ pipeline, model, maxPrice }) => ({
-          capability: pipeline,
-          model,
-          maximum: maxPrice,
-        })),
-      },
+      prices: createPriceList(settings),
       maxTickets: settings.tickets.maxTickets,
       forks: settings.policy.forks,
     },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { address, milliseconds } from './fields.ts';
+import { address, milliseconds, network } from './fields.ts';
 import { isReference } from './rpc-urls.ts';
 
 /** Headers whose values are credentials. */
@@ -105,20 +105,21 @@ export const auth = z
     mtls: z.array(certificateRule).min(1, 'expected a certificate').optional(),
     /** Ask for a credential at /sign-orchestrator-info too. */
     protectOrchestratorInfo: z.boolean().default(false),
+    /** Ask for a credential at /discover-orchestrators too. */
+    protectDiscovery: z.boolean().default(false),
     webhook: webhook.optional(),
     /** addresses (with a prefix length for networks) whose `Signer-Auth-Id` is believed */
-    trustedProxies: z
-      .array(
-        z.union(
-          [z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()],
-          'expected an IP address, or a network such as 10.0.0.0/8',
-        ),
-      )
-      .default([]),
+    trustedProxies: z.array(network).default([]),
   })
-  .refine((auth) => !auth.protectOrchestratorInfo || asksForCredentials(auth), {
-    path: ['protectOrchestratorInfo'],
-    message: 'needs one of apiKeys, jwt, mtls',
+  .superRefine((auth, context) => {
+    for (const field of ['protectOrchestratorInfo', 'protectDiscovery'] as const) {
+      if (!auth[field] || asksForCredentials(auth)) continue;
+      context.addIssue({
+        code: 'custom',
+        path: [field],
+        message: 'needs one of apiKeys, jwt, mtls',
+      });
+    }
   });
 
 /** Whether callers must present a credential of their own. */

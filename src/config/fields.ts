@@ -9,6 +9,12 @@ export const count = z.int().nonnegative().transform(BigInt);
 /** up to an hour */
 export const milliseconds = z.int().positive().max(3_600_000);
 
+/** an IPv4 or IPv6 address, or a network of them */
+export const network = z.union(
+  [z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()],
+  'expected an IP address, or a network such as 10.0.0.0/8',
+);
+
 /** an Ethereum address */
 export const address = z.string().transform((text, context) => {
   const parsed = parseAddress(text);

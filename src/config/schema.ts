@@ -7,6 +7,7 @@ import {
 import { parseBytes32 } from '../pm/bytes.ts';
 import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
 import { auth, refuseHalfMtls } from './auth-schema.ts';
+import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, pipeline, wholeAmount } from './fields.ts';
 import { isHttpUrl, isReference } from './rpc-urls.ts';
 
@@ -236,6 +237,8 @@ export const configSchema = z
       })
       .prefault({}),
     auth: auth.prefault({}),
+    /** Name orchestrators to clients; not unless told. */
+    discovery: discovery.optional(),
     policy: policy.prefault({}),
     /** Where each use of the key is recorded; nowhere unless told. */
     audit: audit.optional(),
@@ -256,6 +259,10 @@ export const configSchema = z
       message:
         'workers see each other’s used states only through Redis: set store.kind: redis, server.workers: 1 or forks: count',
     },
-  );
+  )
+  .refine(({ discovery, chain }) => !discovery?.chain || chain.source === 'on-chain', {
+    path: ['discovery', 'chain'],
+    message: 'needs chain.source: on-chain',
+  });
 
 export type Settings = z.output<typeof configSchema>;

@@ -54,7 +54,7 @@ type Orchestrator = {
 const maxOrchestrators = 500;
 const maxAskedAtOnce = 16;
 /** Answers that come so close together make one snapshot. */
-const gatheringMs = 100;
+const gatheringMs = 250;
 /** Log lines about runners; more would tell nothing new. */
 const maxReportedConflicts = 100;
 

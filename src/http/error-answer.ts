@@ -15,7 +15,7 @@ const retryAfterSeconds = '1';
 
 /**
  * The answer for whatever a handler threw: `{"error":{"message":…}}` and a line break, as go-livepeer writes it; the
- * orchestrator's URL where the session must be refreshed, how to authenticate on 401, Retry-After on 503.
+ * orchestrator's URL where the session must be refreshed, how to authenticate on 401, Retry-After on 429 and 503.
  */
 export function answerError(error: unknown): Answer {
   const status = statusOfError(error);
@@ -28,7 +28,7 @@ export function answerError(error: unknown): Answer {
   if (status === 401 && !(error instanceof WebhookRejectionError)) {
     headers['WWW-Authenticate'] = 'Bearer';
   }
-  if (status === 503) headers['Retry-After'] = retryAfterSeconds;
+  if (status === 429 || status === 503) headers['Retry-After'] = retryAfterSeconds;
   const code =
     error instanceof WebhookRejectionError &&
     error.webhookCode !== undefined &&

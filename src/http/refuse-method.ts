@@ -1,8 +1,9 @@
 import type { RequestHandler } from 'express';
 import { plainText, send } from './send.ts';
 
-/** 405 for what is not POST, in go-livepeer's words. */
-export const refuseMethod: RequestHandler = (_request, response) => {
-  const headers = { ...plainText, Allow: 'POST' };
-  send(response, { status: 405, headers, body: 'Method Not Allowed\n' });
-};
+/** 405 for all methods but those that are allowed, as `Allow` names them; in go-livepeer's words. */
+export function refuseMethod(allowed: string): RequestHandler {
+  const headers = { ...plainText, Allow: allowed };
+  return (_request, response) =>
+    send(response, { status: 405, headers, body: 'Method Not Allowed\n' });
+}

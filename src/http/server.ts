@@ -6,6 +6,10 @@ import { cleanPath } from './clean-path.ts';
 import { answerError } from './error-answer.ts';
 import { describePrincipal, identifyRequest, requestIdOf } from './request-context.ts';
 import {
+  type DiscoverOrchestratorsRoute,
+  mountDiscoverOrchestrators,
+} from './routes/discover-orchestrators.ts';
+import {
   type GenerateLivePaymentRoute,
   mountGenerateLivePayment,
 } from './routes/generate-live-payment.ts';
@@ -16,7 +20,8 @@ import {
 import { plainText, send } from './send.ts';
 
 export type HttpServerOptions = SignOrchestratorInfoRoute &
-  GenerateLivePaymentRoute & {
+  GenerateLivePaymentRoute &
+  DiscoverOrchestratorsRoute & {
     /** `/healthz` and `/readyz` */
     readonly healthRoutes: express.Router;
     readonly metrics: Pick<Metrics, 'ruleDenied' | 'requestRefused'>;
@@ -35,6 +40,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   app.use(options.healthRoutes);
   mountSignOrchestratorInfo(app, options);
   mountGenerateLivePayment(app, options);
+  mountDiscoverOrchestrators(app, options);
   app.use((_request, response) =>
     send(response, { status: 404, headers: plainText, body: '404 page not found\n' }),
   );

@@ -28,6 +28,10 @@ export type Metrics = {
   ruleDenied(ruleId: string): void;
   /** Rules in observe mode would have denied a payment. */
   rulesObserved(ruleIds: readonly string[]): void;
+  /** An orchestrator was asked for its terms or its runners. */
+  orchestratorAsked(part: string, outcome: string): void;
+  /** How many orchestrators are listed for clients. */
+  orchestratorsListed(count: number): void;
   /** Has `read` called at each scrape. */
   watchSenders(read: () => readonly SenderSample[]): void;
   /** The Prometheus text of this process. */
@@ -75,6 +79,17 @@ export function createMetrics(): Metrics {
     name: 'livepeer_hsm_signer_rule_hits_total',
     help: 'Payments that a rule of the policy file denied, or in observe mode would have denied',
     labelNames: ['rule', 'verdict'] as const,
+    registers,
+  });
+  const asked = new Counter({
+    name: 'livepeer_hsm_signer_discovery_asked_total',
+    help: 'Times that an orchestrator was asked for its terms or its runners',
+    labelNames: ['part', 'outcome'] as const,
+    registers,
+  });
+  const listed = new Gauge({
+    name: 'livepeer_hsm_signer_discovery_listed',
+    help: 'Orchestrators that are listed for clients',
     registers,
   });
   const durations = new Histogram({
@@ -133,6 +148,8 @@ export function createMetrics(): Metrics {
     stateForked: () => forks.inc(),
     ruleDenied: (rule) => rules.inc({ rule, verdict: 'deny' }),
     rulesObserved: (ids) => ids.forEach((rule) => rules.inc({ rule, verdict: 'observe' })),
+    orchestratorAsked: (part, outcome) => asked.inc({ part, outcome }),
+    orchestratorsListed: (count) => listed.set(count),
     watchSenders(read) {
       readSenders = read;
     },

@@ -90,6 +90,11 @@ describe('the configuration of authentication', () => {
       fields: { auth: { protectOrchestratorInfo: true } },
       says: 'auth.protectOrchestratorInfo: needs one of apiKeys, jwt, mtls',
     },
+    {
+      fault: 'protection of discovery without a method',
+      fields: { auth: { protectDiscovery: true } },
+      says: 'auth.protectDiscovery: needs one of apiKeys, jwt, mtls',
+    },
   ])('is refused for $fault', async ({ fields, says }) => {
     const problems = await problemsOf(fields);
     expect(problems.filter((problem) => problem.startsWith(says))).toHaveLength(1);

@@ -31,6 +31,7 @@ export async function startApp(
     generateLivePayment,
     identifyCaller: createCallerIdentifier(createAuthenticator([]), []),
     protectOrchestratorInfo: false,
+    discovery: undefined,
     logger,
     bodyLimitBytes,
     requestDeadlineMs,

@@ -50,7 +50,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
         logger.info({ request_id: requestId }, 'answer repeated');
       }
     })
-    .all(refuseMethod);
+    .all(refuseMethod('POST'));
 
   function noteSigned(requestId: string, payment: MadePayment, durationMs: number): void {
     const { record, sender, allowed, isFork, usageLabels } = payment;

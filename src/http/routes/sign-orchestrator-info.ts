@@ -30,5 +30,5 @@ export function mountSignOrchestratorInfo(
       const info = options.orchestratorInfo(callerOf(response));
       send(response, { status: 200, headers: json, body: `${JSON.stringify(info)}\n` });
     })
-    .all(refuseMethod);
+    .all(refuseMethod('POST'));
 }

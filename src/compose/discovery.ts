@@ -1,0 +1,137 @@
+import cluster from 'node:cluster';
+import type { Config } from '../config/load.ts';
+import { isReference, readRpcUrls } from '../config/rpc-urls.ts';
+import { readSecret } from '../config/secrets.ts';
+import { createOrchestratorClient } from '../discovery/ask-orchestrator.ts';
+import { CurrentSnapshot } from '../discovery/current-snapshot.ts';
+import { startPoller } from '../discovery/poller.ts';
+import { parseHttpUrl } from '../discovery/service-url.ts';
+import { type DiscoveryMessage, isDiscoveryMessage } from '../discovery/snapshot-messages.ts';
+import type { DiscoveryFilter, DiscoverySnapshot } from '../discovery/snapshot.ts';
+import {
+  type OrchestratorSource,
+  chainSource,
+  listSource,
+  webhookSource,
+} from '../discovery/sources.ts';
+import { ConfigError } from '../errors.ts';
+import { createDestinations } from '../outgoing/destinations.ts';
+import type { Sender } from '../payments/senders.ts';
+import { liveVideoToVideo } from '../policy/pipelines.ts';
+import { configuredCeiling } from '../policy/price-list.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { createPriceList } from './policy.ts';
+import { workerSlotVariable } from './records.ts';
+
+/** Discovery as it runs in this process. */
+export type Discovery = {
+  /** Throws `DISCOVERY_UNAVAILABLE`. */
+  readonly answer: (filter: DiscoveryFilter) => string;
+  close(): void;
+};
+
+/**
+ * Starts discovery, where it is configured. Of several worker processes the first one asks the orchestrators; the others hear from it.
+ * Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`.
+ */
+export async function openDiscovery(
+  config: Config,
+  sender: Pick<Sender, 'orchestratorInfo' | 'chain'>,
+  logger: Logger,
+  metrics: Pick<Metrics, 'orchestratorAsked' | 'orchestratorsListed'>,
+): Promise<Discovery | undefined> {
+  const { discovery } = config.settings;
+  if (!discovery) return undefined;
+  const current = new CurrentSnapshot(discovery.maxAgeMs);
+  const slot = process.env[workerSlotVariable];
+  if (cluster.worker && slot !== '1') return { answer: current.answer, close: follow(current) };
+
+  const prices = createPriceList(config.settings);
+  const poller = startPoller({
+    ...discovery,
+    sources: await listSources(config, sender.chain),
+    client: createOrchestratorClient({
+      destinations: createDestinations(discovery.grants),
+      sender: {
+        address: Buffer.from(sender.orchestratorInfo.address.slice(2), 'hex'),
+        signature: Buffer.from(sender.orchestratorInfo.signature.slice(2), 'hex'),
+      },
+      timeoutMs: discovery.requestTimeoutMs,
+      verifyTls: discovery.verifyTls,
+      capabilityCeiling(capability, model) {
+        // what is paid per pixel; other pipelines have the ceilings that name them
+        const byType = capability === liveVideoToVideo ? { live: prices.byType.lv2v } : {};
+        return configuredCeiling({ ...prices, byType }, 'live', [{ capability, model }]);
+      },
+      typeCeiling: (type) => prices.byType[type],
+    }),
+    publish(snapshot) {
+      current.take(snapshot);
+      metrics.orchestratorsListed(snapshot.entries.length);
+      tellOthers(snapshot);
+    },
+    observe: metrics.orchestratorAsked,
+    log: (level, message, fields) => logger[level](fields, message),
+  });
+  return { answer: current.answer, close: () => poller.close() };
+}
+
+/** Takes the snapshots of the worker that asks; gives what ends it. */
+function follow(current: CurrentSnapshot): () => void {
+  const hear = (message: unknown): void => {
+    if (!isDiscoveryMessage(message) || message.kind !== 'discovery-snapshot') return;
+    current.take(message.snapshot);
+  };
+  process.on('message', hear);
+  cluster.worker?.send({ kind: 'discovery-wanted' } satisfies DiscoveryMessage);
+  return () => process.off('message', hear);
+}
+
+function tellOthers(snapshot: DiscoverySnapshot): void {
+  if (cluster.worker?.isConnected() !== true) return;
+  cluster.worker.send({ kind: 'discovery-snapshot', snapshot } satisfies DiscoveryMessage);
+}
+
+async function listSources(
+  { settings: { discovery, chain }, resolvePath }: Config,
+  facts: Sender['chain'],
+): Promise<readonly OrchestratorSource[]> {
+  const sources: OrchestratorSource[] = [];
+  if (discovery?.orchestrators) sources.push(listSource(discovery.orchestrators));
+  if (discovery?.webhookUrl !== undefined) {
+    sources.push(webhookSource(readWebhookUrl(discovery.webhookUrl, resolvePath)));
+  }
+  if (discovery?.chain === true && chain.source === 'on-chain') {
+    // loaded where a chain is read only, as the rest of what needs viem
+    const { createRpcEndpoint } = await import('../chain/json-rpc.ts');
+    const { createOrchestratorReader } = await import('../chain/read-orchestrators.ts');
+    const rpcUrls = readRpcUrls(chain.rpcUrls, resolvePath);
+    const reader = createOrchestratorReader({
+      endpoints: rpcUrls.map((url, index) =>
+        createRpcEndpoint({
+          name: `chain.rpcUrls.${index}`,
+          url,
+          timeoutMs: chain.requestTimeoutMs,
+        }),
+      ),
+      controller: chain.controller,
+      serviceRegistry: discovery.serviceRegistry,
+    });
+    const currentRound = (): bigint => facts.currentFacts().lastInitializedRound.round;
+    sources.push(chainSource(currentRound, (round, signal) => reader.read(round, signal)));
+  }
+  return sources;
+}
+
+/** Throws `CONFIG_INVALID` when what a reference names is no URL. */
+function readWebhookUrl(text: string, resolvePath: Config['resolvePath']): string {
+  const url = isReference(text)
+    ? readSecret(text, { resolvePath, createMissingFiles: false }).reveal()
+    : text;
+  if (parseHttpUrl(url)) return url;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    'discovery.webhookUrl: expected an http or https URL without user name and password',
+  );
+}
