@@ -26,7 +26,7 @@ export const discovery = z
     /** further nodes of an orchestrator that are asked too */
     extraNodes: z.int().nonnegative().max(100).default(0),
     /** Ethereum addresses of orchestrators that are not listed */
-    blocklist: z.array(address).default([]),
+    blocklist: z.array(address).prefault([]),
     /** addresses that may be asked although they are not public, and by http */
     grants: z.array(network).default([]),
     /** Whether runners are taken only from servers with a trusted certificate. */
