@@ -15,8 +15,11 @@ import { type JsonValue, parseJson } from '../wire/json.ts';
 import type { Offer, Runner } from './offers.ts';
 import { maxTextLength, parseHttpUrl, withoutSlash } from './service-url.ts';
 
+/** The payment types that runners are paid by. */
+type RunnerPayment = Exclude<PaymentType, ''>;
+
 /** The ceiling of a payment type, wei per billing unit; undefined where there is none. */
-export type TypeCeiling = (type: PaymentType) => Rational | undefined;
+export type TypeCeiling = (type: RunnerPayment) => Rational | undefined;
 
 /** What a runner's document says of it, before it is judged. */
 type RunnerFields = {
@@ -187,7 +190,7 @@ function formatObject(members: Readonly<Record<string, string | undefined>>): st
   return `{${texts.join(',')}}`;
 }
 
-const typeOfUnit: Readonly<Partial<Record<string, PaymentType>>> = {
+const typeOfUnit: Readonly<Partial<Record<string, RunnerPayment>>> = {
   seconds: 'live',
   '720p-pixel-seconds': 'lv2v',
   fixed: 'fixed',
