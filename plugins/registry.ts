@@ -33,12 +33,20 @@ export async function loadProviderPlugin(
 ): Promise<KeyProviderPlugin> {
   const load = Object.hasOwn(bundled, name) ? bundled[name] : undefined;
   if (load) return readPlugin(await load(), `key provider ${name}`);
+  if (!isPath(name) && !packageName.test(name)) {
+    throw missing(
+      `this is no name of a key provider: it is neither one of ${bundledProviders.join(', ')} nor one that an npm package may have`,
+    );
+  }
   const url = isPath(name)
     ? locateFile(name, resolvePath(name))
     : locatePackage(name, resolvePath('.'));
   const subject = `key provider ${name}`;
   return readPlugin(await importModule(url, subject), subject);
 }
+
+/** What has many digits, or other characters, may be a secret that was pasted into the wrong place: it is not repeated. */
+const packageName = /^(?!(?:.*\d){4})(?:@[\w.-]+\/)?[a-z][\w./-]*$/i;
 
 function isPath(name: string): boolean {
   return isAbsolute(name) || /^\.\.?\//.test(name);

@@ -7,6 +7,7 @@ import { openRecords } from './compose/records.ts';
 import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
 import { asksForCredentials } from './config/auth-schema.ts';
 import type { Config } from './config/load.ts';
+import type { WatchedFileState } from './config/watched-file.ts';
 import { ConfigError, isSignerError } from './errors.ts';
 import { type HttpServer, listen } from './http/listen.ts';
 import { createHttpApp } from './http/server.ts';
@@ -89,6 +90,8 @@ export async function startSigner(
   opened.defer(() => authentication.close());
   const discovery = await openDiscovery(config, active.sender, logger, metrics);
   opened.defer(() => discovery?.close());
+  const files = [records.policyFile, ...authentication.files];
+  metrics.watchFiles(files);
   const server = await serve(config, {
     orchestratorInfo: (caller) => chooseSender(senders, caller).orchestratorInfo,
     generateLivePayment: (call) => generateLivePayment(service, call),
@@ -109,7 +112,10 @@ export async function startSigner(
     metrics,
     healthRoutes: createHealthRoutes(async () => {
       const { isReady, report } = await checkReadiness();
-      return { isReady, report: { ...report, keys: describeSenders(senders, nowMs()) } };
+      return {
+        isReady,
+        report: { ...report, files: describeFiles(files), keys: describeSenders(senders, nowMs()) },
+      };
     }),
   });
   opened.defer(() => server.close());
@@ -130,6 +136,13 @@ export async function startSigner(
     isNewKey: active.isNew,
     close: () => kept.disposeAsync(),
   };
+}
+
+/** What a file that is not in force says of payments is told, and makes nobody unready: what was in force before still is. */
+function describeFiles(files: readonly WatchedFileState[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    files.map((file) => [file.setting, file.problem() ?? 'in force'] as const),
+  );
 }
 
 function requireDifferentKeys(senders: Senders): void {

@@ -76,7 +76,8 @@ function readAttributes(
       const [name, value] = splitOnce(part, '=');
       const read = Object.hasOwn(readers, name) ? readers[name] : undefined;
       if (read === undefined) {
-        return `attribute ${JSON.stringify(name)} is not supported here; known: ${Object.keys(readers).join(', ')}`;
+        const shown = /^[a-z][a-z-]{0,31}$/.test(name) ? ` ${JSON.stringify(name)}` : '';
+        return `an attribute${shown} is not supported here; known: ${Object.keys(readers).join(', ')}`;
       }
       if (seen.has(name)) return `attribute ${name} is given twice`;
       seen.add(name);

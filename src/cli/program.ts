@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, Option } from 'commander';
 import { errorFamilies, isSignerError } from '../errors.ts';
+import { framesOf, nameOf } from '../foreign-error.ts';
 import { newAuthKey, parseExpiry } from './auth.ts';
 import { exportAudit, parseHash, parseLines, parseTime, tailAudit, verifyAudit } from './audit.ts';
 import { programVersion } from '../program-version.ts';
@@ -289,6 +290,26 @@ async function runDemo(options: { config?: string }): Promise<void> {
   });
 }
 
+/** An error that nobody expected: what it says may quote a secret, so only its kind and its place are told. */
+function reportDefect(error: unknown): void {
+  process.stderr.write(
+    `livepeer-hsm-signer: a defect of this program: ${nameOf(error)} [INTERNAL]\n${framesOf(error) ?? ''}\n`,
+  );
+  process.exitCode = exitFailure;
+}
+
+process.on('uncaughtException', (error) => {
+  reportDefect(error);
+  process.exit();
+});
+
+/** Whoever reads the output may stop at any line, as `head` does; the program then goes on quietly to its end. */
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -300,6 +321,6 @@ try {
     if (details !== undefined) process.stderr.write(`  ${details}\n`);
     process.exitCode = errorFamilies[code] === 'config' ? exitUsage : exitFailure;
   } else {
-    throw error;
+    reportDefect(error);
   }
 }

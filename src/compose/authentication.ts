@@ -3,12 +3,14 @@ import { type AuthMethod, type Authenticator, createAuthenticator } from '../aut
 import { createCertificateMethod } from '../auth/mtls.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
 import type { Config } from '../config/load.ts';
-import { openWatchedFile } from '../config/watched-file.ts';
+import { type WatchedFileState, openWatchedFile } from '../config/watched-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** How callers prove who they are, as the configuration says. */
 export type Authentication = {
   readonly authenticate: Authenticator;
+  /** of the files that are read again when they change */
+  readonly files: readonly WatchedFileState[];
   /** No longer looks at the file of API keys. */
   close(): void;
 };
@@ -45,5 +47,9 @@ export async function openAuthentication(
     }));
     methods.push(createCertificateMethod(rules, nowMs));
   }
-  return { authenticate: createAuthenticator(methods), close: () => keyFile?.close() };
+  return {
+    authenticate: createAuthenticator(methods),
+    files: keyFile ? [{ setting: 'auth.apiKeys.file', problem: () => keyFile.problem() }] : [],
+    close: () => keyFile?.close(),
+  };
 }

@@ -1,4 +1,5 @@
 import type { Config } from '../config/load.ts';
+import type { WatchedFileState } from '../config/watched-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { HealthCheck } from '../admin/readiness.ts';
 import type { DenialRecorder } from '../payments/denials.ts';
@@ -15,6 +16,8 @@ export type Records = KeySurroundings &
     readonly answers: AnswerMemory;
     readonly recordDenial: DenialRecorder;
     readonly healthChecks: readonly HealthCheck[];
+    /** the policy file, whether there is one or not */
+    readonly policyFile: WatchedFileState;
   };
 
 /**
@@ -57,6 +60,7 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
     rules: () => rules.current(),
     ledger: useLedger,
     answers: store.answers,
+    policyFile: { setting: 'policy.file', problem: () => rules.problem() },
     healthChecks: [
       { name: 'audit', check: () => audit.checkHealth() },
       { name: 'answers', check: () => store.answers.checkHealth() },

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Config } from '../config/load.ts';
 import { parsePolicy } from '../config/policy-file.ts';
 import { readTextFile } from '../config/read-text-file.ts';
-import { openWatchedFile } from '../config/watched-file.ts';
+import { type WatchedFile, openWatchedFile } from '../config/watched-file.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type CompiledPolicy, emptyPolicy } from '../policy/rules/compile.ts';
@@ -15,9 +15,11 @@ export function openRules(
   { settings, resolvePath }: Config,
   logger: Logger,
   onLoaded: (sha256: string) => void,
-): { current(): CompiledPolicy; close(): void } {
+): Pick<WatchedFile<CompiledPolicy>, 'current' | 'problem' | 'close'> {
   const { file } = settings.policy;
-  if (file === undefined) return { current: () => emptyPolicy, close: () => undefined };
+  if (file === undefined) {
+    return { current: () => emptyPolicy, problem: () => undefined, close: () => undefined };
+  }
   return openWatchedFile({
     path: resolvePath(file),
     parse: (text, path) => {

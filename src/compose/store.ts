@@ -1,6 +1,5 @@
 import type { Config } from '../config/load.ts';
-import { isReference } from '../config/rpc-urls.ts';
-import { readSecret } from '../config/secrets.ts';
+import { readRedisUrl } from '../config/rpc-urls.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { failOpen } from '../policy/limits/fail-open.ts';
@@ -59,9 +58,7 @@ async function openRedisStore(
     import('../policy/limits/redis-ledger.ts'),
     import('../session/redis-answers.ts'),
   ]);
-  const url = isReference(location)
-    ? readSecret(location, { resolvePath, createMissingFiles: false })
-    : location;
+  const url = readRedisUrl(location, resolvePath);
   const redis = await connectRedis({ url, log });
   const answers = createRedisAnswers({ redis, keyPrefix, ttlMs, requestDeadlineMs });
   const ledger = createRedisLedger({ redis, keyPrefix });

@@ -43,5 +43,14 @@ function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
 }
 
 function formatPath(path: readonly PropertyKey[]): string {
-  return path.length === 0 ? 'the document' : path.map(String).join('.');
+  return path.length === 0 ? 'the document' : path.map(formatSegment).join('.');
+}
+
+/** Words, with two digits at most. */
+const plainName = /^(?!(?:.*\d){3})[A-Za-z][A-Za-z0-9_-]{0,39}$/;
+
+/** Names come from the document too: what looks like no name may be a secret that was pasted into the wrong place. */
+function formatSegment(segment: PropertyKey): string {
+  if (typeof segment === 'number') return String(segment);
+  return plainName.test(String(segment)) ? String(segment) : '(a name that is not shown)';
 }

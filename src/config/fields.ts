@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseAddress } from '../pm/bytes.ts';
-import { capabilityOfPipeline } from '../policy/pipelines.ts';
+import { capabilityOfPipeline, pipelineNames } from '../policy/pipelines.ts';
 import { parseAmount } from './units.ts';
 
 /** a whole number, 0 or more */
@@ -29,7 +29,7 @@ const amountHint = 'an amount with its unit, such as "0.5 ether", "30 gwei" or "
 export const amount = z.string(`expected ${amountHint}`).transform((text, context) => {
   const wei = parseAmount(text);
   if (wei) return wei;
-  context.addIssue({ code: 'custom', message: `expected ${amountHint}, not "${text}"` });
+  context.addIssue({ code: 'custom', message: `expected ${amountHint}` });
   return z.NEVER;
 });
 
@@ -44,6 +44,9 @@ export const wholeAmount = amount.transform((wei, context) => {
 export const pipeline = z.string().transform((name, context) => {
   const capability = capabilityOfPipeline(name);
   if (capability !== undefined) return capability;
-  context.addIssue({ code: 'custom', message: `there is no pipeline "${name}"` });
+  context.addIssue({
+    code: 'custom',
+    message: `there is no such pipeline; there are ${pipelineNames.join(', ')}`,
+  });
   return z.NEVER;
 });

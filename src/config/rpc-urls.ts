@@ -1,9 +1,34 @@
 import { ConfigError } from '../errors.ts';
+import type { Secret } from '../secret.ts';
 import { readSecret } from './secrets.ts';
 
 /** Whether JSON-RPC can be sent there. */
 export function isHttpUrl(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && hasReadableCredentials(url);
+}
+
+/** Whether user name and password are percent-encoded as they must be. */
+export function hasReadableCredentials({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username);
+    decodeURIComponent(password);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the client for Redis takes it: a database is a number. */
+export function isRedisUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return (
+    url !== null &&
+    /^rediss?:$/.test(url.protocol) &&
+    url.hostname !== '' &&
+    /^(?:\/\d{0,5})?$/.test(url.pathname) &&
+    hasReadableCredentials(url)
+  );
 }
 
 /** Whether the text is `env:NAME` or `file:PATH`. */
@@ -28,4 +53,18 @@ export function readRpcUrls(
       `chain.rpcUrls.${index}: what ${text} holds is no http or https URL`,
     );
   });
+}
+
+/**
+ * The URL of Redis, a reference read. Throws `SECRET_UNREADABLE`, and `CONFIG_INVALID` when what a reference names is no URL.
+ */
+export function readRedisUrl(text: string, resolvePath: (path: string) => string): Secret | string {
+  if (!isReference(text)) return text;
+  const secret = readSecret(text, { resolvePath, createMissingFiles: false });
+  if (isRedisUrl(secret.reveal())) return secret;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `store.url: what ${text} holds is no URL such as redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT/0, or special characters in ` +
+      'its password are not percent-encoded',
+  );
 }

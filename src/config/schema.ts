@@ -9,7 +9,7 @@ import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
 import { auth, refuseHalfMtls } from './auth-schema.ts';
 import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, pipeline, wholeAmount } from './fields.ts';
-import { isHttpUrl, isReference } from './rpc-urls.ts';
+import { isHttpUrl, isRedisUrl, isReference } from './rpc-urls.ts';
 
 const bytes32 = z.string().transform((text, context) => {
   const word = parseBytes32(text);
@@ -31,7 +31,7 @@ const listen = z
     }
     context.addIssue({
       code: 'custom',
-      message: `expected HOST:PORT with a port up to 65535, not "${text}"`,
+      message: 'expected HOST:PORT with a port up to 65535',
     });
     return z.NEVER;
   });
@@ -184,7 +184,7 @@ const store = z.discriminatedUnion('kind', [
     url: z
       .string()
       .refine(
-        (url) => isReference(url) || /^rediss?:\/\/[^@]+$/.test(url),
+        (url) => isReference(url) || (isRedisUrl(url) && !url.includes('@')),
         'expected redis://HOST:PORT, rediss://HOST:PORT, or a reference, env:NAME or file:PATH, to a URL with a password',
       ),
     /** before the name of everything the signer keeps there */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ConfigError } from '../errors.ts';
+import { describeReadFailure, readPlainFile } from '../plain-file.ts';
 import { Secret } from '../secret.ts';
 
 export type SecretOptions = {
@@ -19,7 +20,10 @@ export function readSecret(reference: string, options: SecretOptions): Secret {
   if (kind === 'env') {
     const text = process.env[target];
     if (text !== undefined && text !== '') return new Secret(text);
-    throw new ConfigError('SECRET_UNREADABLE', `environment variable ${target} is not set`);
+    const shown = /^[A-Z][A-Z0-9_]*$/.test(target)
+      ? target
+      : '(its name is not shown: it is not in upper case, and may be the secret itself)';
+    throw new ConfigError('SECRET_UNREADABLE', `environment variable ${shown} is not set`);
   }
   if (kind === 'file') return readSecretFile(options.resolvePath(target), options);
   throw new ConfigError(
@@ -32,9 +36,15 @@ function readSecretFile(path: string, { createMissingFiles }: SecretOptions): Se
   if (createMissingFiles) createSecretFile(path);
   let text: string;
   try {
-    text = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    text = readPlainFile(path)
+      .toString('utf8')
+      .replace(/\r?\n$/, '');
   } catch (cause) {
-    throw new ConfigError('SECRET_UNREADABLE', `secret file ${path} can't be read`, { cause });
+    throw new ConfigError(
+      'SECRET_UNREADABLE',
+      `secret file ${path} can't be read: ${describeReadFailure(cause)}`,
+      { cause },
+    );
   }
   if (text === '') throw new ConfigError('SECRET_UNREADABLE', `secret file ${path} is empty`);
   return new Secret(text);

@@ -1,16 +1,30 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { isSignerError } from '../errors.ts';
+import { describeReadFailure, readPlainFileAsync } from '../plain-file.ts';
 import { readTextFile } from './read-text-file.ts';
 
 /** A file whose content is in force as a whole, and is replaced as a whole while the program runs. */
 export type WatchedFile<Value> = {
   /** The value of the last content that was good. */
   current(): Value;
-  /** Reads the file now. A bad one is logged, and what was in force stays. */
-  reload(): void;
+  /** Why the file as it is now is not in force; undefined while it is. */
+  problem(): ReloadProblem | undefined;
+  /** Reads the file now. A bad one is logged, and what was in force stays. Resolves once it has been read. */
+  reload(): Promise<void>;
   /** No longer looks at the file, nor heeds SIGHUP for it. */
   close(): void;
+};
+
+/** `unreadable` is tried again until it succeeds, `invalid` once the file has changed. */
+export type ReloadProblem = 'unreadable' | 'invalid';
+
+/** For readiness and metrics. */
+export type WatchedFileState = {
+  /** the setting that names the file */
+  readonly setting: string;
+  problem(): ReloadProblem | undefined;
 };
 
 export type WatchedFileOptions<Value> = {
@@ -33,7 +47,8 @@ const pollIntervalMs = 200;
 
 /**
  * Reads a file, and again whenever it changes or the process gets SIGHUP; what is bad is logged and never comes into
- * force. Throws `CONFIG_INVALID` when it can't be read or `parse` refuses it now.
+ * force. What could not be read for a moment is read again until it can. Throws `CONFIG_INVALID` when it can't be read or
+ * `parse` refuses it now.
  */
 export function openWatchedFile<Value>({
   path,
@@ -43,38 +58,78 @@ export function openWatchedFile<Value>({
   const text = readTextFile(path, 'file');
   let value = parse(text, path);
   let inForce = digest(text);
-  let lastRead: string | undefined = inForce;
+  /** what was found last */
+  let seen: { readonly sha256: string } | { readonly unreadable: string } = { sha256: inForce };
+  let problem: ReloadProblem | undefined;
+  let isClosed = false;
+  let reading: Promise<void> = Promise.resolve();
 
-  function reload(): void {
-    lastRead = undefined;
-    try {
-      const text = readTextFile(path, 'file');
-      lastRead = digest(text);
-      value = parse(text, path);
-      log('info', 'file reloaded', { path, sha256: lastRead, before: inForce });
-      inForce = lastRead;
-    } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
-      log('error', 'file not reloaded: what was in force stays', { path, inForce, problem });
-    }
+  function refuse(kind: ReloadProblem, reason: string): void {
+    problem = kind;
+    const retries = kind === 'unreadable' ? 'until it can be read' : 'when it has changed';
+    const fields = { path, inForce, problem: reason, retries };
+    log('error', 'file not reloaded: what was in force stays', fields);
   }
 
-  const stopPolling = pollFile(path, () => {
-    if (digestOfFile(path) !== lastRead) reload();
+  async function read(isForced: boolean): Promise<void> {
+    let text: string;
+    try {
+      text = (await readPlainFileAsync(path)).toString('utf8');
+    } catch (error) {
+      const reason = `file ${path} can't be read: ${describeReadFailure(error)}`;
+      if (isClosed) return;
+      if (isForced || !('unreadable' in seen && seen.unreadable === reason)) {
+        refuse('unreadable', reason);
+      }
+      seen = { unreadable: reason };
+      return;
+    }
+    if (!isClosed) take(text, isForced);
+  }
+
+  function take(text: string, isForced: boolean): void {
+    const sha256 = digest(text);
+    const isKnown = 'sha256' in seen && seen.sha256 === sha256;
+    if (isKnown && !isForced) return;
+    seen = { sha256 };
+    try {
+      value = parse(text, path);
+    } catch (error) {
+      refuse('invalid', isSignerError(error) ? error.message : 'it can’t be understood');
+      return;
+    }
+    problem = undefined;
+    log('info', 'file reloaded', { path, sha256, before: inForce });
+    inForce = sha256;
+  }
+
+  function readAgain(isForced: boolean): Promise<void> {
+    return (reading = reading.then(() => read(isForced)));
+  }
+
+  const stopPolling = pollFile(path, async () => {
+    await readAgain(false);
+    return !('unreadable' in seen);
   });
+  const reload = (): Promise<void> => readAgain(true);
   onHangUp(reload);
   return {
     current: () => value,
+    problem: () => problem,
     reload,
     close: () => {
+      isClosed = true;
       stopPolling();
       offHangUp(reload);
     },
   };
 }
 
-/** Calls `onChange` when the path leads to something new, and once at first. Returns what ends it. */
-function pollFile(path: string, onChange: () => void): () => void {
+/**
+ * Calls `onChange` when the path leads to something new, once at first, and again for as long as it gives false: what it found
+ * could not be read. Returns what ends it.
+ */
+function pollFile(path: string, onChange: () => Promise<boolean>): () => void {
   let known: string | undefined;
   let seen: string | undefined;
   let isPolling = false;
@@ -84,12 +139,11 @@ function pollFile(path: string, onChange: () => void): () => void {
     if (isPolling) return;
     isPolling = true;
     const found = await stat(path, { bigint: true }).then(describeStats, describeError);
-    isPolling = false;
     if (found === seen && found !== known && !isStopped) {
-      known = found;
-      onChange();
+      known = (await onChange()) ? found : undefined;
     }
     seen = found;
+    isPolling = false;
   }
 
   const timer = setInterval(() => void poll(), pollIntervalMs).unref();
@@ -107,32 +161,23 @@ function describeError(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? 'unknown';
 }
 
-/** undefined when it can't be read */
-function digestOfFile(path: string): string | undefined {
-  try {
-    return digest(readTextFile(path, 'file'));
-  } catch {
-    return undefined;
-  }
-}
-
 /** Enough to tell two versions of a file apart, and to find one with `sha256sum`. */
 function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
-const reloads = new Set<() => void>();
+const reloads = new Set<() => Promise<void>>();
 
 function reloadAll(): void {
-  for (const reload of reloads) reload();
+  for (const reload of reloads) void reload();
 }
 
-function onHangUp(reload: () => void): void {
+function onHangUp(reload: () => Promise<void>): void {
   if (reloads.size === 0) process.on('SIGHUP', reloadAll);
   reloads.add(reload);
 }
 
-function offHangUp(reload: () => void): void {
+function offHangUp(reload: () => Promise<void>): void {
   reloads.delete(reload);
   if (reloads.size === 0) process.off('SIGHUP', reloadAll);
 }

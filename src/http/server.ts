@@ -1,5 +1,6 @@
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express';
 import { isSignerError } from '../errors.ts';
+import { framesOf, nameOf } from '../foreign-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { cleanPath } from './clean-path.ts';
@@ -77,12 +78,18 @@ function logRefusal(
     code: isSignerError(error) ? error.code : 'INTERNAL',
     rule: isSignerError(error) ? error.data.ruleId : undefined,
     data: isSignerError(error) ? error.data : undefined,
-    reason: error instanceof Error ? error.message : 'unknown',
+    reason: isSignerError(error) ? error.message : nameOf(error),
     details: isSignerError(error) ? error.details : undefined,
-    cause: error instanceof Error && error.cause instanceof Error ? error.cause.message : undefined,
+    cause: describeCause(error),
   };
   if (status < 500) logger.info(fields, 'request refused');
   else if (isSignerError(error)) logger.error(fields, 'request failed');
-  else
-    logger.error({ ...fields, stack: error instanceof Error ? error.stack : undefined }, 'defect');
+  else logger.error({ ...fields, stack: framesOf(error) }, 'defect');
+}
+
+/** Own words as they are; of others' the code or the kind only, since a message may quote what it is about. */
+function describeCause(error: unknown): string | undefined {
+  if (!(error instanceof Error) || error.cause === undefined) return undefined;
+  const { cause } = error;
+  return isSignerError(cause) ? cause.message : nameOf(cause);
 }

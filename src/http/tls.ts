@@ -1,9 +1,9 @@
 import { X509Certificate, constants, createPrivateKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TlsOptions, createSecureContext } from 'node:tls';
 import { type ClientCertificate, describeCertificate } from '../auth/client-certificate.ts';
 import { ConfigError } from '../errors.ts';
+import { describeReadFailure, readPlainFile } from '../plain-file.ts';
 
 /** Absolute paths of PEM files. */
 export type TlsFiles = {
@@ -65,12 +65,14 @@ function askForCertificate(path: string): TlsOptions {
 
 function readPem(field: keyof TlsFiles, path: string): Buffer {
   try {
-    return readFileSync(path);
+    return readPlainFile(path);
   } catch (cause) {
-    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
-    throw new ConfigError('CONFIG_INVALID', `server.tls.${field}: ${path} can't be read: ${code}`, {
-      cause,
-    });
+    const reason = describeReadFailure(cause);
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `server.tls.${field}: ${path} can't be read: ${reason}`,
+      { cause },
+    );
   }
 }
 

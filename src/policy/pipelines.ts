@@ -16,6 +16,9 @@ const capabilities: Readonly<Record<string, number>> = {
   byoc: 37,
 };
 
+/** The names of those pipelines. */
+export const pipelineNames: readonly string[] = Object.keys(capabilities);
+
 /** The capability number of a pipeline, e.g. 35 for `live-video-to-video`; undefined when there is none. */
 export function capabilityOfPipeline(pipeline: string): number | undefined {
   return Object.hasOwn(capabilities, pipeline) ? capabilities[pipeline] : undefined;

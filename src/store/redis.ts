@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as RedisModule from '@redis/client';
 import { ConfigError } from '../errors.ts';
+import { nameOf } from '../foreign-error.ts';
 import type { ScriptRunner } from '../script-runner.ts';
 import type { Secret } from '../secret.ts';
 
@@ -48,7 +49,7 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
   function reportDown(error: unknown): void {
     if (isKnownDown || closing.signal.aborted) return;
     isKnownDown = true;
-    log('warn', 'Redis can’t be reached', { reason: String(error) });
+    log('warn', 'Redis can’t be reached', { reason: describeFailure(error).message });
   }
 
   async function keepConnected(): Promise<void> {
@@ -77,7 +78,7 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
     run: (script, keys, args, onLate) =>
       latest?.isOpen
         ? latest.run(script, keys, args, onLate)
-        : Promise.reject(new Error('there is no connection to Redis')),
+        : Promise.reject(new RedisFailure('there is no connection to Redis')),
     async close() {
       closing.abort();
       latest?.end();
@@ -123,7 +124,7 @@ class Connection {
   }
 
   end(reason = 'the connection to Redis was closed'): void {
-    this.#ended.reject(new Error(reason));
+    this.#ended.reject(new RedisFailure(reason));
   }
 
   /** Rejects as `ended` does. */
@@ -148,7 +149,7 @@ class Connection {
       const giveUp = (): void => {
         if (isAnswered) return;
         isLate = true;
-        reject(new Error(`no answer from Redis within ${answerTimeoutMs} ms`));
+        reject(new RedisFailure(`no answer from Redis within ${answerTimeoutMs} ms`));
         this.#endIfSilent();
       };
       // an answer that came while this process was busy is read first
@@ -161,7 +162,7 @@ class Connection {
         })
         .then(
           (reply) => (isLate ? onLate?.(reply) : resolve(reply)),
-          (error: unknown) => reject(error as Error),
+          (error: unknown) => reject(describeFailure(error)),
         )
         .finally(() => {
           isAnswered = true;
@@ -189,6 +190,22 @@ class Connection {
     if (performance.now() - this.#silentSinceMs < silenceLimitMs) return;
     this.end(`Redis has not answered for ${silenceLimitMs} ms`);
   }
+}
+
+/** In this program's own words. */
+class RedisFailure extends Error {}
+
+/**
+ * Of an answer of Redis only the code at its beginning is told, of other errors their code: some repeat the command, and with it
+ * the password (`unknown command 'AUTH', with args beginning with …`).
+ */
+function describeFailure(error: unknown): RedisFailure {
+  if (error instanceof RedisFailure) return error;
+  const { message, code } = error as NodeJS.ErrnoException;
+  const answered = code === undefined ? /^[A-Z]{3,}(?= |$)/.exec(message)?.[0] : undefined;
+  return new RedisFailure(
+    answered === undefined ? `it failed with ${nameOf(error)}` : `Redis answered ${answered}`,
+  );
 }
 
 function startsWith(error: unknown, code: string): boolean {

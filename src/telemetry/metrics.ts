@@ -16,6 +16,9 @@ export type SenderSample = {
     | undefined;
 };
 
+/** A file whose content is not in force while it has a problem. */
+export type FileSample = { readonly setting: string; problem(): string | undefined };
+
 /** Counts what the signer does. Amounts are not metrics: they are exact in the log. */
 export type Metrics = {
   paymentSigned(sender: string, type: string, tickets: number, seconds: number): void;
@@ -34,6 +37,8 @@ export type Metrics = {
   orchestratorsListed(count: number): void;
   /** Has `read` called at each scrape. */
   watchSenders(read: () => readonly SenderSample[]): void;
+  /** The same for files that are read again when they change: the setting that names one, and what is wrong with it. */
+  watchFiles(files: readonly FileSample[]): void;
   /** The Prometheus text of this process. */
   text(): Promise<string>;
 };
@@ -124,6 +129,17 @@ export function createMetrics(): Metrics {
     'livepeer_hsm_signer_reserve_low',
     '1 while the reserve is below the configured threshold',
   );
+  let files: readonly FileSample[] = [];
+  new Gauge({
+    name: 'livepeer_hsm_signer_file_not_in_force',
+    help: '1 while a file that is read again when it changes can’t be read, or is not valid; what was in force before stays',
+    labelNames: ['setting'] as const,
+    registers,
+    aggregator: 'max',
+    collect() {
+      for (const file of files) this.set({ setting: file.setting }, file.problem() ? 1 : 0);
+    },
+  });
   let readSenders: () => readonly SenderSample[] = () => [];
 
   function sampleSenders(): void {
@@ -152,6 +168,9 @@ export function createMetrics(): Metrics {
     orchestratorsListed: (count) => listed.set(count),
     watchSenders(read) {
       readSenders = read;
+    },
+    watchFiles(watched) {
+      files = watched;
     },
     text: () => registry.metrics(),
   };

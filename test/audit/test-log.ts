@@ -51,7 +51,9 @@ export function recordsOf(chain: string): ChainedRecord[] {
 }
 
 /** What every open file's methods come from, so that a test can stand between the program and the disk. */
-export async function fileHandlePrototype(): Promise<Pick<FileHandle, 'datasync' | 'write'>> {
+export async function fileHandlePrototype(): Promise<
+  Pick<FileHandle, 'datasync' | 'readFile' | 'write'>
+> {
   const handle = await open('/dev/null');
   await handle.close();
   return Object.getPrototypeOf(handle) as FileHandle;

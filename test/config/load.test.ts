@@ -69,7 +69,7 @@ describe('a configuration with many faults', () => {
     expect(problems.toSorted()).toEqual(
       [
         'sever: unknown field; there are server, keys, failover, maxQueuedSignatures, chain, billing, tickets, prices, session, auth, discovery, policy, audit, store, metrics, log',
-        'server.listen: expected HOST:PORT with a port up to 65535, not "1.2.3.4:99999"',
+        'server.listen: expected HOST:PORT with a port up to 65535',
         'server.bodyLimitBytes: Too small: expected number to be >=1024',
         'server.tls.key: missing; expected text',
         'server.headersTimeoutMs: Too small: expected number to be >0',
@@ -81,11 +81,11 @@ describe('a configuration with many faults', () => {
         `chain.deposit: expected ${amount}`,
         'chain.reserve: expected whole wei',
         'billing.rule: Invalid option: expected one of "keep-one-ticket"|"upstream"',
-        `tickets.maxTicketEv: expected ${amount}, not "5 eth"`,
+        `tickets.maxTicketEv: expected ${amount}`,
         'tickets.depositMultiplier: expected at least 1',
         'tickets.maxTickets: expected 1 to 100',
         `prices.maxPrice.lv2v: expected ${amount}`,
-        'prices.capabilities.0.pipeline: there is no pipeline "text-to-cheese"',
+        'prices.capabilities.0.pipeline: there is no such pipeline; there are text-to-image, image-to-image, image-to-video, upscale, audio-to-text, segment-anything-2, llm, image-to-text, live-video-to-video, text-to-speech, byoc',
         'session.seal: Invalid option: expected one of "delegated"|"key"',
         'auth.webhook.url: expected an http or https URL',
         'auth.webhook.headers.Authorization: expected a reference, env:NAME or file:PATH, not the credential itself',
@@ -165,12 +165,12 @@ describe('what is not YAML', () => {
     {
       fault: 'a key given twice',
       text: `${devConfig}keys: []\n`,
-      says: 'Map keys must be unique at line 13',
+      says: 'line 13, column 1: a field is given twice',
     },
     {
       fault: 'a tab',
       text: 'keys:\n\t- provider: a\n',
-      says: 'Tabs are not allowed as indentation at line 2',
+      says: 'line 2, column 1: a tab is used to indent',
     },
     { fault: 'an open bracket', text: 'keys: [\nchain: 1\n', says: 'line 2' },
     {
@@ -181,9 +181,13 @@ describe('what is not YAML', () => {
     {
       fault: 'a tag that YAML does not have',
       text: `${devConfig}log: !secret x\n`,
-      says: 'Unresolved tag: !secret',
+      says: 'a tag (!) or a value is not of a known kind',
     },
-    { fault: 'an alias without an anchor', text: 'keys: *other\n', says: 'Unresolved alias' },
+    {
+      fault: 'an alias without an anchor',
+      text: 'keys: *other\n',
+      says: 'its aliases (*) can’t be resolved',
+    },
   ])('$fault', async ({ text, says }) => {
     const { message } = await refusalOf(text);
     expect(message).toContain('signer.yaml is not valid YAML');
@@ -240,7 +244,7 @@ describe('amounts', () => {
     const { problems } = await refusalOf(
       devConfig.replace('deposit: 0.5 ether', `deposit: "${text}"`),
     );
-    expect(problems).toEqual([`chain.deposit: expected ${amount}, not "${text}"`]);
+    expect(problems).toEqual([`chain.deposit: expected ${amount}`]);
   });
 });
 

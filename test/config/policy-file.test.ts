@@ -148,7 +148,7 @@ describe('a policy file', () => {
     },
     {
       rule: 'id: a, when: { capability: [gpt] }, then: deny',
-      says: 'rules.0.when.capability.0: there is no pipeline "gpt"',
+      says: 'rules.0.when.capability.0: there is no such pipeline; there are text-to-image',
     },
     {
       rule: 'id: a, when: { capability: [llm/] }, then: deny',
@@ -233,7 +233,7 @@ extra: 1`;
     { text: 'default: allow\nrules: 5', says: 'rules: expected a list' },
     {
       text: 'default: allow\ndefault: deny',
-      says: 'policy.yaml is not valid YAML: Map keys must be unique',
+      says: 'policy.yaml is not valid YAML: line 2, column 1: a field is given twice',
     },
     { text: 'default: [', says: 'policy.yaml is not valid YAML' },
   ])('refuses $text', ({ text, says }) => {

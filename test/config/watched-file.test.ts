@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   mkdirSync,
@@ -13,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type WatchedFile, openWatchedFile } from '../../src/config/watched-file.ts';
 import { ConfigError } from '../../src/errors.ts';
+import { fileHandlePrototype } from '../audit/test-log.ts';
 import { Folder } from '../cli/cli.ts';
 
 type Line = { level: string; message: string } & Record<string, unknown>;
@@ -20,6 +22,7 @@ type Line = { level: string; message: string } & Record<string, unknown>;
 const opened: WatchedFile<string>[] = [];
 
 afterEach(() => {
+  vi.restoreAllMocks();
   for (const file of opened.splice(0)) file.close();
 });
 
@@ -83,12 +86,15 @@ describe('a watched file', () => {
         message: 'file not reloaded: what was in force stays',
         path,
         problem: '"evil" is bad',
+        retries: 'when it has changed',
         inForce: sha256('good 1').slice(0, 16),
       },
     ]);
     expect(file.current()).toBe('good 1');
+    expect(file.problem()).toBe('invalid');
     folder.write('file', 'good 1');
     await vi.waitFor(() => expect(lines).toHaveLength(2), patient);
+    expect(file.problem()).toBeUndefined();
     expect(lines[1]).toMatchObject({ level: 'info', message: 'file reloaded' });
     folder.write('file', 'good 3');
     await vi.waitFor(() => expect(file.current()).toBe('good 3'), patient);
@@ -148,19 +154,67 @@ describe('a watched file', () => {
     expect(file.current()).toBe('good 1');
   });
 
-  it('is read again at SIGHUP with all others, at once and even when nothing has changed', () => {
+  it('is read again at SIGHUP with all others, even when nothing has changed', async () => {
     using folder = new Folder();
     const one = watch(folder.write('one', 'good 1'));
     const two = watch(folder.write('two', 'good 2'));
     expect(process.listenerCount('SIGHUP')).toBe(1);
     folder.write('one', 'good 3');
     process.emit('SIGHUP');
+    await vi.waitFor(() => expect([one.lines, two.lines]).not.toContainEqual([]), patient);
     expect(one.file.current()).toBe('good 3');
     expect([one.lines, two.lines]).toMatchObject([
       [{ message: 'file reloaded' }],
       [{ message: 'file reloaded', sha256: sha256('good 2').slice(0, 16) }],
     ]);
   });
+
+  it.each(['EIO', 'EMFILE', 'ESTALE'])(
+    'that could not be read for a moment (%s) is tried again until it can, and says so once',
+    async (code) => {
+      using folder = new Folder();
+      const path = folder.write('file', 'good 1');
+      const { file, lines } = watch(path);
+      const handles = await fileHandlePrototype();
+      const readFile = vi.spyOn(handles, 'readFile');
+      const failure = Object.assign(new Error(code), { code });
+      for (let count = 0; count < 4; count += 1) readFile.mockRejectedValueOnce(failure);
+      folder.write('file', 'good 2');
+      await vi.waitFor(() => expect(file.problem()).toBe('unreadable'), patient);
+      await vi.waitFor(() => expect(file.current()).toBe('good 2'), patient);
+      expect(file.problem()).toBeUndefined();
+      expect(readFile.mock.calls.length).toBeGreaterThanOrEqual(5);
+      expect(lines).toMatchObject([
+        { level: 'error', retries: 'until it can be read' },
+        { level: 'info', message: 'file reloaded' },
+      ]);
+    },
+  );
+
+  const noFile = 'it is no plain file, but a pipe or a device';
+
+  it.each<[string, string, (path: string) => void]>([
+    ['a pipe', noFile, (path) => void execFileSync('mkfifo', [path])],
+    ['a folder', 'it is a folder', (path) => mkdirSync(path)],
+    ['a device', noFile, (path) => symlinkSync('/dev/zero', path)],
+  ])(
+    'that becomes %s stops nothing, and is read again once it is a file',
+    async (_, says, make) => {
+      using folder = new Folder();
+      const path = folder.write('file', 'good 1');
+      const { file, lines } = watch(path);
+      rmSync(path);
+      make(path);
+      await vi.waitFor(() => {
+        expect(lines.at(-1)).toMatchObject({ problem: `file ${path} can't be read: ${says}` });
+      }, patient);
+      expect([file.current(), file.problem()]).toEqual(['good 1', 'unreadable']);
+      expect(() => watch(path)).toThrow(says);
+      rmSync(path, { recursive: true });
+      folder.write('file', 'good 2');
+      await vi.waitFor(() => expect(file.current()).toBe('good 2'), patient);
+    },
+  );
 
   it('is left alone once closed', async () => {
     using folder = new Folder();

@@ -69,14 +69,14 @@ describe('TLS', () => {
     {
       cert: 'absent.pem',
       key: 'key.pem',
-      says: /^server\.tls\.cert: .*absent\.pem can't be read: ENOENT$/,
+      says: /^server\.tls\.cert: .*absent\.pem can't be read: it does not exist$/,
     },
     {
       cert: 'cert.pem',
       key: 'absent.pem',
-      says: /^server\.tls\.key: .*absent\.pem can't be read: ENOENT$/,
+      says: /^server\.tls\.key: .*absent\.pem can't be read: it does not exist$/,
     },
-    { cert: '.', key: 'key.pem', says: /^server\.tls\.cert: .* can't be read: EISDIR$/ },
+    { cert: '.', key: 'key.pem', says: /^server\.tls\.cert: .* can't be read: it is a folder$/ },
     {
       cert: 'text.pem',
       key: 'key.pem',

@@ -90,7 +90,7 @@ for index, key in ipairs(KEYS) do
   total = add(total, spend, 1)
   slots[index], totals[index] = slot, total
   for place = 1, 5, 2 do
-    if total[place] >= 9e15 then return redis.error_reply('ERR the counter ' .. key .. ' is full') end
+    if total[place] >= 9e15 then return redis.error_reply('COUNTERFULL ' .. key) end
     local high, low = tonumber(ARGV[first + 1 + place]), tonumber(ARGV[first + 2 + place])
     local isSpent = spend[place] > 0 or spend[place + 1] > 0
     if high and isSpent and (total[place] > high or (total[place] == high and total[place + 1] > low)) then

@@ -123,7 +123,7 @@ it('refuses amounts that it could not add up exactly', async () => {
   requireReserved(await ledger.reserve([window], much, never));
   await expect(ledger.reserve([window], much, never)).rejects.toMatchObject({
     code: 'LEDGER_UNAVAILABLE',
-    details: expect.stringContaining('is full') as string,
+    details: expect.stringContaining('COUNTERFULL') as string,
   });
   expect(await ledger.usage([window])).toEqual([much]);
 });
