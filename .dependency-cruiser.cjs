@@ -69,6 +69,26 @@ module.exports = {
       to: { path: '^src/policy/grants\\.ts$' },
     },
     {
+      name: 'client-is-a-package-of-its-own',
+      comment: 'It knows the protocol, and nothing of the signer; it has no dependencies.',
+      severity: 'error',
+      from: { path: '^client/' },
+      to: { pathNot: '^client/src/', dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'client-runs-anywhere',
+      comment: 'Only its entry for Node imports what Node alone has.',
+      severity: 'error',
+      from: { path: '^client/src/', pathNot: '^client/src/node(/|\\.ts$)' },
+      to: { path: '^client/src/node(/|\\.ts$)|^node:|^(crypto|http2?|https|stream)$' },
+    },
+    {
+      name: 'product-does-not-import-the-client',
+      severity: 'error',
+      from: { path: '^(src|plugins)/' },
+      to: { path: '^client/' },
+    },
+    {
       name: 'product-does-not-import-tests',
       severity: 'error',
       from: { path: '^(src|plugins)/' },

@@ -164,6 +164,12 @@ export class SandboxOrchestrator {
     return this.#makeInfo(sender, this.#basePrice, toHex(this.#ports.randomBytes(4)).slice(2));
   }
 
+  /** The terms in a live runner's 402, for a session of its own. `sender` is a hex address. */
+  challenge(sender: string): OrchestratorInfo {
+    const sessionId = toHex(this.#ports.randomBytes(4)).slice(2);
+    return this.#makeInfo(fromHex(sender), this.#basePrice, sessionId);
+  }
+
   /**
    * Answers `POST /refresh-payment`: fresh ticket params at the session's fixed price, with an auth token of
    * the same session id. `sender` is a hex address. Undefined if no payment fixed a price (409).

@@ -8,6 +8,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { generate } from 'selfsigned';
 import {
+  type OrchestratorInfo,
   OrchestratorInfoSchema,
   OrchestratorRequestSchema,
   PaymentResultSchema,
@@ -152,6 +153,7 @@ async function answer(
       answerJson(response, 200, collectStats(orchestrator));
       return;
     default:
+      if (answerRunner(orchestrator, request, body, response)) return;
       response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
       response.end('404 page not found\n');
   }
@@ -226,6 +228,85 @@ function answerRefresh(
     manifest_id: manifestId,
     payment_url: `${info.transcoder}/payment`,
   });
+}
+
+const runnerPath = /^\/apps\/([^/]+)\/(session|session\/([^/]+)\/payment|app\/(.*))$/;
+
+/**
+ * A live runner of any name: `session` reserves, `session/ID/payment` takes later payments, and `app/…` works at once and sends
+ * back what it was sent. `app/paid/N` goes on until the session was paid N times. False for other paths.
+ */
+function answerRunner(
+  orchestrator: SandboxOrchestrator,
+  request: Http2ServerRequest,
+  body: Buffer,
+  response: Http2ServerResponse,
+): boolean {
+  const [, runner, task, sessionId, app = ''] = runnerPath.exec(request.url) ?? [];
+  if (runner === undefined || task === undefined) return false;
+  const [payment, segment] = [
+    header(request, 'livepeer-payment'),
+    header(request, 'livepeer-segment'),
+  ];
+  if (payment === '') {
+    const sender = header(request, 'livepeer-payer-address');
+    if (!/^0x[0-9a-fA-F]{40}$/.test(sender)) {
+      const message = 'invalid live runner payment signer address';
+      answerJson(response, 402, { error: { message } });
+      return true;
+    }
+    answerJson(response, 402, challengeOf(orchestrator.challenge(sender), runner));
+    return true;
+  }
+  const outcome = orchestrator.receivePayment(payment, segment);
+  if (outcome.status !== 200) {
+    response.writeHead(outcome.status, { 'content-type': 'text/plain; charset=utf-8' });
+    response.end(`${outcome.reason}\n`);
+    return true;
+  }
+  const { info } = outcome.result;
+  const id = info?.authToken?.sessionId ?? '';
+  if (sessionId !== undefined) response.end(toBinary(PaymentResultSchema, outcome.result));
+  else if (task === 'session')
+    answerJson(response, 200, reservationOf(info?.transcoder, runner, id));
+  else if (app.startsWith('paid/'))
+    answerUntilPaid(orchestrator, id, Number(app.slice(5)), response);
+  else response.end(body);
+  return true;
+}
+
+function challengeOf(info: OrchestratorInfo, runner: string): Record<string, string> {
+  const id = info.authToken?.sessionId ?? '';
+  return {
+    payment_params: Buffer.from(toBinary(OrchestratorInfoSchema, info)).toString('base64'),
+    orchestrator: info.transcoder,
+    manifest_id: id,
+    payment_url: `${info.transcoder}/apps/${runner}/session/${id}/payment`,
+  };
+}
+
+function reservationOf(url = '', runner: string, id: string): Record<string, string> {
+  const session = `${url}/apps/${runner}/session/${id}`;
+  return { session_id: id, app_url: `${session}/app`, control_url: session };
+}
+
+/** Sends a line for each payment that the session has been paid by. */
+function answerUntilPaid(
+  orchestrator: SandboxOrchestrator,
+  manifestId: string,
+  payments: number,
+  response: Http2ServerResponse,
+): void {
+  let seen = 0;
+  const timer = setInterval(() => {
+    const account = orchestrator.accounts.find((each) => each.manifestId === manifestId);
+    const paid = account?.acceptedPayments ?? 0;
+    for (; seen < paid; seen += 1) response.write(`paid ${seen + 1}\n`);
+    if (seen < payments) return;
+    clearInterval(timer);
+    response.end();
+  }, 10);
+  response.on('close', () => clearInterval(timer));
 }
 
 function readAdvance(body: Buffer): { seconds?: bigint; l1Blocks?: bigint } {

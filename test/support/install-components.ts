@@ -40,3 +40,4 @@ if (missing.size > 0) {
 
 installPackages('contracts');
 installPackages('tools');
+installPackages('client/tools');

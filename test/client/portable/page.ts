@@ -1,0 +1,5 @@
+/** For pages: has the cases run when the page is asked to. */
+import { cases } from './cases.ts';
+import { runCases } from './expect.ts';
+
+Object.assign(globalThis, { runCases: (labUrl: string) => runCases(cases, labUrl) });
