@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 const keyVersionPattern =
-  /^(?<keyRing>projects\/[a-z0-9.:-]+\/locations\/[a-z0-9-]+\/keyRings\/[\w-]{1,63})\/cryptoKeys\/(?<keyId>[\w-]{1,63})\/cryptoKeyVersions\/(?<version>[1-9]\d*)$/;
+  /^(?<keyRing>projects\/(?<project>[a-z0-9.:-]+)\/locations\/[a-z0-9-]+\/keyRings\/[\w-]{1,63})\/cryptoKeys\/(?<keyId>[\w-]{1,63})\/cryptoKeyVersions\/(?<version>[1-9]\d*)$/;
 const keyPattern = /^projects\/[^/]+\/locations\/[^/]+\/keyRings\/[^/]+\/cryptoKeys\/[^/]+$/;
 const endpointPattern = /^(?<host>[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(?::(?<port>\d{1,5}))?$/;
 const loopbackPattern = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
@@ -56,16 +56,18 @@ export function parseEndpoint(endpoint: string): { readonly host: string; readon
 
 /** The parts of a key version's name that are needed to make the key. */
 export function parseKeyVersion(keyVersion: string): {
+  readonly project: string;
   readonly keyRing: string;
   readonly keyId: string;
   readonly version: string;
 } {
   const {
+    project = '',
     keyRing = '',
     keyId = '',
     version = '',
   } = keyVersionPattern.exec(keyVersion)?.groups ?? {};
-  return { keyRing, keyId, version };
+  return { project, keyRing, keyId, version };
 }
 
 function isLoopback(endpoint: string | undefined): boolean {

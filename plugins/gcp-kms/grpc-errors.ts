@@ -59,8 +59,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   ABORTED: outage,
   INTERNAL: outage,
   UNAVAILABLE: outage,
+  /** By Google's clock a token may have expired on its way; with a fresh one the call is made once more. */
   UNAUTHENTICATED: {
     code: 'KEY_ACCESS_DENIED',
+    retryable: true,
     fix: (operation) =>
       `renew the Application Default Credentials and grant them ${roles[operation]}`,
   },
@@ -72,10 +74,13 @@ const digestRefused: Meaning = {
   retryable: true,
   fix: 'the digest may have been damaged on its way: check any proxy between',
 };
-/** gRPC gives the failure of a token request whatever code the token service failed with. */
 const noToken: Meaning = {
   code: 'KEY_ACCESS_DENIED',
   fix: 'the Application Default Credentials gave no access token: check that they are valid and not revoked',
+};
+const noTokenNow: Meaning = {
+  ...outage,
+  fix: 'the service that gives access tokens (metadata server, STS, OAuth) fails: check it when it lasts',
 };
 const refused: Meaning = {
   code: 'PROVIDER_UNAVAILABLE',
@@ -104,6 +109,31 @@ export function translateError(
   );
 }
 
+/** What finding the credentials rejected with, as `AccessTokens` throws it. */
+export function translateCredentialsError(error: unknown): ProviderError {
+  const details = vendorText(error);
+  if (statusOf(error) === 'UNAVAILABLE') {
+    const text = `no Application Default Credentials for now: ${noTokenNow.fix as string}`;
+    return new ProviderError(noTokenNow.code, text, { details, retryable: true });
+  }
+  return new ProviderError(
+    'KEY_ACCESS_DENIED',
+    'no Application Default Credentials were found: run with a service account attached, or set ' +
+      'GOOGLE_APPLICATION_CREDENTIALS to a credentials file',
+    { details },
+  );
+}
+
+/** Whether Cloud KMS refused the access token that a call was made with. */
+export function isTokenRefused(error: unknown): boolean {
+  return statusOf(error) === 'UNAUTHENTICATED' && !isOfTokenSource(vendorText(error));
+}
+
+/** gRPC wraps what its source of tokens rejected with. */
+function isOfTokenSource(text: string): boolean {
+  return text.includes('metadata from plugin');
+}
+
 /** What a vendor's library threw, as one line for `details`, without tokens and keys. */
 export function vendorText(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
@@ -116,7 +146,7 @@ export function vendorText(error: unknown): string {
 }
 
 function meaningOf(status: string, operation: Operation, text: string): Meaning {
-  if (text.includes('metadata from plugin')) return noToken;
+  if (isOfTokenSource(text)) return status === 'UNAVAILABLE' ? noTokenNow : noToken;
   if (status === 'INVALID_ARGUMENT' && operation === 'asymmetricSign') return digestRefused;
   return Object.hasOwn(meanings, status) ? (meanings[status] ?? refused) : refused;
 }

@@ -2,19 +2,18 @@ import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { ProviderError } from '../../src/keys/provider.ts';
-import { type Config, parseEndpoint } from './config.ts';
-import { vendorText } from './grpc-errors.ts';
+import { AccessTokens, type Gax } from './access-tokens.ts';
+import { type Config, parseEndpoint, parseKeyVersion } from './config.ts';
+import { translateCredentialsError, vendorText } from './grpc-errors.ts';
 
 type ClientPackage = typeof import('@google-cloud/kms');
 type ClientOptions = NonNullable<ConstructorParameters<typeof KeyManagementServiceClient>[0]>;
-/** google-gax with its gRPC transport; the client package has it as a dependency and takes it as an argument. */
-type Gax = Extract<
-  NonNullable<ConstructorParameters<typeof KeyManagementServiceClient>[1]>,
-  { grpc: unknown }
->;
-
-/** Finding credentials may mean asking the metadata server, which the library does for some seconds. */
+/** A machine that just started may be ready before its metadata server is. */
 const credentialsTimeoutMs = 15_000;
+const credentialsPauseMs = 500;
+
+/** What tokens are for, whatever `endpoint` a request goes to. */
+const servicePath = 'cloudkms.googleapis.com';
 
 const channelOptions = {
   /** The retry policy is this plugin's own. */
@@ -34,23 +33,31 @@ export type Connection = {
   readonly client: KeyManagementServiceClient;
   /** A client with another connection and the same credentials. */
   renew(): KeyManagementServiceClient;
+  /** Cloud KMS did not accept the access token: the next call has one of fresh credentials. */
+  refuseToken(): void;
 };
 
 /**
  * Connects a client of Cloud KMS with Application Default Credentials (with none where `insecure` is set).
  *
  * @throws ProviderError `PROVIDER_MISSING` without the package `@google-cloud/kms`; `KEY_ACCESS_DENIED` without credentials;
- * `PROVIDER_TIMEOUT` when it took too long to look for them.
+ * `PROVIDER_UNAVAILABLE` when their source failed for 15 s.
  */
 export async function connectClient(config: Config): Promise<Connection> {
   const { KeyManagementServiceClient } = await importClientPackage();
+  const gax = requireGax();
   const options = clientOptions(config);
-  const client = new KeyManagementServiceClient(options);
-  await findCredentials(client);
-  return {
-    client,
-    renew: () => new KeyManagementServiceClient({ ...options, auth: client.auth }),
-  };
+  if (config.insecure) {
+    const create = () =>
+      new KeyManagementServiceClient({ ...options, ...withoutTlsAndCredentials(gax) });
+    return { client: create(), renew: create, refuseToken: () => undefined };
+  }
+  const { scopes } = KeyManagementServiceClient;
+  const { project } = parseKeyVersion(config.keyVersion);
+  const tokens = new AccessTokens(gax.googleAuthLibrary, { scopes, servicePath }, project);
+  const auth = await findCredentials(tokens);
+  const create = () => new KeyManagementServiceClient({ ...options, auth });
+  return { client: create(), renew: create, refuseToken: () => tokens.refuse() };
 }
 
 async function importClientPackage(): Promise<ClientPackage> {
@@ -65,52 +72,40 @@ async function importClientPackage(): Promise<ClientPackage> {
   }
 }
 
-function clientOptions({ endpoint, insecure }: Config): ClientOptions {
+function clientOptions({ endpoint }: Config): ClientOptions {
   if (endpoint === undefined) return channelOptions;
   const { host, port } = parseEndpoint(endpoint);
-  return {
-    ...channelOptions,
-    apiEndpoint: host,
-    port,
-    ...(insecure ? withoutTlsAndCredentials() : {}),
-  };
+  return { ...channelOptions, apiEndpoint: host, port };
+}
+
+function requireGax(): Gax {
+  const requireHere = createRequire(import.meta.url);
+  const requireOfClient = createRequire(requireHere.resolve('@google-cloud/kms'));
+  return requireOfClient('google-gax') as Gax;
 }
 
 /** With a client of its own the library neither looks for credentials nor asks the metadata server. */
-function withoutTlsAndCredentials(): ClientOptions {
-  const requireHere = createRequire(import.meta.url);
-  const requireOfClient = createRequire(requireHere.resolve('@google-cloud/kms'));
-  const { GoogleAuth, googleAuthLibrary, grpc } = requireOfClient('google-gax') as Gax;
+function withoutTlsAndCredentials({ GoogleAuth, googleAuthLibrary, grpc }: Gax): ClientOptions {
   return {
     auth: new GoogleAuth({ authClient: new googleAuthLibrary.PassThroughClient() }),
     sslCreds: grpc.credentials.createInsecure(),
   };
 }
 
-/**
- * The client's methods initialize it by themselves, but leave the promise of it unhandled: missing credentials would end the
- * process.
- */
-async function findCredentials(client: KeyManagementServiceClient): Promise<void> {
-  const found = new AbortController();
-  const timeout = sleep(credentialsTimeoutMs, undefined, { signal: found.signal }).then(() => {
-    throw new ProviderError(
-      'PROVIDER_TIMEOUT',
-      `no Application Default Credentials were found in ${credentialsTimeoutMs} ms: is the metadata server reachable?`,
-      { retryable: true },
-    );
-  });
-  try {
-    await Promise.race([client.initialize(), timeout]);
-  } catch (error) {
-    if (error instanceof ProviderError) throw error;
-    throw new ProviderError(
-      'KEY_ACCESS_DENIED',
-      'no Application Default Credentials were found: run with a service account attached, or set ' +
-        'GOOGLE_APPLICATION_CREDENTIALS to a credentials file',
-      { details: vendorText(error) },
-    );
-  } finally {
-    found.abort();
+/** Waits for a first token too, unless it is refused: then the first call tells why. */
+async function findCredentials(tokens: AccessTokens): Promise<NonNullable<ClientOptions['auth']>> {
+  const giveUpAtMs = performance.now() + credentialsTimeoutMs;
+  let auth: NonNullable<ClientOptions['auth']> | undefined;
+  for (;;) {
+    try {
+      auth ??= await tokens.toAuth();
+      await tokens.headers(`https://${servicePath}/`);
+      return auth;
+    } catch (thrown) {
+      const error = translateCredentialsError(thrown);
+      if (error.retryable && performance.now() < giveUpAtMs) await sleep(credentialsPauseMs);
+      else if (error.retryable || auth === undefined) throw error;
+      else return auth;
+    }
   }
 }

@@ -4,7 +4,7 @@ import { CallLimiter } from '../../src/keys/call-limiter.ts';
 import { type ProviderContext, ProviderError } from '../../src/keys/provider.ts';
 import { type Config, parseKeyVersion } from './config.ts';
 import { crc32c } from './crc32c.ts';
-import { type Operation, translateError } from './grpc-errors.ts';
+import { isTokenRefused, type Operation, translateError } from './grpc-errors.ts';
 import { algorithm } from './key-version.ts';
 import { connectClient, type Connection } from './kms-client.ts';
 import { type KeyVersion, readKeyVersion, readPublicKey, readSignature } from './replies.ts';
@@ -13,8 +13,10 @@ import { type KeyVersion, readKeyVersion, readPublicKey, readSignature } from '.
 const firstBackoffMs = 100;
 const maxBackoffMs = 1000;
 
-/** One damaged reply may be bad luck; a second one is something to look at, not to repeat. */
-const maxAttemptsWithInvalidReply = 2;
+/** One damaged reply, or one token that expired on its way, may be bad luck; a second one is something to look at, not to repeat. */
+const maxAttemptsInDoubt = 2;
+const isInDoubt = ({ code }: ProviderError): boolean =>
+  code === 'PROVIDER_REPLY_INVALID' || code === 'KEY_ACCESS_DENIED';
 
 /** One line in the log for all repeated attempts of this time: in an outage there are hundreds a second. */
 const logIntervalMs = 1000;
@@ -176,12 +178,12 @@ export class KmsKey {
   #repeat<Reply>(call: Call<Reply>, signal: AbortSignal, inTurn = atOnce): Promise<Reply> {
     const { attemptTimeoutMs, maxAttempts } = this.#config;
     return this.#untilClosed(signal, async (either) => {
-      let invalidReplies = 0;
+      let doubts = 0;
       for (let attempts = 1; ; attempts += 1) {
         const outcome = await inTurn(() => this.#attempt(call, attemptTimeoutMs, either), either);
         if (!(outcome instanceof ProviderError)) return outcome;
-        if (outcome.code === 'PROVIDER_REPLY_INVALID') invalidReplies += 1;
-        const isLast = attempts >= maxAttempts || invalidReplies >= maxAttemptsWithInvalidReply;
+        if (isInDoubt(outcome)) doubts += 1;
+        const isLast = attempts >= maxAttempts || doubts >= maxAttemptsInDoubt;
         if (isLast || !outcome.retryable) throw outcome;
         this.#noteRepetition(call.operation, outcome);
         await sleep(backoffMs(attempts), undefined, { signal: either });
@@ -217,6 +219,7 @@ export class KmsKey {
       return read(reply);
     } catch (error) {
       if (client === this.#client) this.#replaceClientIfSilent();
+      if (isTokenRefused(error)) this.#connection.refuseToken();
       signal.throwIfAborted();
       return error instanceof ProviderError ? error : translateError(error, operation, resource);
     }

@@ -191,7 +191,12 @@ describe('credentials for Cloud KMS', () => {
 
   it('appear in no error, log line, description or printed provider', async () => {
     server = await startTlsServer();
-    server.failNext('asymmetricSign', status.UNAVAILABLE, status.UNAUTHENTICATED);
+    server.failNext(
+      'asymmetricSign',
+      status.UNAVAILABLE,
+      status.UNAUTHENTICATED,
+      status.UNAUTHENTICATED,
+    );
     const { code, seen } = await runSigner(
       { ...(await trust()), ...(await serviceAccount()) },
       { insecure: false },

@@ -141,7 +141,6 @@ describe('signing with Cloud KMS', () => {
 
   it.each([
     ['PERMISSION_DENIED', 'KEY_ACCESS_DENIED', /grant roles\/cloudkms\.signer/],
-    ['UNAUTHENTICATED', 'KEY_ACCESS_DENIED', /renew the Application Default Credentials/],
     ['NOT_FOUND', 'KEY_NOT_FOUND', /check project, location, key ring, key and version/],
     ['FAILED_PRECONDITION', 'KEY_UNSUITABLE', /enable it, or configure another one/],
     ['UNIMPLEMENTED', 'PROVIDER_UNAVAILABLE', /see the details/],
@@ -157,6 +156,19 @@ describe('signing with Cloud KMS', () => {
       retryable: false,
     });
     expect(countSigning()).toBe(1);
+  });
+
+  it('repeats UNAUTHENTICATED once, since a token may expire on its way', async () => {
+    server.failNext('asymmetricSign', status.UNAUTHENTICATED);
+    await sign();
+    expect(countSigning()).toBe(2);
+
+    server.failNext('asymmetricSign', status.UNAUTHENTICATED, status.UNAUTHENTICATED);
+    await expect(sign()).rejects.toMatchObject({
+      code: 'KEY_ACCESS_DENIED',
+      message: expect.stringContaining('renew the Application Default Credentials') as string,
+    });
+    expect(countSigning()).toBe(4);
   });
 
   it('keeps the words of the service out of the message', async () => {
