@@ -11,7 +11,8 @@ const masked: Readonly<Record<number, string>> = {
   503: 'Service Unavailable Error',
 };
 
-const retryAfterSeconds = '1';
+/** Where the error itself does not tell when to come again. */
+const busyForSeconds = 1;
 
 /**
  * The answer for whatever a handler threw: `{"error":{"message":…}}` and a line break, as go-livepeer writes it; the
@@ -28,7 +29,9 @@ export function answerError(error: unknown): Answer {
   if (status === 401 && !(error instanceof WebhookRejectionError)) {
     headers['WWW-Authenticate'] = 'Bearer';
   }
-  if (status === 429 || status === 503) headers['Retry-After'] = retryAfterSeconds;
+  const known = isSignerError(error) ? error.data.retryAfterSeconds : undefined;
+  const retryAfter = known ?? (status === 429 || status === 503 ? busyForSeconds : undefined);
+  if (retryAfter !== undefined) headers['Retry-After'] = `${retryAfter}`;
   const code =
     error instanceof WebhookRejectionError &&
     error.webhookCode !== undefined &&

@@ -9,6 +9,11 @@ import type { KeyJournal } from './key-journal.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
 import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
 
+export type GateOptions = CallOptions & {
+  /** told of each call to the key, when it begins: from then on the key may have signed, whatever becomes of the call */
+  readonly onCall?: () => void;
+};
+
 /** The one way to the key. */
 export type KeyGate = {
   /** The pinned sender address. */
@@ -22,7 +27,7 @@ export type KeyGate = {
    * is called, and for good before a signature is returned. Throws `GRANT_INVALID`, `AUDIT_UNAVAILABLE` and
    * {@link ProviderError}.
    */
-  sign(grant: Grant, options: CallOptions): Promise<Uint8Array[]>;
+  sign(grant: Grant, options: GateOptions): Promise<Uint8Array[]>;
 };
 
 export type KeyGateOptions = {
@@ -52,9 +57,13 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
     digest: Uint8Array,
     stopped: AbortController,
     lane: Grant,
+    onCall: GateOptions['onCall'],
   ): Promise<Uint8Array> {
     const { signal } = stopped;
     const work = async () => {
+      // what was stopped between its turn and now calls no key
+      signal.throwIfAborted();
+      onCall?.();
       try {
         return await condition.watch(async () => {
           const reply = await provider.signDigest(digest, { signal });
@@ -70,7 +79,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
 
   async function signAll(
     digests: readonly Uint8Array[],
-    signal: AbortSignal,
+    { signal, onCall }: GateOptions,
     lane: Grant,
   ): Promise<Uint8Array[]> {
     const stopped = new AbortController();
@@ -83,7 +92,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
     if (signal.aborted) leave();
     signal.addEventListener('abort', leave, { once: true });
     try {
-      const signatures = digests.map((digest) => signDigest(digest, stopped, lane));
+      const signatures = digests.map((digest) => signDigest(digest, stopped, lane, onCall));
       return await Promise.race([Promise.all(signatures), left.promise]);
     } catch (error) {
       stopped.abort(error);
@@ -97,7 +106,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
   return {
     address: sender,
     condition,
-    async sign(grant, { signal }) {
+    async sign(grant, options) {
       const permission = redeem(grant);
       const digests = digestsOf(permission.intent);
       const record = await journal.begin({
@@ -109,7 +118,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
       const startedAt = performance.now();
       let signatures: Uint8Array[];
       try {
-        signatures = await signAll(digests, signal, grant);
+        signatures = await signAll(digests, options, grant);
       } catch (error) {
         const code = isSignerError(error) ? error.code : 'INTERNAL';
         record.failed(code, performance.now() - startedAt);

@@ -75,7 +75,7 @@ export type MadePayment = {
  * One payment, from body to answer. The checks come in the protocol's order, all before the first key call; the
  * signatures are then made at once. The same request with the same state gets the same answer, without a key call, for as
  * long as that is remembered. Throws `SignerError`s: what the caller sent, what policy refused, who the caller is, what the
- * chain, the key or the records could not do. Nothing is spent then, unless it was signed and could not be remembered.
+ * chain, the key or the records could not do. Nothing is spent then but what the key was asked for.
  */
 export async function generateLivePayment(
   service: PaymentService,
@@ -162,9 +162,11 @@ async function makePayment(
   );
   if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
 
-  const signed = await signPayment(sender, service.stateFields, verdict, manifestId, signal).catch(
+  const keyUse = { ticketCalls: 0, otherCalls: 0 };
+  const { stateFields } = service;
+  const signed = await signPayment(sender, stateFields, verdict, manifestId, keyUse, signal).catch(
     async (error: unknown) => {
-      await verdict.release();
+      await verdict.release(keyUse);
       throw error;
     },
   );

@@ -2,7 +2,7 @@ import { InternalError } from '../errors.ts';
 import { Grant } from '../keys/grant.ts';
 import { utf8ToBytes } from '../pm/bytes.ts';
 import { hashManifestId } from '../pm/segment-credentials.ts';
-import type { AllowedPayment } from '../policy/decide-payment.ts';
+import type { AllowedPayment, KeyUse } from '../policy/decide-payment.ts';
 import { keySealIntent } from '../session/seal.ts';
 import { encodeExtendedState, encodeUpstreamState } from '../session/state-json.ts';
 import type { SignedTicket } from '../wire/payment.ts';
@@ -21,15 +21,19 @@ export type SignedPayment = {
   readonly seal: Uint8Array;
 };
 
+/** What a payment has asked the key for so far; `signPayment` counts in it. */
+export type KeyUseCount = { -readonly [Kind in keyof KeyUse]: KeyUse[Kind] };
+
 /**
  * Signs everything at once; only a key's own seal over new credentials has to wait for these. Throws `ProviderError` and
- * `AUDIT_UNAVAILABLE`, and then nothing of it has left the gate for good.
+ * `AUDIT_UNAVAILABLE`; then nothing of it has left the gate for good, and no call begins that `use` does not have.
  */
 export async function signPayment(
   { gate, instanceSeal }: Sender,
   stateFields: StateFields,
   payment: AllowedPayment,
   manifestId: string,
+  use: KeyUseCount,
   signal: AbortSignal,
 ): Promise<SignedPayment> {
   const sealWithoutKey = instanceSeal?.current();
@@ -38,9 +42,10 @@ export async function signPayment(
   const leave = (): void => failed.abort(signal.reason);
   if (signal.aborted) leave();
   signal.addEventListener('abort', leave, { once: true });
-  const either = { signal: failed.signal };
+  const ticketOptions = { signal: failed.signal, onCall: () => (use.ticketCalls += 1) };
+  const otherOptions = { signal: failed.signal, onCall: () => (use.otherCalls += 1) };
   const signOne = async (grant: Grant): Promise<Uint8Array> =>
-    onlyOne(await gate.sign(grant, either));
+    onlyOne(await gate.sign(grant, otherOptions));
 
   const carriesCredentials = !(payment.segmentCredentials instanceof Grant);
 
@@ -67,7 +72,7 @@ export async function signPayment(
 
   const credentials = signCredentials();
   const [ticketSignatures, segmentCredentials, sealed] = await Promise.all([
-    gate.sign(payment.ticketBatch, either),
+    gate.sign(payment.ticketBatch, ticketOptions),
     credentials,
     sealBooks(credentials),
   ])

@@ -48,6 +48,10 @@ type RefusalData = {
     | (Bound<Wei> & { readonly limit: 'ticketEv' | 'totalEv' | 'faceValue' | 'sessionEv' })
     | (Bound<bigint> & { readonly limit: 'tickets' })
     | { readonly limit: 'sessionDuration'; readonly maximumMs: number }
+    | (Bound<bigint> & {
+        readonly limit: 'windowEv' | 'windowTickets' | 'windowSessions';
+        readonly windowMs: number;
+      })
   );
   WINDOW_EXHAUSTED: {
     readonly ruleId: string;
@@ -56,6 +60,8 @@ type RefusalData = {
     readonly windowMs: number;
     /** whose share of the window it is, such as `tenant=acme`; '' where all share one */
     readonly scope: string;
+    /** until there is room, when nobody else pays; absent where that is not known */
+    readonly retryAfterSeconds?: number;
   };
   STATE_FORKED: object;
 

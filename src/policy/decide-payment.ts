@@ -11,12 +11,13 @@ import type { Ticket } from '../pm/ticket.ts';
 import { drawUpTickets } from '../pm/tickets.ts';
 import { reasonOf } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
-import type { ReserveOutcome, SpendLedger } from './limits/ledger.ts';
+import type { ReserveOutcome, Spend, SpendLedger } from './limits/ledger.ts';
+import { subtractSpend } from './limits/windows.ts';
 import { type PriceList, configuredCeiling } from './price-list.ts';
 import { type PaymentProposal, factsOf, refuseAboveCeilings } from './proposal.ts';
 import type { CompiledPolicy } from './rules/compile.ts';
 import { evaluateRules, refuseExhausted } from './rules/evaluate.ts';
-import { spendOf } from './rules/facts.ts';
+import { type PaymentFacts, spendOf } from './rules/facts.ts';
 import {
   isStillAuthorized,
   refuseAboveWebhookCeiling,
@@ -56,8 +57,18 @@ export type AllowedPayment = {
   /** the rules that matched, and those in observe mode that would have denied */
   readonly rules: readonly string[];
   readonly observed: readonly string[];
-  /** Gives back what the windows had reserved: no signature left the gate. Never throws. */
-  release(): Promise<void>;
+  /**
+   * Gives back what was reserved, but for what the key was asked for: no signature left the gate, and no further call to the
+   * key begins. Never throws.
+   */
+  release(use: KeyUse): Promise<void>;
+};
+
+/** What a payment has asked the key for: a call that has begun may have made a signature, whatever became of it. */
+export type KeyUse = {
+  /** each for a signature of one ticket */
+  readonly ticketCalls: number;
+  readonly otherCalls: number;
 };
 
 export type PaymentVerdict = DeniedPayment | ({ readonly kind: 'allow' } & AllowedPayment);
@@ -86,7 +97,7 @@ type ReservedPayment = {
   readonly observed: readonly string[];
   /** wei of expected value, rounded up */
   readonly ev: bigint;
-  readonly release: () => Promise<void>;
+  readonly release: AllowedPayment['release'];
 };
 
 const nothingReserved: ReserveOutcome = {
@@ -197,15 +208,15 @@ export function createPaymentDecision({
         ? nothingReserved
         : await (await ledger()).reserve(charges, spend, signal);
     if (reservation.kind === 'exceeded') {
-      const { ruleId } = reservation;
-      return deny(refuseExhausted(reservation, charges), { ruleId, principal });
+      const refusal = refuseExhausted(reservation, charges, spend);
+      return deny(refusal, { ruleId: refusal.data.ruleId, principal });
     }
     return {
       kind: 'reserved',
       rules: matched,
       observed: [...verdict.observed, ...reservation.observed],
       ev: spend.ev,
-      release: () => reservation.release(),
+      release: (use) => reservation.release(unusedSpend(facts, use)),
     };
   }
 
@@ -255,4 +266,12 @@ function carriedCredentials(
   return segmentCredentials?.manifestIdHash === hashManifestId(manifestId)
     ? segmentCredentials.signature
     : undefined;
+}
+
+/** What a payment that came to nothing leaves over; a session counts as begun when the key was asked for anything. */
+function unusedSpend(facts: PaymentFacts, { ticketCalls, otherCalls }: KeyUse): Spend {
+  const used = spendOf({ ...facts, tickets: BigInt(ticketCalls) });
+  const spend = spendOf(facts);
+  const isKeyUsed = ticketCalls + otherCalls > 0;
+  return subtractSpend(spend, { ...used, sessions: isKeyUsed ? spend.sessions : 0n });
 }

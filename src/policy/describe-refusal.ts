@@ -106,6 +106,14 @@ function describeLimit(data: RefusalOf<'RULE_LIMIT_EXCEEDED'>['data']): string {
       return `the session's EV would exceed its limit of ${inWei(data.maximum)}`;
     case 'sessionDuration':
       return `the session has lasted longer than its limit of ${formatDuration(data.maximumMs)}`;
+    case 'windowEv':
+      return `an EV of ${inWei(data.actual)} exceeds its limit of ${inWei(data.maximum)} every ${formatDuration(data.windowMs)}`;
+    case 'windowTickets':
+    case 'windowSessions':
+      return (
+        `${data.actual} ${data.limit === 'windowTickets' ? 'tickets' : 'sessions'} exceed its limit of ` +
+        `${data.maximum} every ${formatDuration(data.windowMs)}`
+      );
   }
 }
 

@@ -30,7 +30,7 @@ describe('a clock that is stepped by a day,', () => {
       const isRenewed = () => signer.logLines.some(({ msg }) => String(msg).endsWith('renewed'));
       await expect.poll(isRenewed, patiently).toBe(true);
       expectPaid(await signer.post(await firstPayment(5)));
-      expectFailure(signer, await signer.post(await firstPayment(1)), 403, 'WINDOW_EXHAUSTED');
+      expectFailure(signer, await signer.post(await firstPayment(1)), 429, 'WINDOW_EXHAUSTED');
     },
   );
 });

@@ -39,7 +39,7 @@ describe('windows', () => {
   const steps = [hour, day, 32 * day, -hour, -day];
 
   async function expectExhausted(running: GuardedSigner): Promise<void> {
-    expectFailure(running, await running.post(await firstPayment(1)), 403, 'WINDOW_EXHAUSTED');
+    expectFailure(running, await running.post(await firstPayment(1)), 429, 'WINDOW_EXHAUSTED');
     expect(running.key.digests).toHaveLength(0);
   }
 
@@ -53,7 +53,7 @@ describe('windows', () => {
       // the auth token must outlive the step
       const authToken = { expiration: usualTokenExpiration + 100n * 86_400n };
       const answer = await running.post(await firstPayment(1, { authToken }));
-      expectFailure(running, answer, 403, 'WINDOW_EXHAUSTED');
+      expectFailure(running, answer, 429, 'WINDOW_EXHAUSTED');
       expect(running.key.digests).toHaveLength(0);
     }
   }

@@ -105,7 +105,7 @@ describe('an auth webhook', () => {
       expect(signer.key.digests).toHaveLength(0);
       answer = (response) => response.end(agree);
       expectPaid(await pay(5));
-      expectFailure(signer, await pay(1), 403, 'WINDOW_EXHAUSTED');
+      expectFailure(signer, await pay(1), 429, 'WINDOW_EXHAUSTED');
       expectAllRecorded(signer, join(signer.folder, 'audit'));
     },
   );
@@ -187,13 +187,13 @@ describe('a policy file that is deleted', () => {
       );
     await expect.poll(isNoticed, patiently).toBe(true);
     signer.key.reset();
-    expectFailure(signer, await pay(3), 403, 'WINDOW_EXHAUSTED');
+    expectFailure(signer, await pay(3), 429, 'WINDOW_EXHAUSTED');
     expect(signer.key.digests).toHaveLength(0);
     expectPaid(await signer.post(await nextPayment(sealed, 2)));
     expect(await readReadiness(signer)).toEqual({ status: 200, problems: {} });
 
     signer.writePolicy(fiveTickets.replace('tickets: 5', 'tickets: 6'));
     await expect.poll(async () => (await pay(1)).status, patiently).toBe(200);
-    expectFailure(signer, await pay(1), 403, 'WINDOW_EXHAUSTED');
+    expectFailure(signer, await pay(1), 429, 'WINDOW_EXHAUSTED');
   });
 });

@@ -180,6 +180,8 @@ async function makeRequest(
   };
 }
 
+/** 7 days, and a slot */
+const longestWindowSeconds = (7 * 86_400 * 61) / 60;
 const lv2vPixelsPerMinute = 1280n * 720n * 30n * 60n;
 
 /** A use of the type, or a minute of it, costs `size` tickets. */
@@ -311,7 +313,7 @@ function checkJudged(
 ): void {
   const { answer, code, keyCalls } = found;
   const { status } = answer;
-  const { isAllowed, denials, isPriceAboveLimit } = judgement;
+  const { isAllowed, denials, isPriceAboveLimit, isForNow } = judgement;
   if (isAllowed) {
     expect({ status, keyCalls }).toEqual({
       status: 200,
@@ -320,6 +322,14 @@ function checkJudged(
     expect(expectPaid(answer).ticketCount).toBe(payment.tickets);
   } else if (denials.length > 0) {
     expect({ status, code, keyCalls }).toEqual({ status: 403, code: 'RULE_DENIED', keyCalls: 0 });
+  } else if (isForNow) {
+    expect({ status, code, keyCalls }).toEqual({
+      status: 429,
+      code: 'WINDOW_EXHAUSTED',
+      keyCalls: 0,
+    });
+    const seconds = Number(answer.headers.get('retry-after'));
+    expect(seconds > 0 && seconds <= longestWindowSeconds).toBe(true);
   } else {
     expect({
       isRefused: isPriceAboveLimit ? [403, 481].includes(status) : status === 403,

@@ -80,6 +80,8 @@ export type Judgement = {
   readonly denials: readonly string[];
   readonly isPriceAboveLimit: boolean;
   readonly isWindowFull: boolean;
+  /** nothing but windows refuses, and each could take the payment when it is empty */
+  readonly isForNow: boolean;
 };
 
 /** Judges payments by one policy, one after another, and remembers what its windows have spent. */
@@ -106,6 +108,9 @@ export class NaiveJudge {
     const isWindowFull = enforced.some(
       ({ id, window }) => window && !this.#hasRoom(id, window, payment),
     );
+    const isTooLarge = enforced.some(
+      ({ window }) => window && !hasRoomIn(window, spendOf(payment)),
+    );
     const isAllowed =
       denials.length === 0 &&
       isAllowedByRule &&
@@ -117,7 +122,9 @@ export class NaiveJudge {
         if (window) this.#spent.push({ key: shareOf(id, window, payment), ...spendOf(payment) });
       }
     }
-    return { isAllowed, denials, isPriceAboveLimit, isWindowFull };
+    const isForNow =
+      denials.length === 0 && isAllowedByRule && !isPriceAboveLimit && !isOverLimit && !isTooLarge;
+    return { isAllowed, denials, isPriceAboveLimit, isWindowFull, isForNow };
   }
 
   #hasRoom(id: string, window: Window, payment: Payment): boolean {
@@ -127,10 +134,14 @@ export class NaiveJudge {
     const evAfter = before.reduce((sum, spent) => sum + spent.ev, ev);
     const ticketsAfter = before.reduce((sum, spent) => sum + spent.tickets, tickets);
     const sessionsAfter = before.reduce((sum, spent) => sum + spent.sessions, sessions);
-    if (window.ev !== undefined && evAfter > window.ev) return false;
-    if (window.tickets !== undefined && ticketsAfter > window.tickets) return false;
-    return window.sessions === undefined || sessionsAfter <= window.sessions;
+    return hasRoomIn(window, { ev: evAfter, tickets: ticketsAfter, sessions: sessionsAfter });
   }
+}
+
+function hasRoomIn(window: Window, after: ReturnType<typeof spendOf>): boolean {
+  if (window.ev !== undefined && after.ev > window.ev) return false;
+  if (window.tickets !== undefined && after.tickets > window.tickets) return false;
+  return window.sessions === undefined || after.sessions <= window.sessions;
 }
 
 function applies({ when = {}, then }: Rule, payment: Payment): boolean {

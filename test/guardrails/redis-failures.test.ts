@@ -58,7 +58,7 @@ describe('Redis with onFailure: deny', () => {
       await redis.start();
       await expect.poll(isReady, patiently).toBe(true);
       expectPaid(await pay(3, sealed));
-      expectFailure(signer, await pay(6), 403, 'WINDOW_EXHAUSTED');
+      expectFailure(signer, await pay(6), 429, 'WINDOW_EXHAUSTED');
       expectPaid(await pay(5));
     },
   );
@@ -74,7 +74,7 @@ describe('Redis with onFailure: deny', () => {
     expect(signer.key.digests).toHaveLength(0);
     await expect.poll(isReady, patiently).toBe(true);
     await expect.poll(async () => (await pay(8, sealed)).status, patiently).toBe(200);
-    expectFailure(signer, await pay(1), 403, 'WINDOW_EXHAUSTED');
+    expectFailure(signer, await pay(1), 429, 'WINDOW_EXHAUSTED');
   });
 
   it('keeps the budget, and signs nothing unrecorded, when Redis is killed under load', async () => {
@@ -106,7 +106,7 @@ describe('Redis with onFailure: allow', () => {
 
     await redis.start();
     await expect.poll(isReady, patiently).toBe(true);
-    expectFailure(signer, await pay(9), 403, 'WINDOW_EXHAUSTED');
+    expectFailure(signer, await pay(9), 429, 'WINDOW_EXHAUSTED');
     expectPaid(await pay(8, sealed));
   });
 

@@ -10,6 +10,7 @@ import {
   ticketEv,
 } from './guarded-signer.ts';
 import { soon } from '../support/soon.ts';
+import type { TestAnswer } from '../support/test-signer.ts';
 
 let signer: GuardedSigner;
 afterEach(() => signer.close());
@@ -96,7 +97,7 @@ rules:
     );
   });
 
-  it('counts windows for each tenant by itself, and gives back what came to nothing', async () => {
+  it('counts windows for each tenant by itself, and the signatures of payments that came to nothing', async () => {
     let isBroken = false;
     signer = await startGuardedSigner({
       policy: `
@@ -107,20 +108,25 @@ rules: [{ id: hourly, window: { per: tenant, every: 1h, ev: ${10n * ticketEv} we
         return { encoding: 'raw', bytes };
       },
     });
-    expectPaid(await signer.post(await firstPayment(6), as('acme:a')));
+    expectPaid(await signer.post(await firstPayment(4), as('acme:a')));
     isBroken = true;
-    expect((await signer.post(await firstPayment(4), as('acme:a'))).status).toBeGreaterThan(499);
+    expect((await signer.post(await firstPayment(3), as('acme:a'))).status).toBeGreaterThan(499);
     isBroken = false;
     signer.key.reset();
-    const tooMuch = await signer.post(await firstPayment(5), as('acme:b'));
-    expectRefusal(
-      signer,
-      tooMuch,
-      403,
-      /^denied by rule hourly: no room is left .* for each tenant$/,
-    );
-    expectPaid(await signer.post(await firstPayment(4), as('acme:b')));
+    expectFull(await signer.post(await firstPayment(4), as('acme:b')));
+    const tooLarge = await signer.post(await firstPayment(11), as('globex:a'));
+    const says = `an EV of ${11n * ticketEv} wei exceeds its limit of ${10n * ticketEv} wei every 1h`;
+    expectRefusal(signer, tooLarge, 403, `denied by rule hourly: ${says}`);
+    expectPaid(await signer.post(await firstPayment(3), as('acme:b')));
     expectPaid(await signer.post(await firstPayment(10), as('globex:a')));
+
+    function expectFull(answer: TestAnswer): void {
+      expect(answer.status).toBe(429);
+      expect(answer.text).toMatch(/"denied by rule hourly: no room is left [^"]* for each tenant"/);
+      const seconds = Number(answer.headers.get('retry-after'));
+      expect(seconds > 3_590 && seconds <= 3_660).toBe(true);
+      expect(signer.key.digests).toHaveLength(0);
+    }
   });
 
   it('only reports what rules in observe mode would deny', async () => {

@@ -32,9 +32,10 @@ export async function openEmbeddedLedger({
   }
   return {
     async reserve(charges, spend, signal) {
-      const release = async (result: FileResult): Promise<void> => {
+      const release = async (result: FileResult, unused = spend): Promise<void> => {
         if (result.kind !== 'reserved') return;
-        await thread.tell({ kind: 'release', counters: charges, slots: result.slots, spend });
+        const { slots } = result;
+        await thread.tell({ kind: 'release', counters: charges, slots, spend: unused });
       };
       const request = { kind: 'reserve', charges, spend } as const;
       const result = await thread.ask(request, signal, (late) => void release(late));
@@ -44,7 +45,7 @@ export async function openEmbeddedLedger({
       return {
         kind: 'reserved',
         observed: result.observed,
-        release: () => (released ??= release(result)),
+        release: (unused) => (released ??= release(result, unused)),
       };
     },
     async usage(charges) {

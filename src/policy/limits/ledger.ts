@@ -27,16 +27,18 @@ export type ReserveOutcome =
       /** the rules in observe mode whose limit this payment goes over */
       readonly observed: readonly string[];
       /**
-       * Gives the reservation back: nothing was signed, or no signature left the process. A release that fails loses budget
-       * until the window has passed; it never throws.
+       * Gives the reservation back, or the `unused` part of it; only once. A release that fails loses budget until the window
+       * has passed; it never throws.
        */
-      release(): Promise<void>;
+      release(unused?: Spend): Promise<void>;
     }
   | {
       readonly kind: 'exceeded';
       readonly ruleId: string;
       readonly limit: keyof Spend;
       readonly maximum: bigint;
+      /** in how many ms each of the windows that refuse will have room, when nothing else is spent; at least 1 */
+      readonly retryAfterMs: number;
     };
 
 /**

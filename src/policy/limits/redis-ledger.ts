@@ -19,7 +19,7 @@ export type RedisLedgerOptions = {
 
 const reserveReply = z.union([
   z.tuple([z.literal(1), z.array(z.string().regex(/^\d+$/)), z.array(z.int())]),
-  z.tuple([z.literal(0), z.int(), z.int()]),
+  z.tuple([z.literal(0), z.int(), z.int(), z.int().positive()]),
 ]);
 const usageReply = z.array(z.string().regex(/^\d+( \d+){5}$/));
 
@@ -36,8 +36,9 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
       failIfEnded(signal);
       const keys = charges.map(keyOf);
       const amounts = listAmounts(spend);
-      const giveBack = async (slots: readonly string[]): Promise<void> => {
-        await redis.run(releaseScript, keys, [...amounts, ...slots]).catch(() => undefined);
+      const giveBack = async (slots: readonly string[], unused = spend): Promise<void> => {
+        const args = [...listAmounts(unused), ...slots];
+        await redis.run(releaseScript, keys, args).catch(() => undefined);
       };
       const giveBackLate = (late: unknown): void => {
         const { data: reply } = reserveReply.safeParse(late);
@@ -48,7 +49,7 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
         .run(reserveScript, keys, args, giveBackLate)
         .then((raw) => reserveReply.parse(raw))
         .catch(failAsUnavailable);
-      if (reply[0] === 0) return describeExceeded(charges, reply[1], reply[2]);
+      if (reply[0] === 0) return describeExceeded(charges, reply);
       const [, slots, observed] = reply;
       if (signal.aborted) void giveBack(slots);
       failIfEnded(signal);
@@ -56,7 +57,7 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
       return {
         kind: 'reserved',
         observed: observed.flatMap((index) => charges[index]?.ruleId ?? []),
-        release: () => (released ??= giveBack(slots)),
+        release: (unused) => (released ??= giveBack(slots, unused)),
       };
     },
     async usage(charges) {
@@ -102,8 +103,7 @@ function parseAmounts(text: string): Spend {
 
 function describeExceeded(
   charges: readonly WindowCharge[],
-  charge: number,
-  kind: number,
+  [, charge, kind, retryAfterMs]: readonly [0, number, number, number],
 ): ReserveOutcome {
   const { ruleId, limits } = charges[charge] ?? {};
   const limit = spendKinds[kind];
@@ -111,7 +111,7 @@ function describeExceeded(
   if (ruleId === undefined || !limit || maximum === undefined) {
     return failAsUnavailable('it names a limit that was not asked for');
   }
-  return { kind: 'exceeded', ruleId, limit, maximum };
+  return { kind: 'exceeded', ruleId, limit, maximum, retryAfterMs };
 }
 
 function failAsUnavailable(cause: unknown): never {

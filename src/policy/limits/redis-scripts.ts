@@ -77,13 +77,37 @@ end
 /**
  * KEYS: the counters. ARGV: the amount list, then for each counter its window in ms, 1 when it is enforced, and high and low of
  * its three limits, '' for none. Returns 1, the slots counted in and the observed counters; or 0, the counter and the limit
- * that refuse. Counters and limits are numbered from 0.
+ * that refuse, and in how many ms all that refuse will have room. Counters and limits are numbered from 0.
  */
 export const reserveScript = `${common}
 local spend = {}
 for place = 1, 6 do spend[place] = tonumber(ARGV[place]) end
 
-local slots, totals, observed = {}, {}, {}
+-- the place of the first limit that the total goes over; first: the place of the counter's terms in ARGV
+local function exceeded(total, first)
+  for place = 1, 5, 2 do
+    local high, low = tonumber(ARGV[first + 1 + place]), tonumber(ARGV[first + 2 + place])
+    local isSpent = spend[place] > 0 or spend[place + 1] > 0
+    if high and isSpent and (total[place] > high or (total[place] == high and total[place + 1] > low)) then
+      return place
+    end
+  end
+end
+
+-- in how many ms the total will be within the counter's limits again
+local function roomAfter(key, total, slot, first)
+  local windowMs, freedBy = tonumber(ARGV[first]), slot
+  for old = slot - ${slotsPerWindow}, slot do
+    local spent = redis.call('HGET', key, write(old))
+    if spent then
+      total, freedBy = add(total, read(spent), -1), old
+      if not exceeded(total, first) then break end
+    end
+  end
+  return math.max(1, math.ceil((freedBy + ${slotsPerWindow + 1}) * windowMs / ${slotsPerWindow}) - now)
+end
+
+local slots, totals, observed, refusal = {}, {}, {}, nil
 for index, key in ipairs(KEYS) do
   local first = 7 + (index - 1) * 8
   local slot, total = advance(key, tonumber(ARGV[first]))
@@ -91,15 +115,17 @@ for index, key in ipairs(KEYS) do
   slots[index], totals[index] = slot, total
   for place = 1, 5, 2 do
     if total[place] >= 9e15 then return redis.error_reply('COUNTERFULL ' .. key) end
-    local high, low = tonumber(ARGV[first + 1 + place]), tonumber(ARGV[first + 2 + place])
-    local isSpent = spend[place] > 0 or spend[place + 1] > 0
-    if high and isSpent and (total[place] > high or (total[place] == high and total[place + 1] > low)) then
-      if ARGV[first + 1] == '1' then return {0, index - 1, (place - 1) / 2} end
-      observed[#observed + 1] = index - 1
-      break
-    end
+  end
+  local place = exceeded(total, first)
+  if place and ARGV[first + 1] == '1' then
+    local room = roomAfter(key, total, slot, first)
+    if refusal then refusal[4] = math.max(refusal[4], room)
+    else refusal = {0, index - 1, (place - 1) / 2, room} end
+  elseif place then
+    observed[#observed + 1] = index - 1
   end
 end
+if refusal then return refusal end
 
 for index, key in ipairs(KEYS) do
   local field = write(slots[index])

@@ -6,9 +6,11 @@ import type { Spend, WindowCharge } from './ledger.ts';
 import { LedgerFileError, damagedFile, guardFile } from './ledger-file-error.ts';
 import {
   type Counter,
+  type SlotSpend,
   addSpend,
   expiryOf,
   findExceeded,
+  roomAfterMs,
   includesSpend,
   nothingSpent,
   slotAt,
@@ -39,6 +41,7 @@ export type FileResult =
       readonly ruleId: string;
       readonly limit: keyof Spend;
       readonly maximum: bigint;
+      readonly retryAfterMs: number;
     }
   | { readonly kind: 'usage'; readonly spent: readonly Spend[] }
   | { readonly kind: 'done' };
@@ -152,7 +155,7 @@ export class SpendFile {
     const results = requests.map((request): FileResult => {
       switch (request.kind) {
         case 'reserve':
-          return reserve(request.charges.map(load), request.charges, request.spend);
+          return this.#reserve(request.charges.map(load), request, timeMs);
         case 'release':
           this.#release(request.counters.map(load), request.slots, request.spend);
           return { kind: 'done' };
@@ -185,6 +188,50 @@ export class SpendFile {
     const expired = this.#sql.deleteSlots.all(id, now - slotsPerWindow) as SpendRow[];
     const left = expired.map(parseSpend).reduce(subtractSpend, total);
     return { ...fresh, id, total: left, hasChanged: true };
+  }
+
+  /** All charges or none: enforced ones are looked at first, then all are counted. */
+  #reserve(
+    tallies: readonly Tally[],
+    { charges, spend }: Extract<FileRequest, { kind: 'reserve' }>,
+    timeMs: number,
+  ): FileResult {
+    const observed: string[] = [];
+    let exceeded: Extract<FileResult, { kind: 'exceeded' }> | undefined;
+    for (const [index, tally] of tallies.entries()) {
+      const charge = charges[index];
+      if (!charge) continue;
+      const { ruleId, limits, isEnforced } = charge;
+      const limit = findExceeded(tally.total, spend, limits);
+      if (limit === undefined) continue;
+      if (!isEnforced) {
+        observed.push(ruleId);
+        continue;
+      }
+      const retryAfterMs = roomAfterMs(this.#readSlots(tally), spend, charge, timeMs);
+      exceeded = exceeded
+        ? { ...exceeded, retryAfterMs: Math.max(exceeded.retryAfterMs, retryAfterMs) }
+        : { kind: 'exceeded', ruleId, limit, maximum: limits[limit] ?? 0n, retryAfterMs };
+    }
+    if (exceeded) return exceeded;
+    for (const tally of tallies) {
+      tally.total = addSpend(tally.total, spend);
+      tally.newest = addSpend(tally.newest, spend);
+      tally.hasChanged = true;
+    }
+    return { kind: 'reserved', observed, slots: tallies.map(({ slot }) => slot) };
+  }
+
+  /** The oldest first. */
+  #readSlots({ id, slot, newest }: Tally): SlotSpend[] {
+    const rows =
+      id === undefined
+        ? []
+        : (this.#sql.readSlots.all(id, slot) as (SpendRow & { readonly slot: number })[]);
+    return [
+      ...rows.map((row) => ({ slot: row.slot, spent: parseSpend(row) })),
+      { slot, spent: newest },
+    ];
   }
 
   #readSlot(id: number, slot: number): Spend | undefined {
@@ -222,27 +269,6 @@ export class SpendFile {
     const { changes } = this.#sql.deleteCounters.run(timeMs, sweepSize);
     if (Number(changes) < sweepSize) this.#nextSweepMs = timeMs + sweepIntervalMs;
   }
-}
-
-/** All charges or none: enforced ones are looked at first, then all are counted. */
-function reserve(
-  tallies: readonly Tally[],
-  charges: readonly WindowCharge[],
-  spend: Spend,
-): FileResult {
-  const observed: string[] = [];
-  for (const [index, { ruleId, limits, isEnforced }] of charges.entries()) {
-    const limit = findExceeded(tallies[index]?.total ?? nothingSpent, spend, limits);
-    if (limit === undefined) continue;
-    if (isEnforced) return { kind: 'exceeded', ruleId, limit, maximum: limits[limit] ?? 0n };
-    observed.push(ruleId);
-  }
-  for (const tally of tallies) {
-    tally.total = addSpend(tally.total, spend);
-    tally.newest = addSpend(tally.newest, spend);
-    tally.hasChanged = true;
-  }
-  return { kind: 'reserved', observed, slots: tallies.map(({ slot }) => slot) };
 }
 
 /** Throws what SQLite throws, and `LedgerFileError`. */
@@ -292,6 +318,9 @@ function prepareStatements(db: DatabaseSync) {
       'DELETE FROM counters WHERE id IN (SELECT id FROM counters WHERE expires_ms <= ? LIMIT ?)',
     ),
     readSlot: db.prepare('SELECT ev, tickets, sessions FROM slots WHERE counter = ? AND slot = ?'),
+    readSlots: db.prepare(
+      'SELECT slot, ev, tickets, sessions FROM slots WHERE counter = ? AND slot < ? ORDER BY slot',
+    ),
     writeSlot: db.prepare('INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?)'),
     deleteSlots: db.prepare(
       'DELETE FROM slots WHERE counter = ? AND slot < ? RETURNING ev, tickets, sessions',

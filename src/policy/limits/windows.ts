@@ -49,3 +49,26 @@ export function findExceeded(
     return maximum !== undefined && spend[kind] > 0n && spent[kind] + spend[kind] > maximum;
   });
 }
+
+/** What was spent in a slot of a window. */
+export type SlotSpend = { readonly slot: number; readonly spent: Spend };
+
+/**
+ * In how many ms `spend` will fit under the limits, when nothing else is spent until then; at least 1. `slots` are those that
+ * count, the oldest first.
+ */
+export function roomAfterMs(
+  slots: readonly SlotSpend[],
+  spend: Spend,
+  { windowMs, limits }: Pick<WindowCharge, 'windowMs' | 'limits'>,
+  timeMs: number,
+): number {
+  let left = slots.map(({ spent }) => spent).reduce(addSpend, nothingSpent);
+  let freedBy = 0;
+  for (const { slot, spent } of slots) {
+    if (findExceeded(left, spend, limits) === undefined) break;
+    left = subtractSpend(left, spent);
+    freedBy = slot;
+  }
+  return Math.max(1, expiryOf(freedBy, windowMs) - timeMs);
+}

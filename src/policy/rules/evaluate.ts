@@ -1,6 +1,7 @@
-import type { Refusal } from '../../pm/refusal.ts';
+import type { Refusal, RefusalOf } from '../../pm/refusal.ts';
 import type { ReserveOutcome, Spend, WindowCharge } from '../limits/ledger.ts';
 import type { CompiledPolicy, CompiledRule } from './compile.ts';
+import { findExceeded, nothingSpent } from '../limits/windows.ts';
 import { type PaymentFacts, spendOf } from './facts.ts';
 import { refuseAboveLimits } from './limits.ts';
 import { chargeOf } from './windows.ts';
@@ -96,11 +97,48 @@ export function judge(
   }
 }
 
-type Exceeded = Pick<Extract<ReserveOutcome, { kind: 'exceeded' }>, 'ruleId' | 'limit' | 'maximum'>;
+const limitOfWindow = {
+  ev: 'windowEv',
+  tickets: 'windowTickets',
+  sessions: 'windowSessions',
+} as const;
 
-/** The refusal of a payment that finds no room in one of the windows it counts in. */
-export function refuseExhausted(exceeded: Exceeded, charges: readonly WindowCharge[]): Refusal {
-  const { ruleId, limit, maximum } = exceeded;
+type Exceeded = Pick<
+  Extract<ReserveOutcome, { kind: 'exceeded' }>,
+  'ruleId' | 'limit' | 'maximum'
+> & {
+  /** undefined where it is not known */
+  readonly retryAfterMs?: number;
+};
+
+/**
+ * The refusal of a payment that finds no room in one of the windows it counts in: for now, or for good when it is larger than
+ * one of them. `spend` is the payment's.
+ */
+export function refuseExhausted(
+  { ruleId, limit, maximum, retryAfterMs }: Exceeded,
+  charges: readonly WindowCharge[],
+  spend: Spend,
+): RefusalOf<'WINDOW_EXHAUSTED' | 'RULE_LIMIT_EXCEEDED'> {
+  const tooLarge = refuseLargerThanWindow(charges, spend);
+  if (tooLarge) return tooLarge;
   const { scope = '', windowMs = 0 } = charges.find((charge) => charge.ruleId === ruleId) ?? {};
-  return { code: 'WINDOW_EXHAUSTED', data: { ruleId, limit, maximum, windowMs, scope } };
+  const data = { ruleId, limit, maximum, windowMs, scope };
+  if (retryAfterMs === undefined) return { code: 'WINDOW_EXHAUSTED', data };
+  const retryAfterSeconds = Math.ceil(retryAfterMs / 1000);
+  return { code: 'WINDOW_EXHAUSTED', data: { ...data, retryAfterSeconds } };
+}
+
+function refuseLargerThanWindow(
+  charges: readonly WindowCharge[],
+  spend: Spend,
+): RefusalOf<'RULE_LIMIT_EXCEEDED'> | undefined {
+  for (const { ruleId, limits, windowMs, isEnforced } of charges) {
+    const kind = isEnforced ? findExceeded(nothingSpent, spend, limits) : undefined;
+    const maximum = kind && limits[kind];
+    if (kind === undefined || maximum === undefined) continue;
+    const data = { ruleId, limit: limitOfWindow[kind], actual: spend[kind], maximum, windowMs };
+    return { code: 'RULE_LIMIT_EXCEEDED', data };
+  }
+  return undefined;
 }

@@ -43,8 +43,14 @@ export function evaluateAfter(
     if (limit === undefined) continue;
     if (isEnforced) {
       const exceeded = { ruleId, limit, maximum: limits[limit] ?? 0n };
-      const refusal = refuseExhausted(exceeded, verdict.charges);
-      return { kind: 'deny', ruleId, refusal, matched: verdict.matched, observed };
+      const refusal = refuseExhausted(exceeded, verdict.charges, spend);
+      return {
+        kind: 'deny',
+        ruleId: refusal.data.ruleId,
+        refusal,
+        matched: verdict.matched,
+        observed,
+      };
     }
     observed.push(ruleId);
   }

@@ -96,6 +96,19 @@ function sumOf(events: readonly Event[]): Spend {
   );
 }
 
+/** When so many of the events, the oldest first, have run out that the rest leaves room. */
+function roomAfterMs(events: readonly Event[], wanted: Spend, nowMs: number): number {
+  const slotOf = ({ atMs }: Event): number => Math.floor(atMs / 1_000);
+  const counting = events.filter((event) => slotOf(event) >= Math.floor(nowMs / 1_000) - 60);
+  const gone = counting.map(slotOf).find((slot) => {
+    const left = sumOf(counting.filter((event) => slotOf(event) > slot));
+    const isRoom = (kind: 'ev' | 'tickets'): boolean =>
+      wanted[kind] === 0n || left[kind] + wanted[kind] <= limits[kind];
+    return isRoom('ev') && isRoom('tickets');
+  });
+  return ((gone ?? 0) + 61) * 1_000 - nowMs;
+}
+
 /** What every ledger must do; `open` starts one that nothing is counted in. */
 export function describeLedger(
   name: string,
@@ -119,6 +132,7 @@ export function describeLedger(
         ruleId: window.ruleId,
         limit: 'ev',
         maximum: 100n,
+        retryAfterMs: expect.any(Number) as number,
       });
       requireReserved(await ledger.reserve([window], spend({ ev: 40n, tickets: 2n }), never));
       const another = await ledger.reserve([window], oneTicket, never);
@@ -204,6 +218,17 @@ export function describeLedger(
       expect(await ledger.usage(windows)).toEqual([oneTicket, oneTicket]);
     });
 
+    it('gives back the part of a reservation that was not used, once', async () => {
+      const windows = [newWindow(), newWindow({ windowMs: 60_000 })];
+      const { ledger } = tested;
+      const whole = spend({ tickets: 5n, ev: 10n ** 17n + 1n, sessions: 1n });
+      const reservation = requireReserved(await ledger.reserve(windows, whole, never));
+      await reservation.release(spend({ tickets: 3n, ev: 6n * 10n ** 16n }));
+      await reservation.release();
+      const used = spend({ tickets: 2n, ev: 4n * 10n ** 16n + 1n, sessions: 1n });
+      expect(await ledger.usage(windows)).toEqual([used, used]);
+    });
+
     it('gives back what was reserved in an earlier slot, and nothing once that has run out', async () => {
       const window = newWindow();
       const { ledger } = tested;
@@ -231,6 +256,34 @@ export function describeLedger(
       expect((await ledger.reserve([window], oneTicket, never)).kind).toBe('reserved');
     });
 
+    it('tells when all windows that refuse have room, and has it then', async () => {
+      const { ledger } = tested;
+      clock.timeMs = Math.ceil(clock.timeMs / hourMs) * hourMs;
+      const short = newWindow({ windowMs: 60_000, limits: { tickets: 3n } });
+      const long = newWindow({ limits: { tickets: 5n, ev: 10n } });
+      const watched = newWindow({
+        windowMs: 24 * hourMs,
+        limits: { tickets: 1n },
+        isEnforced: false,
+      });
+      const windows = [short, watched, long];
+      requireReserved(await ledger.reserve(windows, spend({ tickets: 1n, ev: 4n }), never));
+      clock.timeMs += 10 * 60_000;
+      requireReserved(await ledger.reserve(windows, spend({ tickets: 3n, ev: 4n }), never));
+      const both = await ledger.reserve(windows, spend({ tickets: 1n, ev: 6n }), never);
+      const untilLong = 51 * 60_000;
+      expect(both).toMatchObject({
+        kind: 'exceeded',
+        ruleId: short.ruleId,
+        retryAfterMs: untilLong,
+      });
+      clock.timeMs += untilLong - 1;
+      const early = await ledger.reserve(windows, spend({ tickets: 1n, ev: 6n }), never);
+      expect(early).toMatchObject({ kind: 'exceeded', ruleId: long.ruleId, retryAfterMs: 1 });
+      clock.timeMs += 1;
+      requireReserved(await ledger.reserve(windows, spend({ tickets: 1n, ev: 6n }), never));
+    });
+
     it('agrees with a list of everything that was spent, at any times', async () => {
       const { ledger } = tested;
       const trial = async (steps: readonly Step[]): Promise<void> => {
@@ -248,7 +301,11 @@ export function describeLedger(
             (tickets > 0n && counted.tickets + tickets > limits.tickets);
           const outcome = await ledger.reserve([window], wanted, never);
           expect(outcome.kind).toBe(isTooMuch ? 'exceeded' : 'reserved');
-          if (outcome.kind === 'exceeded') continue;
+          if (outcome.kind === 'exceeded') {
+            const afterMs = roomAfterMs(events, wanted, clock.timeMs);
+            expect(outcome.retryAfterMs).toBe(afterMs);
+            continue;
+          }
           if (isReleased) await outcome.release();
           else events.push({ atMs: clock.timeMs, spent: wanted });
         }

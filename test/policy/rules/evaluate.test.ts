@@ -341,11 +341,46 @@ describe('windows', () => {
     const rules = policy('allow', `window: { per: ${per}, ${window}, sessions: 100 }`);
     const verdict = evaluateRules(rules, paymentFacts());
     if (verdict.kind === 'deny') throw new Error('the rules allow it');
-    const refusal = refuseExhausted({ ruleId: 'r0', limit, maximum }, verdict.charges);
+    const refusal = refuseExhausted({ ruleId: 'r0', limit, maximum }, verdict.charges, {
+      ev: 1n,
+      tickets: 1n,
+      sessions: 1n,
+    });
     expect(refusal).toMatchObject({ code: 'WINDOW_EXHAUSTED', data: { ruleId: 'r0', limit } });
     expect(describeRefusal(refusal)).toBe(
       `denied by rule r0: no room is left in its limit of ${says}`,
     );
+  });
+});
+
+describe('a payment that finds no room', () => {
+  const full = { ruleId: 'r0', limit: 'tickets', maximum: 9n, retryAfterMs: 59_001 } as const;
+  const facts = paymentFacts({ ticketEv: wei(10n), tickets: 2n });
+  const refuse = (...limits: string[]) => {
+    const windows = limits.map((limit) => `window: { per: all, every: 1h, ${limit} }`);
+    const verdict = evaluateRules(policy('allow', ...windows), facts);
+    if (verdict.kind === 'deny') throw new Error('the rules allow it');
+    return refuseExhausted(full, verdict.charges, spendOf(facts));
+  };
+
+  it('is told when there will be some, in whole seconds', () => {
+    expect(refuse('tickets: 9')).toMatchObject({
+      code: 'WINDOW_EXHAUSTED',
+      data: { ruleId: 'r0', retryAfterSeconds: 60 },
+    });
+  });
+
+  it.each([
+    ['tickets: 1', 'windowTickets', '2 tickets exceed its limit of 1 every 1h'],
+    ['ev: 1 wei', 'windowEv', 'an EV of 20 wei exceeds its limit of 1 wei every 1h'],
+    ['sessions: 0', 'windowSessions', '1 sessions exceed its limit of 0 every 1h'],
+  ])('and never will is refused for good: %s', (limit, named, says) => {
+    const refusal = refuse('tickets: 9', limit);
+    expect(refusal).toMatchObject({
+      code: 'RULE_LIMIT_EXCEEDED',
+      data: { ruleId: 'r1', limit: named, windowMs: 3_600_000 },
+    });
+    expect(describeRefusal(refusal)).toBe(`denied by rule r1: ${says}`);
   });
 });
 
