@@ -142,6 +142,7 @@ const pluginShape = z.object({
     'expected a zod schema',
   ),
   open: z.custom(isFunction, 'expected a function'),
+  check: z.custom(isFunction, 'expected a function').optional(),
   generateKey: z.custom(isFunction, 'expected a function').optional(),
   importKey: z.custom(isFunction, 'expected a function').optional(),
 });

@@ -5,7 +5,7 @@ import { openDiscovery } from './compose/discovery.ts';
 import { withActiveKey } from './compose/key.ts';
 import { openRecords } from './compose/records.ts';
 import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
-import { asksForCredentials } from './config/auth-schema.ts';
+import { refuseOpenServer } from './config/exposure.ts';
 import type { Config } from './config/load.ts';
 import type { WatchedFileState } from './config/watched-file.ts';
 import { ConfigError, isSignerError } from './errors.ts';
@@ -54,7 +54,7 @@ export async function startSigner(
   metrics: Metrics = createMetrics(),
 ): Promise<RunningSigner> {
   const { settings } = config;
-  refuseOpenServer(config);
+  refuseOpenServer(config.settings);
   await using opened = new AsyncDisposableStack();
   const records = opened.use(await openRecords(config, logger));
   const open = async (part: Config, role: Sender['role']): Promise<OpenSender> => {
@@ -151,22 +151,6 @@ function requireDifferentKeys(senders: Senders): void {
   throw new ConfigError(
     'CONFIG_INVALID',
     'keys: a retiring key is the active key, or is listed twice; replicas of the active key are not retiring',
-  );
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
-
-function refuseOpenServer({ settings: { server, auth } }: Config): void {
-  const isAuthenticated = asksForCredentials(auth) || auth.webhook !== undefined;
-  if (isLoopback(server.listen.host) || isAuthenticated || server.allowUnauthenticatedPublic)
-    return;
-  throw new ConfigError(
-    'CONFIG_INVALID',
-    `server.listen: ${server.listen.host} can be reached from outside and nobody would be authenticated; ` +
-      'listen on 127.0.0.1, configure one of auth.apiKeys, auth.jwt, auth.mtls and auth.webhook, ' +
-      'or set server.allowUnauthenticatedPublic: true',
   );
 }
 

@@ -67,10 +67,17 @@ export const plugin: KeyProviderPlugin<Config> = {
   portVersion: 1,
   name: 'local-keystore',
   configSchema,
+  check: checkFiles,
   open: openKey,
   generateKey,
   importKey,
 };
+
+async function checkFiles(config: Config, context: ProviderContext): Promise<void> {
+  readPassword(config, context);
+  const path = await findKeystore(context.resolvePath(config.path), wantedAddress(config));
+  parseKeystore((await readKeystoreText(path)).text, path);
+}
 
 async function openKey(config: Config, context: ProviderContext): Promise<KeyProvider> {
   const path = await findKeystore(context.resolvePath(config.path), wantedAddress(config));

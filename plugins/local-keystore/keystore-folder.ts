@@ -35,7 +35,9 @@ export async function findKeystore(path: string, address: string | undefined): P
     throw new ProviderError(
       'KEY_AMBIGUOUS',
       `${path} holds ${addresses.length} keystore files that fit (${addresses.join(', ')}): ` +
-        'set `address`, or let `path` name the file.',
+        (address === undefined
+          ? 'set `address`, or let `path` name the file.'
+          : 'let `path` name the file.'),
     );
   }
   return join(path, match.name);

@@ -1,4 +1,10 @@
-import type { GeneratedKey, KeyProvider, KeyProviderPlugin } from '../../src/keys/provider.ts';
+import { existsSync } from 'node:fs';
+import {
+  type GeneratedKey,
+  type KeyProvider,
+  type KeyProviderPlugin,
+  ProviderError,
+} from '../../src/keys/provider.ts';
 import { configSchema, type Pkcs11Config, type ResolvedConfig, resolveConfig } from './config.ts';
 import { SessionPool } from './session-pool.ts';
 
@@ -7,6 +13,12 @@ export const plugin: KeyProviderPlugin<Pkcs11Config> = {
   portVersion: 1,
   name: 'pkcs11',
   configSchema,
+
+  check(config, context) {
+    const { module } = resolveConfig(config, context);
+    if (existsSync(module)) return;
+    throw new ProviderError('PROVIDER_MISSING', `module: there is no file ${module}`);
+  },
 
   async open(config, context) {
     const resolved = resolveConfig(config, context);

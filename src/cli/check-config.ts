@@ -1,29 +1,109 @@
+import { statSync } from 'node:fs';
+import { requireSendable } from '../auth/webhook.ts';
+import { createProviderContext } from '../compose/key.ts';
+import { readHeaders } from '../compose/policy.ts';
 import { readRules } from '../compose/rules.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
-import { type Config, loadConfig } from '../config/load.ts';
+import { refuseOpenServer } from '../config/exposure.ts';
+import { type ConfigDraft, type KeyConfig, readConfig } from '../config/load.ts';
 import { readTextFile } from '../config/read-text-file.ts';
+import { readRedisUrl, readRpcUrl } from '../config/rpc-urls.ts';
+import { ConfigError, isSignerError } from '../errors.ts';
+import { readTlsFiles } from '../http/tls.ts';
+import { createLogger } from '../telemetry/logger.ts';
 
-/** `config check`: the file, and those that it names besides secrets. Throws `CONFIG_INVALID` with every problem of the first. */
+/** Looks at something that a field names, and may say what it found. Throws what is wrong with it. */
+type Check = readonly [field: string, look: () => unknown];
+
+/**
+ * `config check`: the file, and all that it names: files, secrets, URLs. Nothing is opened that `serve` would connect to.
+ * Throws `CONFIG_INVALID` with every problem of all of them.
+ */
 export async function checkConfig(options: { config: string }): Promise<void> {
-  const config = await loadConfig(options.config);
-  const besides = [checkPolicy(config), checkApiKeys(config)].filter((text) => text !== undefined);
+  const draft = await readConfig(options.config);
+  const problems = [...draft.problems];
+  const notes: string[] = [];
+  for (const [field, look] of listChecks(draft)) {
+    try {
+      const note = await look();
+      if (typeof note === 'string') notes.push(note);
+    } catch (error) {
+      if (!isSignerError(error)) throw error;
+      const message = error.message.replaceAll('\n', '\n  ');
+      problems.push(message.startsWith(field) ? message : `${field}: ${message}`);
+    }
+  }
+  const { config } = draft;
+  if (!config || problems.length > 0) return draft.refuse(problems);
   const { settings, keys } = config;
   const { host, port } = settings.server.listen;
   process.stdout.write(
     `${options.config} is valid: key from ${keys.map(({ plugin }) => plugin.name).join(', ')}, chain facts ${settings.chain.source}, ` +
-      `listening on ${host}:${port}${besides.map((text) => `, ${text}`).join('')}\n`,
+      `listening on ${host}:${port}${notes.map((note) => `, ${note}`).join('')}\n`,
   );
 }
 
-function checkPolicy(config: Config): string | undefined {
-  if (config.settings.policy.file === undefined) return undefined;
-  const { policy } = readRules(config);
-  return `rules: ${policy.ruleIds.length}`;
+/** Of the sections that are right by themselves; those of others would only repeat what is wrong there. */
+function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
+  const { server, auth, policy, store, session, chain, audit } = sections;
+  const checks: Check[] = [];
+  if (server && auth) checks.push(['server.listen', () => refuseOpenServer({ server, auth })]);
+  if (server?.tls) {
+    const { cert, key, clientCa } = server.tls;
+    const paths = {
+      cert: resolvePath(cert),
+      key: resolvePath(key),
+      clientCa: clientCa && resolvePath(clientCa),
+    };
+    checks.push(['server.tls', () => void readTlsFiles(paths)]);
+  }
+  for (const key of keys) checks.push(checkKey(key, resolvePath));
+  if (chain?.source === 'on-chain') {
+    for (const [index, url] of chain.rpcUrls.entries()) {
+      checks.push([`chain.rpcUrls.${index}`, () => void readRpcUrl(url, index, resolvePath)]);
+    }
+  }
+  for (const [name, value] of Object.entries(auth?.webhook?.headers ?? {})) {
+    checks.push([
+      `auth.webhook.headers.${name}`,
+      () => requireSendable(readHeaders({ [name]: value }, resolvePath)),
+    ]);
+  }
+  if (policy?.file !== undefined && store && session) {
+    const settings = { policy, store, session };
+    const countRules = () => readRules({ settings, resolvePath }).policy.ruleIds.length;
+    checks.push(['policy.file', () => `rules: ${countRules()}`]);
+  }
+  const keyFile = auth?.apiKeys?.file;
+  if (keyFile !== undefined) {
+    const path = resolvePath(keyFile);
+    const countKeys = () => parseApiKeyFile(readTextFile(path, 'file of API keys'), path).size;
+    checks.push(['auth.apiKeys.file', () => `API keys: ${countKeys()}`]);
+  }
+  if (store?.kind === 'redis') {
+    checks.push(['store.url', () => void readRedisUrl(store.url, resolvePath)]);
+  } else if (store?.path !== undefined) {
+    checks.push(['store.path', requireFolder(resolvePath(store.path))]);
+  }
+  if (audit) checks.push(['audit.path', requireFolder(resolvePath(audit.path))]);
+  return checks;
 }
 
-function checkApiKeys({ settings, resolvePath }: Config): string | undefined {
-  const file = settings.auth.apiKeys?.file;
-  if (file === undefined) return undefined;
-  const path = resolvePath(file);
-  return `API keys: ${parseApiKeyFile(readTextFile(path, 'file of API keys'), path).size}`;
+/** A key that is made on first use has no files yet. */
+function checkKey(key: KeyConfig, resolvePath: ConfigDraft['resolvePath']): Check {
+  const context = createProviderContext({ resolvePath }, key, createLogger('warn'));
+  const [field = ''] = key.name.split(':');
+  return [
+    field,
+    () => (key.generateIfMissing ? undefined : key.plugin.check?.(key.section, context)),
+  ];
+}
+
+/** One that is missing is made by `serve`. */
+function requireFolder(path: string): () => void {
+  return () => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (!found || found.isDirectory()) return;
+    throw new ConfigError('CONFIG_INVALID', `${path} is no folder`);
+  };
 }

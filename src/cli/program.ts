@@ -203,7 +203,7 @@ const config = program.command('config').description('check configuration files'
 config
   .command('check')
   .description(
-    'check a configuration file and the environment overrides as a whole, with the policy file and the API keys that it names, without opening the key',
+    'check a configuration file and the environment overrides as a whole, with all files, secrets and URLs that it names, without opening the key',
   )
   .requiredOption(...configOption)
   .action(checkConfig);

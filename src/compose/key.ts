@@ -35,7 +35,7 @@ export type KeySurroundings = Pick<PolicyOptions, 'rules' | 'ledger' | 'transact
 
 /** What a key's plugin is given; secrets are read here and nowhere else. */
 export function createProviderContext(
-  { resolvePath }: Config,
+  { resolvePath }: Pick<Config, 'resolvePath'>,
   key: KeyConfig,
   logger: Logger,
 ): ProviderContext {

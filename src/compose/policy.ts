@@ -5,6 +5,7 @@ import type { Settings } from '../config/schema.ts';
 import { readSecret } from '../config/secrets.ts';
 import { type Policy, type PolicyOptions, createPolicy } from '../policy/policy.ts';
 import type { PriceList } from '../policy/price-list.ts';
+import type { Secret } from '../secret.ts';
 import { encodeUpstreamState } from '../session/state-json.ts';
 
 /** The price ceilings of the configuration. */
@@ -40,18 +41,24 @@ export function createConfiguredPolicy(
       webhook &&
       createWebhookAuthorizer({
         url: webhook.url,
-        headers: Object.fromEntries(
-          Object.entries(webhook.headers).map(([name, value]) => [
-            name,
-            isReference(value)
-              ? readSecret(value, { resolvePath, createMissingFiles: false })
-              : value,
-          ]),
-        ),
+        headers: readHeaders(webhook.headers, resolvePath),
         timeoutMs: webhook.timeoutMs,
         encodeState: encodeUpstreamState,
       }),
     ...surroundings,
     nowMs: () => performance.now(),
   });
+}
+
+/** The webhook's headers, references read. Throws `SECRET_UNREADABLE`. */
+export function readHeaders(
+  headers: Readonly<Record<string, string>>,
+  resolvePath: Config['resolvePath'],
+): Record<string, string | Secret> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      isReference(value) ? readSecret(value, { resolvePath, createMissingFiles: false }) : value,
+    ]),
+  );
 }

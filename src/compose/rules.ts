@@ -31,8 +31,17 @@ export function openRules(
   });
 }
 
+/** What the policy file is named by, and what its rules need. */
+type RuleSettings = Pick<Config['settings'], 'policy' | 'store' | 'session'>;
+
 /** The policy file of a configuration, read once. Throws `CONFIG_INVALID`, also when none is configured. */
-export function readRules({ settings, resolvePath }: Config): {
+export function readRules({
+  settings,
+  resolvePath,
+}: {
+  readonly settings: RuleSettings;
+  readonly resolvePath: Config['resolvePath'];
+}): {
   readonly path: string;
   readonly policy: CompiledPolicy;
 } {
@@ -47,7 +56,7 @@ export function readRules({ settings, resolvePath }: Config): {
   return { path, policy: parseRules(readTextFile(path, 'policy file'), path, settings) };
 }
 
-function parseRules(text: string, path: string, settings: Config['settings']): CompiledPolicy {
+function parseRules(text: string, path: string, settings: RuleSettings): CompiledPolicy {
   const policy = parsePolicy(text, path);
   requireMeans(policy, path, settings);
   return policy;
@@ -56,7 +65,7 @@ function parseRules(text: string, path: string, settings: Config['settings']): C
 function requireMeans(
   policy: CompiledPolicy,
   path: string,
-  { store, session }: Config['settings'],
+  { store, session }: RuleSettings,
 ): void {
   if (policy.hasWindows && store.kind === 'embedded' && store.path === undefined) {
     throw new ConfigError(

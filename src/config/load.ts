@@ -27,6 +27,20 @@ export type KeyConfig = {
   readonly isRetiring: boolean;
 };
 
+/** What is right of a configuration, and all that is wrong with it. */
+export type ConfigDraft = {
+  /** the sections that are right by themselves */
+  readonly sections: Partial<Settings>;
+  readonly keys: readonly KeyConfig[];
+  readonly resolvePath: Config['resolvePath'];
+  /** each begins with the path of its field */
+  readonly problems: readonly string[];
+  /** undefined where there is a problem */
+  readonly config: Config | undefined;
+  /** Throws `CONFIG_INVALID` with these problems. */
+  readonly refuse: (problems: readonly string[]) => never;
+};
+
 /**
  * Reads a YAML configuration, lays environment overrides over it and checks it as a whole, the key provider's section
  * included. Throws `CONFIG_INVALID` with every problem and its path.
@@ -35,6 +49,15 @@ export async function loadConfig(
   file: string,
   environment: Readonly<NodeJS.ProcessEnv> = process.env,
 ): Promise<Config> {
+  const { config, problems, refuse } = await readConfig(file, environment);
+  return config ?? refuse(problems);
+}
+
+/** As {@link loadConfig}, for whoever looks for more problems. Throws `CONFIG_INVALID` when the file can't be read, or is no YAML. */
+export async function readConfig(
+  file: string,
+  environment: Readonly<NodeJS.ProcessEnv> = process.env,
+): Promise<ConfigDraft> {
   const path = resolve(file);
   const folder = dirname(path);
   const resolvePath = (relative: string): string => resolve(folder, relative);
@@ -44,16 +67,34 @@ export async function loadConfig(
   );
   const problems: string[] = [];
   const settings = checkShape(configSchema, document, [], problems);
-  const [first, ...others] = await checkKeys(document, resolvePath, problems);
-  if (!settings || !first || problems.length > 0) {
-    const overridden = names.length > 0 ? ` (overridden by ${names.join(', ')})` : '';
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      `${path}${overridden} is not a valid configuration:\n${problems.map((line) => `  ${line}`).join('\n')}\n` +
-        'docs/configuration.md describes every field',
-    );
-  }
-  return { settings, keys: [first, ...others], resolvePath };
+  const keys = await checkKeys(document, resolvePath, problems);
+  const [first, ...others] = keys;
+  const isValid = settings && first && problems.length === 0;
+  return {
+    sections: settings ?? readSections(document),
+    keys,
+    resolvePath,
+    problems,
+    config: isValid ? { settings, keys: [first, ...others], resolvePath } : undefined,
+    refuse(found) {
+      const overridden = names.length > 0 ? ` (overridden by ${names.join(', ')})` : '';
+      throw new ConfigError(
+        'CONFIG_INVALID',
+        `${path}${overridden} is not a valid configuration:\n${found.map((line) => `  ${line}`).join('\n')}\n` +
+          'docs/configuration.md describes every field',
+      );
+    },
+  };
+}
+
+function readSections(document: unknown): Partial<Settings> {
+  const given = z.record(z.string(), z.unknown()).safeParse(document).data ?? {};
+  return Object.fromEntries(
+    Object.entries(configSchema.shape).flatMap(([name, schema]) => {
+      const section = schema.safeParse(given[name]);
+      return section.success ? [[name, section.data]] : [];
+    }),
+  );
 }
 
 const keySectionSchema = z.looseObject({

@@ -44,15 +44,22 @@ export function readRpcUrls(
   rpcUrls: readonly string[],
   resolvePath: (path: string) => string,
 ): readonly string[] {
-  return rpcUrls.map((text, index) => {
-    if (!isReference(text)) return text;
-    const url = readSecret(text, { resolvePath, createMissingFiles: false }).reveal();
-    if (isHttpUrl(url)) return url;
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      `chain.rpcUrls.${index}: what ${text} holds is no http or https URL`,
-    );
-  });
+  return rpcUrls.map((text, index) => readRpcUrl(text, index, resolvePath));
+}
+
+/** As {@link readRpcUrls}, for the one at this index. */
+export function readRpcUrl(
+  text: string,
+  index: number,
+  resolvePath: (path: string) => string,
+): string {
+  if (!isReference(text)) return text;
+  const url = readSecret(text, { resolvePath, createMissingFiles: false }).reveal();
+  if (isHttpUrl(url)) return url;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `chain.rpcUrls.${index}: what ${text} holds is no http or https URL`,
+  );
 }
 
 /**

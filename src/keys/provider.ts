@@ -82,6 +82,8 @@ export interface KeyProviderPlugin<Config = unknown> {
   readonly name: string;
   /** Strict schema of the plugin's own section of the configuration, `provider` itself left out. */
   readonly configSchema: z.ZodType<Config>;
+  /** Looks for what `open` would miss, files and secrets, without the device. Throws `ConfigError` and {@link ProviderError}. */
+  check?(config: Config, context: ProviderContext): Promise<void> | void;
   /** Opens the key. Throws {@link ProviderError}: what is wrong, where, and what to do about it. */
   open(config: Config, context: ProviderContext): Promise<KeyProvider>;
   /** Makes a new secp256k1 key where the configuration points to; throws `KEY_ALREADY_EXISTS` rather than replace one. */

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -423,12 +424,64 @@ describe('the configurations that come with the product', () => {
       filled.write('policy.yaml', 'default: deny');
       filled.write('api-keys.yaml', '[]');
       for (const path of [file, filled.write('signer.yaml', settings)]) {
-        const { status, stdout, stderr } = await run(['config', 'check', '--config', path]);
+        const { status, stdout, stderr } = await run(['config', 'check', '--config', path], {
+          REDIS_URL: 'redis://127.0.0.1:6379',
+          ...(provider === 'pkcs11' && {
+            HSM_PIN: '123456',
+            LIVEPEER_HSM_SIGNER__KEYS__0__PIN: 'env:HSM_PIN',
+            LIVEPEER_HSM_SIGNER__KEYS__0__MODULE: file,
+          }),
+        });
         expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
         expect(stdout).toContain(`key from ${provider}, chain facts on-chain`);
       }
     },
   );
+
+  it('`config check` finds in one report what `serve` would, beside what is wrong in the file itself', async () => {
+    using own = new Folder();
+    own.write('redis', 'redis://signer:a%zz@127.0.0.1:99999');
+    own.write('rpc', 'not a URL');
+    own.write('audit', '');
+    const config = own.write(
+      'signer.yaml',
+      `server: { listen: 0.0.0.0:7936, tls: { cert: absent.pem, key: absent.pem } }
+keys:
+  - { provider: local-keystore, path: absent, password: env:ABSENT_PASSWORD }
+  - { provider: pkcs11, module: /absent.so, token: t, label: l }
+chain: { source: on-chain, rpcUrls: [env:ABSENT_RPC, file:rpc, http://127.0.0.1:8545] }
+auth: { apiKeys: { file: absent-keys.yaml }, webhook: { url: http://127.0.0.1:1, headers: { Cookie: env:ABSENT_COOKIE } } }
+policy: { file: . }
+audit: { path: audit }
+store: { kind: redis, url: file:redis }
+extra: 1
+`,
+    );
+    const { status, stdout, stderr } = await run(['config', 'check', '--config', config]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    for (const problem of [
+      'extra: unknown field',
+      'server.tls.cert: ',
+      'keys.0: environment variable ABSENT_PASSWORD is not set',
+      'keys.1: module: there is no file /absent.so',
+      'chain.rpcUrls.0: environment variable ABSENT_RPC is not set',
+      'chain.rpcUrls.1: what file:rpc holds is no http or https URL',
+      'auth.webhook.headers.Cookie: environment variable ABSENT_COOKIE is not set',
+      'policy.file: policy file ',
+      'auth.apiKeys.file: file of API keys ',
+      'store.url: what file:redis holds is no URL',
+      'audit.path: ',
+    ]) {
+      expect(stderr).toContain(`  ${problem}`);
+    }
+    expect(stderr).not.toMatch(/\n\s+at /);
+  });
+
+  it('a command ends quietly when whoever reads its output has gone', () => {
+    const command = `"${process.execPath}" src/cli/livepeer-hsm-signer.ts config schema | true; echo "\${PIPESTATUS[0]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', command], { cwd: root, encoding: 'utf8' });
+    expect({ stdout, stderr }).toEqual({ stdout: '0\n', stderr: '' });
+  });
 
   it('`config check` looks at the policy file and the file of API keys too', async () => {
     using own = new Folder();

@@ -1,0 +1,20 @@
+import { ConfigError } from '../errors.ts';
+import { asksForCredentials } from './auth-schema.ts';
+import type { Settings } from './schema.ts';
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
+/** Throws `CONFIG_INVALID` where anybody could pay, unless that is what the configuration says. */
+export function refuseOpenServer({ server, auth }: Pick<Settings, 'server' | 'auth'>): void {
+  const isAuthenticated = asksForCredentials(auth) || auth.webhook !== undefined;
+  if (isLoopback(server.listen.host) || isAuthenticated || server.allowUnauthenticatedPublic)
+    return;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `server.listen: ${server.listen.host} can be reached from outside and nobody would be authenticated; ` +
+      'listen on 127.0.0.1, configure one of auth.apiKeys, auth.jwt, auth.mtls and auth.webhook, ' +
+      'or set server.allowUnauthenticatedPublic: true',
+  );
+}
