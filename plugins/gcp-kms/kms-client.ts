@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
+import { isProxied, readOutboundProxy } from '../../src/keys/outbound-proxy.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
 import { AccessTokens, type Gax } from './access-tokens.ts';
 import { type Config, parseEndpoint, parseKeyVersion } from './config.ts';
@@ -27,6 +28,8 @@ const channelOptions = {
   'grpc.max_reconnect_backoff_ms': 2_000,
   /** A new client has a connection of its own, not the one that the client before it lost faith in. */
   'grpc.use_local_subchannel_pool': 1,
+  /** The proxy is this plugin's own as well. */
+  'grpc.enable_http_proxy': 0,
 };
 
 export type Connection = {
@@ -72,10 +75,51 @@ async function importClientPackage(): Promise<ClientPackage> {
   }
 }
 
-function clientOptions({ endpoint }: Config): ClientOptions {
-  if (endpoint === undefined) return channelOptions;
-  const { host, port } = parseEndpoint(endpoint);
-  return { ...channelOptions, apiEndpoint: host, port };
+function clientOptions({ endpoint, insecure }: Config): ClientOptions {
+  const { host, port } = parseEndpoint(endpoint ?? servicePath);
+  const proxy = insecure ? undefined : proxyOptions(host, port);
+  const target = endpoint === undefined ? {} : { apiEndpoint: host, port };
+  return { ...channelOptions, ...(proxy ?? target) };
+}
+
+/**
+ * gRPC itself reads only the lower-case variables, and matches hosts otherwise; so the target here is the proxy, and the tunnel's
+ * end an option of the channel.
+ */
+function proxyOptions(host: string, port: number): ClientOptions | undefined {
+  const proxy = readOutboundProxy(process.env);
+  if (proxy === undefined) return undefined;
+  const { url } = proxy;
+  if (url.protocol !== 'http:') {
+    throw new ProviderError(
+      'PROVIDER_UNAVAILABLE',
+      'the client of Cloud KMS speaks to HTTP proxies without TLS only: write http://HOST:PORT in HTTPS_PROXY',
+    );
+  }
+  tellTokenLibrary(url, proxy.noProxy);
+  if (!isProxied(proxy, host, port)) return undefined;
+  const user = decodeURIComponent(`${url.username}:${url.password}`);
+  const options = {
+    apiEndpoint: url.hostname,
+    port: Number(url.port || 80),
+    'grpc.default_authority': `${host}:${port}`,
+    'grpc.http_connect_target': `dns:${host}:${port}`,
+    ...(user === ':' ? {} : { 'grpc.http_connect_creds': user }),
+  };
+  return options;
+}
+
+/** The library that fetches tokens has no setting for it, takes no `HOST:PORT`, and would look for the metadata server behind the proxy. */
+function tellTokenLibrary(url: URL, noProxy: string): void {
+  const { GCE_METADATA_HOST, GCE_METADATA_IP } = process.env;
+  const own = [GCE_METADATA_HOST, GCE_METADATA_IP]
+    .filter((address) => address !== undefined)
+    .map((address) => address.replace(/^https?:\/\//, '').replace(/[:/].*$/, ''));
+  const direct = ['169.254.169.254', 'metadata.google.internal', 'metadata.google.internal.'];
+  process.env['HTTPS_PROXY'] = url.href;
+  process.env['NO_PROXY'] = [...new Set([...noProxy.split(','), ...direct, ...own])]
+    .filter((entry) => entry !== '')
+    .join(',');
 }
 
 function requireGax(): Gax {

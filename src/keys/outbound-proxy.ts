@@ -34,6 +34,20 @@ export function readOutboundProxy(
   return { url, noProxy: entries.flatMap(withSubdomains).join(',') };
 }
 
+/** Whether a host (in URL form, an IPv6 address in brackets) is reached through the proxy. */
+export function isProxied({ noProxy }: OutboundProxy, host: string, port: number): boolean {
+  const name = host.toLowerCase();
+  return !noProxy
+    .toLowerCase()
+    .split(',')
+    .some((entry) => {
+      if (entry === '*') return true;
+      const suffix = /^\*?(\..+)$/.exec(entry)?.[1];
+      if (suffix !== undefined) return name.endsWith(suffix);
+      return [name, `${name}:${port}`, name.replace(/^\[(.*)\]$/, '$1')].includes(entry);
+    });
+}
+
 /** The first variable that is not empty, and its value; the value is empty when there is none. */
 function firstSet(
   env: Readonly<Record<string, string | undefined>>,
