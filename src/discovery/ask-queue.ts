@@ -1,6 +1,10 @@
-/** Runs tasks a few at a time, and never two of them for the same host. */
+/** Between two starts: the handshakes of many at once would make the process's other work wait. */
+const spacingMs = 20;
+
+/** Starts tasks one after another, has only a few under way, and never two of them for the same host. */
 export class AskQueue {
   readonly #limit: number;
+  #pause: NodeJS.Timeout | undefined;
   readonly #busyHosts = new Set<string>();
   readonly #waiting: { readonly host: string; readonly start: () => void }[] = [];
 
@@ -23,12 +27,15 @@ export class AskQueue {
   }
 
   #startNext(): void {
-    while (this.#busyHosts.size < this.#limit) {
-      const index = this.#waiting.findIndex(({ host }) => !this.#busyHosts.has(host));
-      const [next] = index < 0 ? [] : this.#waiting.splice(index, 1);
-      if (!next) return;
-      this.#busyHosts.add(next.host);
-      next.start();
-    }
+    if (this.#pause || this.#busyHosts.size >= this.#limit) return;
+    const index = this.#waiting.findIndex(({ host }) => !this.#busyHosts.has(host));
+    const [next] = index < 0 ? [] : this.#waiting.splice(index, 1);
+    if (!next) return;
+    this.#busyHosts.add(next.host);
+    next.start();
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#startNext();
+    }, spacingMs);
   }
 }

@@ -233,7 +233,7 @@ describe('a list', () => {
         expect(hostsUnderWay.has(host)).toBe(false);
         hostsUnderWay.add(host);
         most = Math.max(most, ++underWay);
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await new Promise((resolve) => setTimeout(resolve, 800));
         underWay -= 1;
         hostsUnderWay.delete(host);
         asked.push(url);

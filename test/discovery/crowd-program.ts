@@ -1,0 +1,16 @@
+/**
+ * The fifty orchestrators in a process of their own. Prints their list as one JSON line; half of the time the flapping ones
+ * fail; on SIGUSR2 the leaving ones go. Ends on SIGTERM.
+ */
+import { startCrowd } from './fifty.ts';
+
+const flapIntervalMs = 1_500;
+
+const crowd = await startCrowd();
+const flapping = setInterval(() => crowd.flap(), flapIntervalMs);
+process.once('SIGUSR2', () => void crowd.leave());
+process.once('SIGTERM', () => {
+  clearInterval(flapping);
+  void crowd.close();
+});
+console.log(JSON.stringify(crowd.members));
