@@ -68,6 +68,7 @@ export const errorFamilies = {
   // records: what the signer must remember can't be read or written
   LEDGER_UNAVAILABLE: 'records',
   ANSWERS_UNAVAILABLE: 'records',
+  NONCES_WITHOUT_ROOM: 'records',
   AUDIT_UNAVAILABLE: 'records',
 
   // chain: what is known of the chain does not allow an answer

@@ -74,6 +74,7 @@ export async function startSigner(
     senders,
     billingRule: settings.billing.rule,
     stateFields: settings.session.fields,
+    ticketNonces: settings.session.ticketNonces,
     manifestIdRule: settings.session.manifestId,
     answers: records.answers,
     recordDenial: records.recordDenial,

@@ -232,6 +232,8 @@ export const configSchema = z
         /** How far the clocks of two instances may be apart. */
         clockSkewMs: z.int().nonnegative().max(3_600_000).default(30_000),
         fields: z.enum(['extended', 'upstream']).default('extended'),
+        /** `unique`: no ticket's nonce is used twice; `upstream`: nonces as go-livepeer counts them. */
+        ticketNonces: z.enum(['unique', 'upstream']).default('unique'),
         /** Which manifest ids `live` and `fixed` may name: any, or only the auth token's session id. */
         manifestId: z.enum(['any', 'match']).default('any'),
       })

@@ -8,7 +8,7 @@ import type { AllowedPayment } from '../policy/decide-payment.ts';
 import { describeRefusal } from '../policy/describe-refusal.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { SessionFacts } from '../policy/proposal.ts';
-import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
+import type { AnswerMemory, NewClaim } from '../session/answer-memory.ts';
 import { type ManifestIdRule, type RestoredSession, restoreSession } from '../session/restore.ts';
 import { encodeBase64 } from '../wire/base64.ts';
 import {
@@ -29,12 +29,14 @@ import { RefusalError, SessionRefreshError } from './refusal-error.ts';
 import { claimUse } from './repeated-requests.ts';
 import { type Sender, type Senders, chooseSender, findSealer } from './senders.ts';
 import { type SignedPayment, type StateFields, signPayment } from './sign-payment.ts';
+import { type TicketNonces, demandNonces, requireNonces } from './ticket-nonces.ts';
 
 export type PaymentService = {
   readonly senders: Senders;
   readonly billingRule: BillingRule;
   readonly stateFields: StateFields;
   readonly manifestIdRule: ManifestIdRule;
+  readonly ticketNonces: TicketNonces;
   readonly answers: AnswerMemory;
   readonly recordDenial: DenialRecorder;
   /** Unix nanoseconds */
@@ -87,15 +89,40 @@ export async function generateLivePayment(
   const sender = request.state
     ? findSealer(service.senders, request.state)
     : chooseSender(service.senders, caller);
-  const claim = await claimUse(service.answers, { request, caller, idempotencyKey }, signal);
-  if (claim?.kind === 'answered') return { answer: claim.answer, payment: undefined };
+  const decoded = { request, orchestrator, sender };
+  // what a repeated request asks for may be impossible by now, and was answered all the same
+  const drafted = attempt(() => draftPayment(service, decoded));
+  const demand =
+    drafted.kind === 'done' && service.ticketNonces === 'unique'
+      ? demandNonces(sender.gate.address, caller, drafted.result)
+      : undefined;
+  const identity = { request, caller, idempotencyKey };
+  const claim = await claimUse(service.answers, identity, demand, signal);
+  if (claim.kind === 'answered') return { answer: claim.answer, payment: undefined };
+  let nonces: 'unused' | 'used' = 'unused';
   try {
-    const made = await makePayment(service, call, { request, orchestrator, sender, claim });
-    return claim ? { ...made, answer: await claim.remember(made.answer) } : made;
+    if (claim.isFork && !request.state) throw reusedIdempotencyKey();
+    if (drafted.kind === 'failed') throw drafted.error;
+    const made = await makePayment(service, call, decoded, drafted.result, claim, () => {
+      nonces = 'used';
+    });
+    return { ...made, answer: await claim.remember(made.answer) };
   } catch (error) {
-    await claim?.forget();
+    await claim.forget(nonces);
     if (isDenial(error)) service.recordDenial({ error, requestId, caller, orchestrator });
     throw error;
+  }
+}
+
+type Attempt<Result> =
+  | { readonly kind: 'done'; readonly result: Result }
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+function attempt<Result>(step: () => Result): Attempt<Result> {
+  try {
+    return { kind: 'done', result: step() };
+  } catch (error) {
+    return { kind: 'failed', error };
   }
 }
 
@@ -103,22 +130,21 @@ type DecodedCall = {
   readonly request: PaymentRequest;
   readonly orchestrator: OrchestratorInfo;
   readonly sender: Sender;
-  readonly claim: Extract<Claim, { kind: 'new' }> | undefined;
 };
 
-async function makePayment(
-  service: PaymentService,
-  { caller, requestId, signal }: PaymentCall,
-  { request, orchestrator, sender, claim }: DecodedCall,
-): Promise<LivePaymentResult> {
-  const { billingRule } = service;
-  const { policy, gate } = sender;
-  if (claim?.isFork && !request.state) throw reusedIdempotencyKey();
+type PaymentDraft = ReturnType<typeof draftPayment>;
+
+/** What is to be paid, before anybody is asked whether it may be. */
+function draftPayment(
+  { billingRule, now: tellTime, ...service }: PaymentService,
+  { request, orchestrator, sender }: DecodedCall,
+) {
+  const { policy } = sender;
   const session = restoreSession(request, orchestrator, service);
   const capabilities = decodeCapabilities(request.capabilities);
   const authToken = requireAuthToken(orchestrator);
 
-  const now = service.now();
+  const now = tellTime();
   const chain = sender.chain.currentFacts();
   const params = orchestrator.ticketParams;
   requireUsableParams(
@@ -135,8 +161,24 @@ async function makePayment(
   const books = { ...session.books, type: type ?? '' };
   const quote = quotePayment(books, params, use, billingRule, policy.ticketAllowance(params));
 
+  return { session, capabilities, authToken, now, chain, params, books, quote, requestMaxPrice };
+}
+
+async function makePayment(
+  service: PaymentService,
+  { caller, requestId, signal }: PaymentCall,
+  { request, orchestrator, sender }: DecodedCall,
+  draft: PaymentDraft,
+  { isFork, nonces }: NewClaim,
+  onSigning: () => void,
+): Promise<LivePaymentResult> {
+  const { policy, gate } = sender;
+  const { session, capabilities, authToken, now, chain, params, books, requestMaxPrice } = draft;
   const { manifestId } = session;
-  const isFork = claim?.isFork ?? false;
+  const { quote: own } = draft;
+  const quote = nonces
+    ? { ...own, lastNonce: requireNonces(nonces, orchestrator.transcoder) }
+    : own;
   const verdict = await policy.decidePayment(
     {
       requestId,
@@ -148,7 +190,7 @@ async function makePayment(
       now,
       type: books.type,
       isTypeNew: session.books.type !== books.type,
-      billingRule,
+      billingRule: service.billingRule,
       quote,
       price: orchestrator.price,
       requestMaxPrice,
@@ -162,6 +204,7 @@ async function makePayment(
   );
   if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
 
+  onSigning();
   const keyUse = { ticketCalls: 0, otherCalls: 0 };
   const { stateFields } = service;
   const signed = await signPayment(sender, stateFields, verdict, manifestId, keyUse, signal).catch(

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Caller } from '../auth/authorization.ts';
 import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
+import type { NonceDemand } from '../session/nonce-demand.ts';
 import type { PaymentRequest } from '../wire/payment-request.ts';
 
 /** What tells one request from another. */
@@ -12,20 +13,20 @@ export type RequestIdentity = {
 };
 
 /**
- * Claims what a request uses up: its session state, or for a first payment its idempotency key. undefined for a first
- * payment without one, which can't be told from another. Throws `ANSWERS_UNAVAILABLE`, and what ended `signal`.
+ * Claims what a request uses up: its session state, or for a first payment its idempotency key, and the nonces of its tickets. A
+ * first payment without a key can't be told from another. Throws `ANSWERS_UNAVAILABLE`, and what ended `signal`.
  */
 export async function claimUse(
   answers: AnswerMemory,
   { request, caller, idempotencyKey }: RequestIdentity,
+  nonces: NonceDemand | undefined,
   signal: AbortSignal,
-): Promise<Claim | undefined> {
+): Promise<Claim> {
   const who = identify(caller);
   const use = request.state
     ? hash('sha256', request.state.state)
     : idempotencyKey && hash('sha256', JSON.stringify(['idempotency-key', who, idempotencyKey]));
-  if (use === undefined || use === '') return undefined;
-  return answers.claim(use, hashRequest(request, who), signal);
+  return answers.claim({ use, requestHash: hashRequest(request, who), nonces }, signal);
 }
 
 /** A credential may be renewed between two tries, who is behind it stays the same. */

@@ -8,7 +8,7 @@ import type { Refusal } from './refusal.ts';
 export const refreshFromNonce = 500;
 
 /**
- * The last nonce used with these ticket parameters. They are identified by their recipientRandHash, so a
+ * The last nonce that the books know of for these ticket parameters. They are identified by their recipientRandHash, so a
  * refreshed set starts again from 0; the first ticket's nonce is 1.
  */
 export function lastNonceUsed(

@@ -1,18 +1,20 @@
 import { isSignerError } from '../errors.ts';
 import type { AnswerMemory, Claim } from './answer-memory.ts';
+import { NonceMarks } from './nonce-marks.ts';
 import { shareClaims } from './shared-claims.ts';
 
 const logIntervalMs = 5_000;
 
 /**
  * A memory without which payments go on: while it can't be reached, only requests of this process that are under way at the
- * same time get the same answer. Its health is told as it is.
+ * same time get the same answer, and only this process knows which nonces it has handed out. Its health is told as it is.
  */
 export function failOpenAnswers(
   memory: AnswerMemory,
   log: (level: 'warn', message: string, fields: Readonly<Record<string, unknown>>) => void,
 ): AnswerMemory {
   let nextLogMs = 0;
+  const nonceMarks = new NonceMarks({ nowMs: () => performance.now() });
 
   function passOver(error: unknown): void {
     if (!isSignerError(error) || error.code !== 'ANSWERS_UNAVAILABLE') throw error;
@@ -22,10 +24,18 @@ export function failOpenAnswers(
     log('warn', 'payments go on without a memory of answers', { reason: message, details });
   }
 
-  async function claim(...request: Parameters<AnswerMemory['claim']>): Promise<Claim> {
+  async function claim(...[request, signal]: Parameters<AnswerMemory['claim']>): Promise<Claim> {
+    const { nonces } = request;
+    const demand = nonces && {
+      ...nonces,
+      after: Math.max(nonces.after, nonceMarks.last(nonces.ticketSession)),
+    };
     try {
-      const claimed = await memory.claim(...request);
+      const claimed = await memory.claim({ ...request, nonces: demand }, signal);
       if (claimed.kind === 'answered') return claimed;
+      if (demand && claimed.nonces?.kind === 'taken') {
+        nonceMarks.take({ ...demand, after: claimed.nonces.lastNonce });
+      }
       return {
         ...claimed,
         remember: (answer) =>
@@ -39,6 +49,7 @@ export function failOpenAnswers(
       return {
         kind: 'new',
         isFork: false,
+        nonces: demand && nonceMarks.take(demand),
         remember: (answer) => Promise.resolve(answer),
         forget: () => Promise.resolve(),
       };

@@ -1,4 +1,5 @@
-import type { AnswerMemory, Claim } from './answer-memory.ts';
+import type { AnswerMemory, Claim, UseRequest } from './answer-memory.ts';
+import { NonceMarks } from './nonce-marks.ts';
 import { shareClaims } from './shared-claims.ts';
 
 export type MemoryAnswersOptions = {
@@ -22,10 +23,12 @@ const markBytes = 96;
 export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory {
   const answers = new KeptAnswers(options);
   const marks = new Marks(options);
+  const nonceMarks = new NonceMarks(options);
   /** how many different requests with the same state are under way */
   const underWay = new Map<string, number>();
 
-  function begin(use: string): () => void {
+  function begin(use: string | undefined): () => void {
+    if (use === undefined) return () => undefined;
     underWay.set(use, (underWay.get(use) ?? 0) + 1);
     let hasEnded = false;
     return () => {
@@ -37,22 +40,28 @@ export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory
     };
   }
 
-  function claim(use: string, requestHash: string): Claim {
-    const key = use + requestHash;
-    const answer = answers.get(key);
+  function claim({ use, requestHash, nonces: demand }: UseRequest): Claim {
+    const key = use === undefined ? undefined : use + requestHash;
+    const answer = key === undefined ? undefined : answers.get(key);
     if (answer !== undefined) return { kind: 'answered', answer };
-    const isFork = underWay.has(use) || marks.has(use);
+    const isFork = use !== undefined && (underWay.has(use) || marks.has(use));
     const end = begin(use);
+    const nonces = demand && nonceMarks.take(demand);
+    let isOver = false;
     return {
       kind: 'new',
       isFork,
+      nonces,
       remember(made) {
+        isOver = true;
         end();
-        marks.add(use);
-        answers.add(key, made);
+        if (use !== undefined) marks.add(use);
+        if (key !== undefined) answers.add(key, made);
         return Promise.resolve(made);
       },
-      forget() {
+      forget(state) {
+        if (!isOver && demand && nonces && state === 'unused') nonceMarks.giveBack(demand, nonces);
+        isOver = true;
         end();
         return Promise.resolve();
       },
@@ -60,7 +69,7 @@ export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory
   }
 
   return shareClaims({
-    claim: (use, requestHash) => Promise.resolve(claim(use, requestHash)),
+    claim: (request) => Promise.resolve(claim(request)),
     checkHealth: () => Promise.resolve(),
   });
 }

@@ -4,8 +4,16 @@ import { z } from 'zod';
 import { RecordsError } from '../errors.ts';
 import { describeAbort } from '../keys/describe-abort.ts';
 import type { ScriptRunner } from '../script-runner.ts';
-import type { AnswerMemory, Claim } from './answer-memory.ts';
-import { claimScript, forgetScript, healthScript, rememberScript } from './redis-scripts.ts';
+import type { AnswerMemory, Claim, UseRequest } from './answer-memory.ts';
+import type { NonceDemand, NonceOutcome } from './nonce-demand.ts';
+import {
+  claimScript,
+  forgetScript,
+  giveBackScript,
+  healthScript,
+  rememberScript,
+  takeNoncesScript,
+} from './redis-scripts.ts';
 import { shareClaims } from './shared-claims.ts';
 
 export type RedisAnswersOptions = {
@@ -17,9 +25,17 @@ export type RedisAnswersOptions = {
   readonly requestDeadlineMs: number;
 };
 
+const newReply = z.tuple([
+  z.enum(['new', 'fork']),
+  z.enum(['taken', 'used-up', 'no-room']),
+  z.int().nonnegative(),
+  z.literal([0, 1]),
+]);
 const claimReply = z.union([
-  z.tuple([z.enum(['new', 'fork', 'pending'])]),
   z.tuple([z.literal('answered'), z.string()]),
+  z.tuple([z.literal('pending')]),
+  z.tuple([z.enum(['new', 'fork'])]),
+  newReply,
 ]);
 const rememberReply = z.union([z.tuple([]), z.tuple([z.string()])]);
 
@@ -35,24 +51,64 @@ export function createRedisAnswers({
   ttlMs,
   requestDeadlineMs,
 }: RedisAnswersOptions): AnswerMemory {
-  async function claim(use: string, requestHash: string, signal: AbortSignal): Promise<Claim> {
+  const noncesKeysOf = ({ ticketSession, holder }: NonceDemand): string[] => [
+    `${keyPrefix}nonces:${ticketSession}`,
+    `${keyPrefix}held-nonces:${holder}`,
+  ];
+
+  async function giveBack(demand: NonceDemand, nonces: NonceOutcome): Promise<void> {
+    if (nonces.kind !== 'taken') return;
+    const { ticketSession, count } = demand;
+    const { lastNonce, isFirst } = nonces;
+    const args = [ticketSession, `${lastNonce}`, `${count}`, isFirst ? '1' : '0'];
+    await redis.run(giveBackScript, noncesKeysOf(demand), args).catch(() => undefined);
+  }
+
+  async function takeNonces(demand: NonceDemand): Promise<Claim> {
+    const reply = await redis
+      .run(takeNoncesScript, noncesKeysOf(demand), ['', '', '', ...listDemand(demand)])
+      .then((raw) => newReply.parse(raw))
+      .catch(failAsUnavailable);
+    const nonces = readOutcome(reply);
+    return {
+      kind: 'new',
+      isFork: false,
+      nonces,
+      remember: (answer) => Promise.resolve(answer),
+      forget: async (state) => {
+        if (state === 'unused') await giveBack(demand, nonces);
+      },
+    };
+  }
+
+  async function claim(request: UseRequest, signal: AbortSignal): Promise<Claim> {
+    const { use, requestHash, nonces: demand } = request;
+    if (use === undefined) return demand ? takeNonces(demand) : unclaimed;
     const keys = [`${keyPrefix}use:${use}`, `${keyPrefix}answer:${use}:${requestHash}`];
     const token = randomUUID();
     const forget = async (): Promise<void> => {
       await redis.run(forgetScript, keys, [requestHash, token]).catch(() => undefined);
     };
-    const claimArgs = [requestHash, token, `${requestDeadlineMs + marginMs}`];
+    const claimKeys = [...keys, ...(demand ? noncesKeysOf(demand) : [])];
+    const claimArgs = [
+      requestHash,
+      token,
+      `${requestDeadlineMs + marginMs}`,
+      ...listDemand(demand),
+    ];
     for (;;) {
       if (signal.aborted) throw describeAbort('the memory of answers', signal);
       const reply = await redis
-        .run(claimScript, keys, claimArgs, () => void forget())
+        .run(claimScript, claimKeys, claimArgs, () => void forget())
         .then((raw) => claimReply.parse(raw))
         .catch(failAsUnavailable);
       if (reply[0] === 'answered') return { kind: 'answered', answer: reply[1] };
       if (reply[0] !== 'pending') {
+        const nonces = demand && readOutcome(newReply.parse(reply));
         return {
           kind: 'new',
           isFork: reply[0] === 'fork',
+          nonces,
           async remember(answer) {
             const [earlier] = await redis
               .run(rememberScript, keys, [requestHash, answer, `${ttlMs}`])
@@ -60,7 +116,10 @@ export function createRedisAnswers({
               .catch(failAsUnavailable);
             return earlier ?? answer;
           },
-          forget,
+          async forget(state) {
+            if (demand && nonces && state === 'unused') await giveBack(demand, nonces);
+            await forget();
+          },
         };
       }
       await sleep(pollIntervalMs, undefined, { signal }).catch(() => undefined);
@@ -73,6 +132,26 @@ export function createRedisAnswers({
       await redis.run(healthScript, [`${keyPrefix}health`], []).catch(failAsUnavailable);
     },
   });
+}
+
+/** Of a request that can't be told from another, and wants no tickets. */
+const unclaimed: Claim = {
+  kind: 'new',
+  isFork: false,
+  nonces: undefined,
+  remember: (answer) => Promise.resolve(answer),
+  forget: () => Promise.resolve(),
+};
+
+function listDemand(demand: NonceDemand | undefined): string[] {
+  if (!demand) return [];
+  const { ticketSession, count, after, limit, lifetimeMs } = demand;
+  return [ticketSession, `${count}`, `${after}`, `${limit}`, `${lifetimeMs}`];
+}
+
+function readOutcome([, kind, lastNonce, isFirst]: z.output<typeof newReply>): NonceOutcome {
+  if (kind === 'taken') return { kind, lastNonce, isFirst: isFirst === 1 };
+  return kind === 'used-up' ? { kind, lastNonce } : { kind: 'no-room' };
 }
 
 function failAsUnavailable(cause: unknown): never {

@@ -1,15 +1,48 @@
-// KEYS of all: the hash of a state's uses, and the answer to one request. In the hash, `used` tells that there was an answer,
+// KEYS of claims: the hash of a state's uses, and the answer to one request. In the hash, `used` tells that there was an answer,
 // and a field for each request under way who has the claim, and until when in ms of Redis' own time.
+//
+// KEYS of nonces: the highest one handed out of a ticket session, and when each of the holder's ticket sessions is forgotten.
 
-/**
- * ARGV: the request, the claim's token, how long the claim lasts in ms. Returns what `Claim` tells: answered with the answer,
- * new, or fork; or pending while somebody else has the claim.
- */
-export const claimScript = `
-local answer = redis.call('GET', KEYS[2])
-if answer then return {'answered', answer} end
+/** How many ticket sessions of one holder are remembered. */
+const maxMarks = 500_000;
+
+const tellTime = `
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+`;
+
+/**
+ * ARGV from 4 on: ticket session, count, the nonce that they come after, the limit, and the lifetime in ms. Returns what
+ * `NonceOutcome` tells: how, the nonce before those that were taken, and 1 when nothing was known of the ticket session.
+ */
+const takeNonces = `
+local function take(mark, holder)
+  local member, count, lifetime = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[8])
+  local known = redis.call('GET', mark)
+  local last = math.max(tonumber(known or '0'), tonumber(ARGV[6]))
+  if last >= tonumber(ARGV[7]) then return 'used-up', last, 0 end
+  if known then
+    lifetime = math.max(lifetime, redis.call('PTTL', mark))
+    redis.call('ZADD', holder, 'XX', now + lifetime, member)
+  else
+    redis.call('ZREMRANGEBYSCORE', holder, '-inf', now)
+    if redis.call('ZCARD', holder) >= ${maxMarks} then return 'no-room', last, 0 end
+    redis.call('ZADD', holder, now + lifetime, member)
+  end
+  redis.call('SET', mark, last + count, 'PX', lifetime)
+  if redis.call('PTTL', holder) < lifetime then redis.call('PEXPIRE', holder, lifetime) end
+  return 'taken', last, known and 0 or 1
+end
+`;
+
+/**
+ * KEYS: uses, answer, and those of nonces. ARGV: the request, the claim's token, how long the claim lasts in ms, and what nonces
+ * are asked for. Returns what `Claim` tells: answered with the answer, new, or fork, with the nonces; or pending while somebody
+ * else has the claim.
+ */
+export const claimScript = `${tellTime}${takeNonces}
+local answer = redis.call('GET', KEYS[2])
+if answer then return {'answered', answer} end
 local kind = 'new'
 local uses = redis.call('HGETALL', KEYS[1])
 for place = 1, #uses, 2 do
@@ -23,7 +56,29 @@ for place = 1, #uses, 2 do
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', now + ARGV[3]))
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+if KEYS[3] then return {kind, take(KEYS[3], KEYS[4])} end
 return {kind}
+`;
+
+/** For a request that can't be told from another. KEYS: those of nonces. ARGV: as for a claim. Returns as it does. */
+export const takeNoncesScript = `${tellTime}${takeNonces}
+return {'new', take(KEYS[1], KEYS[2])}
+`;
+
+/**
+ * KEYS: those of nonces. ARGV: the ticket session, the nonce before those that were taken, how many these are, and 1 when
+ * nothing was known of the ticket session before. They are unused, unless more were handed out since.
+ */
+export const giveBackScript = `
+local last, count = tonumber(ARGV[2]), tonumber(ARGV[3])
+if tonumber(redis.call('GET', KEYS[1]) or '0') ~= last + count then return 0 end
+if ARGV[4] == '1' then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[2], ARGV[1])
+else
+  redis.call('SET', KEYS[1], last, 'PX', math.max(1, redis.call('PTTL', KEYS[1])))
+end
+return 1
 `;
 
 /**

@@ -1,6 +1,6 @@
 import { isSignerError } from '../errors.ts';
 import { describeAbort } from '../keys/describe-abort.ts';
-import type { AnswerMemory, Claim } from './answer-memory.ts';
+import type { AnswerMemory, Claim, UseRequest } from './answer-memory.ts';
 
 /** Somebody who waits for the outcome of another's claim; `lead` makes the claim for himself. */
 type Waiter = {
@@ -33,11 +33,8 @@ export function shareClaims(memory: AnswerMemory): AnswerMemory {
     lines.delete(key);
   }
 
-  async function lead(
-    key: string,
-    ...[use, requestHash, signal]: Parameters<AnswerMemory['claim']>
-  ): Promise<Claim> {
-    const claim = await memory.claim(use, requestHash, signal).catch((error: unknown) => {
+  async function lead(key: string, request: UseRequest, signal: AbortSignal): Promise<Claim> {
+    const claim = await memory.claim(request, signal).catch((error: unknown) => {
       if (isSignerError(error) && error.code === 'ANSWERS_UNAVAILABLE') {
         tellAll(key, () => Promise.reject(error));
       } else passOn(key);
@@ -49,18 +46,17 @@ export function shareClaims(memory: AnswerMemory): AnswerMemory {
     }
     let isOver = false;
     return {
-      kind: 'new',
-      isFork: claim.isFork,
+      ...claim,
       async remember(made) {
         const answer = await claim.remember(made);
         isOver = true;
         tellAll(key, () => Promise.resolve({ kind: 'answered', answer }));
         return answer;
       },
-      async forget() {
+      async forget(nonces) {
         if (isOver) return;
         isOver = true;
-        await claim.forget();
+        await claim.forget(nonces);
         passOn(key);
       },
     };
@@ -68,10 +64,12 @@ export function shareClaims(memory: AnswerMemory): AnswerMemory {
 
   return {
     ...memory,
-    claim(use, requestHash, signal) {
+    claim(request, signal) {
       if (signal.aborted) return Promise.reject(describeAbort(waitName, signal));
+      const { use, requestHash } = request;
+      if (use === undefined) return memory.claim(request, signal);
       const key = use + requestHash;
-      const claimNow = (): Promise<Claim> => lead(key, use, requestHash, signal);
+      const claimNow = (): Promise<Claim> => lead(key, request, signal);
       const line = lines.get(key);
       if (line) return wait(line, claimNow, signal);
       lines.set(key, new Set());

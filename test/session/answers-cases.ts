@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AnswerMemory, Claim } from '../../src/session/answer-memory.ts';
+import type { AnswerMemory, Claim, NewClaim } from '../../src/session/answer-memory.ts';
+import type { NonceDemand } from '../../src/session/nonce-demand.ts';
 
 export type AnswersUnderTest = AsyncDisposable & {
   readonly memory: AnswerMemory;
@@ -30,6 +31,16 @@ export function requireNew(claim: Claim) {
   return claim;
 }
 
+/** Three nonces of ticket parameters that no other case uses. */
+export function newNonces(): NonceDemand {
+  const ticketSession = newState().slice(0, 32);
+  return { ticketSession, count: 3, after: 0, limit: 500, lifetimeMs: 600_000, holder: 'acme' };
+}
+
+function lastNonceOf({ nonces }: NewClaim): number | undefined {
+  return nonces?.kind === 'taken' ? nonces.lastNonce : undefined;
+}
+
 /** Makes the same claim many times at once, and answers as whoever makes a payment would. */
 export async function storm(
   memories: readonly AnswerMemory[],
@@ -39,7 +50,10 @@ export async function storm(
   let leaders = 0;
   const answerOne = async (_: unknown, index: number): Promise<string> => {
     const { signal } = new AbortController();
-    const claim = await memories[index % memories.length]?.claim(state, payment, signal);
+    const claim = await memories[index % memories.length]?.claim(
+      { use: state, requestHash: payment, nonces: undefined },
+      signal,
+    );
     if (claim?.kind !== 'new') return claim?.answer ?? '';
     leaders += 1;
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -60,50 +74,78 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
 
     it('gives the same request the same answer', async () => {
       const state = newState();
-      const claim = requireNew(await tested.memory.claim(state, payment, never));
+      const claim = requireNew(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      );
       expect(claim.isFork).toBe(false);
       expect(await claim.remember('an answer')).toBe('an answer');
       for (const memory of [tested.memory, tested.other]) {
-        const again = await memory.claim(state, payment, never);
+        const again = await memory.claim(
+          { use: state, requestHash: payment, nonces: undefined },
+          never,
+        );
         expect(again).toEqual({ kind: 'answered', answer: 'an answer' });
       }
     });
 
     it('tells another request with a used state as a fork, and remembers its answer too', async () => {
       const state = newState();
-      await requireNew(await tested.memory.claim(state, payment, never)).remember('first');
-      const fork = requireNew(await tested.other.claim(state, otherPayment, never));
+      await requireNew(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      ).remember('first');
+      const fork = requireNew(
+        await tested.other.claim(
+          { use: state, requestHash: otherPayment, nonces: undefined },
+          never,
+        ),
+      );
       expect(fork.isFork).toBe(true);
       await fork.remember('second');
       const answers = [payment, otherPayment].map((request) =>
-        tested.memory.claim(state, request, never),
+        tested.memory.claim({ use: state, requestHash: request, nonces: undefined }, never),
       );
       expect(await Promise.all(answers)).toMatchObject([{ answer: 'first' }, { answer: 'second' }]);
     });
 
     it('tells a fork also while the first request is under way, and lets neither wait', async () => {
       const state = newState();
-      const first = requireNew(await tested.memory.claim(state, payment, never));
-      const second = requireNew(await tested.other.claim(state, otherPayment, never));
+      const first = requireNew(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      );
+      const second = requireNew(
+        await tested.other.claim(
+          { use: state, requestHash: otherPayment, nonces: undefined },
+          never,
+        ),
+      );
       expect([first.isFork, second.isFork]).toEqual([false, true]);
-      await Promise.all([first.forget(), second.forget()]);
+      await Promise.all([first.forget('unused'), second.forget('unused')]);
     });
 
     it('takes a state for unused after a request that came to nothing', async () => {
       const state = newState();
-      const first = requireNew(await tested.memory.claim(state, payment, never));
-      await first.forget();
-      await first.forget();
-      const other = requireNew(await tested.other.claim(state, otherPayment, never));
+      const first = requireNew(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      );
+      await first.forget('unused');
+      await first.forget('unused');
+      const other = requireNew(
+        await tested.other.claim(
+          { use: state, requestHash: otherPayment, nonces: undefined },
+          never,
+        ),
+      );
       expect(other.isFork).toBe(false);
-      await other.forget();
+      await other.forget('unused');
     });
 
     it('lets the same request wait for the one under way, and gives it the answer', async () => {
       const state = newState();
-      const first = requireNew(await tested.memory.claim(state, payment, never));
+      const first = requireNew(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      );
       const waiting = [tested.memory, tested.other].map((memory) =>
-        memory.claim(state, payment, never),
+        memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
       );
       await first.remember('the answer');
       for (const claim of await Promise.all(waiting)) {
@@ -113,41 +155,69 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
 
     it('lets one of those who wait take over when the first comes to nothing', async () => {
       const state = newState();
-      const first = requireNew(await tested.memory.claim(state, payment, never));
-      const second = tested.memory.claim(state, payment, never);
-      const third = tested.memory.claim(state, payment, never);
-      await first.forget();
+      const first = requireNew(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      );
+      const second = tested.memory.claim(
+        { use: state, requestHash: payment, nonces: undefined },
+        never,
+      );
+      const third = tested.memory.claim(
+        { use: state, requestHash: payment, nonces: undefined },
+        never,
+      );
+      await first.forget('unused');
       const leader = requireNew(await second);
       expect(leader.isFork).toBe(false);
       await leader.remember('the second one’s');
       expect(await third).toEqual({ kind: 'answered', answer: 'the second one’s' });
-      await first.forget();
-      expect(await tested.memory.claim(state, payment, never)).toMatchObject({ kind: 'answered' });
+      await first.forget('unused');
+      expect(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      ).toMatchObject({ kind: 'answered' });
     });
 
     it('ends a wait with its signal, and goes on without whoever left', async () => {
       const state = newState();
-      const first = requireNew(await tested.memory.claim(state, payment, never));
+      const first = requireNew(
+        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      );
       const leaving = new AbortController();
-      const left = tested.memory.claim(state, payment, leaving.signal);
-      const late = tested.other.claim(state, payment, AbortSignal.timeout(100));
-      const staying = tested.memory.claim(state, payment, never);
+      const left = tested.memory.claim(
+        { use: state, requestHash: payment, nonces: undefined },
+        leaving.signal,
+      );
+      const late = tested.other.claim(
+        { use: state, requestHash: payment, nonces: undefined },
+        AbortSignal.timeout(100),
+      );
+      const staying = tested.memory.claim(
+        { use: state, requestHash: payment, nonces: undefined },
+        never,
+      );
       leaving.abort(new Error('the client has gone away'));
       await expect(left).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
       await expect(late).rejects.toMatchObject({ code: 'PROVIDER_TIMEOUT' });
-      await first.forget();
+      await first.forget('unused');
       await requireNew(await staying).remember('an answer');
     });
 
     it('claims nothing for a request that has ended', async () => {
       const state = newState();
       const gone = AbortSignal.abort(new Error('the client has gone away'));
-      await expect(tested.memory.claim(state, payment, gone)).rejects.toMatchObject({
+      await expect(
+        tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, gone),
+      ).rejects.toMatchObject({
         code: 'REQUEST_ABORTED',
       });
-      const claim = requireNew(await tested.other.claim(state, otherPayment, never));
+      const claim = requireNew(
+        await tested.other.claim(
+          { use: state, requestHash: otherPayment, nonces: undefined },
+          never,
+        ),
+      );
       expect(claim.isFork).toBe(false);
-      await claim.forget();
+      await claim.forget('unused');
     });
 
     it('has one of 10,000 requests at once make the answer, and gives it to all', async () => {
@@ -162,12 +232,63 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
       const state = newState();
       const tryOnce = async (): Promise<boolean> => {
         const { signal } = new AbortController();
-        const claim = requireNew(await tested.memory.claim(state, payment, signal));
-        await claim.forget();
+        const claim = requireNew(
+          await tested.memory.claim(
+            { use: state, requestHash: payment, nonces: undefined },
+            signal,
+          ),
+        );
+        await claim.forget('unused');
         return claim.isFork;
       };
       const forks = await Promise.all(Array.from({ length: 2_000 }, tryOnce));
       expect(forks.filter((isFork) => isFork)).toEqual([]);
+    });
+
+    it('gives each request nonces of its own, with a state or without, from whichever instance', async () => {
+      const nonces = newNonces();
+      const requests = [undefined, newState(), undefined, newState()].map((use, index) =>
+        (index % 2 === 0 ? tested.memory : tested.other).claim(
+          { use, requestHash: payment, nonces },
+          never,
+        ),
+      );
+      const claims = (await Promise.all(requests)).map(requireNew);
+      expect(claims.map((claim) => lastNonceOf(claim)).sort()).toEqual([0, 3, 6, 9]);
+      await Promise.all(claims.map((claim) => claim.remember('an answer')));
+    });
+
+    it('takes no nonces for a request that was answered', async () => {
+      const nonces = newNonces();
+      const request = { use: newState(), requestHash: payment, nonces };
+      await requireNew(await tested.memory.claim(request, never)).remember('an answer');
+      await tested.other.claim(request, never);
+      const next = requireNew(await tested.other.claim({ ...request, use: undefined }, never));
+      expect(lastNonceOf(next)).toBe(3);
+    });
+
+    it('hands out again nonces that were not used, and no others', async () => {
+      const request = { use: undefined, requestHash: payment, nonces: newNonces() };
+      const claim = async () => requireNew(await tested.memory.claim(request, never));
+      await (await claim()).forget('unused');
+      const used = await claim();
+      const afterUsed = await tested.other
+        .claim({ ...request, use: newState() }, never)
+        .then(requireNew);
+      await used.forget('used');
+      await afterUsed.forget('unused');
+      expect([used, afterUsed, await claim()].map(lastNonceOf)).toEqual([0, 3, 3]);
+      const continued = { ...request, nonces: { ...request.nonces, after: 6 } };
+      await requireNew(await tested.memory.claim(continued, never)).forget('unused');
+      expect(lastNonceOf(await claim())).toBe(6);
+    });
+
+    it('goes on above what the books know, and stops at the limit', async () => {
+      const nonces = { ...newNonces(), after: 498 };
+      const request = { use: undefined, requestHash: payment, nonces };
+      const claim = async () => requireNew(await tested.memory.claim(request, never)).nonces;
+      expect(await claim()).toMatchObject({ kind: 'taken', lastNonce: 498 });
+      expect(await claim()).toEqual({ kind: 'used-up', lastNonce: 501 });
     });
 
     it('is healthy', async () => {

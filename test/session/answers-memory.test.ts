@@ -19,11 +19,16 @@ function open(maxBytes = 1_048_576) {
   const clock = { nowMs: 0 };
   const memory = createMemoryAnswers({ ttlMs, maxBytes, nowMs: () => clock.nowMs });
   const answer = async (state: string, text: string): Promise<string> =>
-    requireNew(await memory.claim(state, payment, never)).remember(text);
+    requireNew(
+      await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    ).remember(text);
   const look = async (state: string, request = payment): Promise<string> => {
-    const claim = await memory.claim(state, request, never);
+    const claim = await memory.claim(
+      { use: state, requestHash: request, nonces: undefined },
+      never,
+    );
     if (claim.kind === 'answered') return claim.answer;
-    await claim.forget();
+    await claim.forget('unused');
     return claim.isFork ? 'fork' : 'new';
   };
   return { clock, memory, answer, look };

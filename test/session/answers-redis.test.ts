@@ -43,7 +43,9 @@ describeAnswers('the memory of answers in Redis', () => open(20_000, '--appendon
 it('keeps an answer for its time, and twice as long that the state was used', async () => {
   const { memory, other, redis } = await openForOne();
   const state = newState();
-  await requireNew(await memory.claim(state, payment, never)).remember('an answer');
+  await requireNew(
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  ).remember('an answer');
   const [answerKey, useKey] = [`test:answer:${state}:${payment}`, `test:use:${state}`];
   const leftMs = (key: string): Promise<unknown> =>
     redis.run("return redis.call('PTTL', KEYS[1])", [key], []);
@@ -52,23 +54,29 @@ it('keeps an answer for its time, and twice as long that the state was used', as
 
   await redis.run("return redis.call('DEL', KEYS[1])", [answerKey], []);
   for (const request of [payment, otherPayment]) {
-    const claim = requireNew(await other.claim(state, request, never));
+    const claim = requireNew(
+      await other.claim({ use: state, requestHash: request, nonces: undefined }, never),
+    );
     expect(claim.isFork).toBe(true);
-    await claim.forget();
+    await claim.forget('unused');
   }
 });
 
 it('leaves nothing behind for a request that came to nothing', async () => {
   const { memory, redis } = await openForOne();
-  await requireNew(await memory.claim(newState(), payment, never)).forget();
+  await requireNew(
+    await memory.claim({ use: newState(), requestHash: payment, nonces: undefined }, never),
+  ).forget('unused');
   expect(await redis.run("return redis.call('DBSIZE')", [], [])).toBe(0);
 });
 
 it('lets another instance take over when the one that had the claim is gone', async () => {
   const { memory, other } = await openForOne(1);
   const state = newState();
-  requireNew(await memory.claim(state, payment, never));
-  const claim = requireNew(await other.claim(state, payment, never));
+  requireNew(await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never));
+  const claim = requireNew(
+    await other.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  );
   expect(claim.isFork).toBe(false);
   await claim.remember('the other one’s');
 });
@@ -76,26 +84,38 @@ it('lets another instance take over when the one that had the claim is gone', as
 it('has one answer also when a claim has run out: the one that is remembered first', async () => {
   const { memory, other } = await openForOne(1);
   const state = newState();
-  const slow = requireNew(await memory.claim(state, payment, never));
-  const next = requireNew(await other.claim(state, payment, never));
-  await slow.forget();
+  const slow = requireNew(
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  );
+  const next = requireNew(
+    await other.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  );
+  await slow.forget('unused');
   expect(await next.remember('the next one’s')).toBe('the next one’s');
   expect(await slow.remember('the slow one’s')).toBe('the next one’s');
-  expect(await memory.claim(state, payment, never)).toMatchObject({ answer: 'the next one’s' });
+  expect(
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  ).toMatchObject({ answer: 'the next one’s' });
 });
 
 it('refuses while Redis is gone, all who wait at once, and remembers when it is back', async () => {
   const { server, memory } = await openForOne();
   const [answered, unanswered] = [newState(), newState()];
-  await requireNew(await memory.claim(answered, payment, never)).remember('an answer');
-  const underWay = requireNew(await memory.claim(unanswered, payment, never));
+  await requireNew(
+    await memory.claim({ use: answered, requestHash: payment, nonces: undefined }, never),
+  ).remember('an answer');
+  const underWay = requireNew(
+    await memory.claim({ use: unanswered, requestHash: payment, nonces: undefined }, never),
+  );
   await server.kill();
   const unavailable = { code: 'ANSWERS_UNAVAILABLE', retryable: true };
-  const claims = Array.from({ length: 100 }, () => memory.claim(answered, payment, never));
+  const claims = Array.from({ length: 100 }, () =>
+    memory.claim({ use: answered, requestHash: payment, nonces: undefined }, never),
+  );
   for (const claim of claims) await expect(claim).rejects.toMatchObject(unavailable);
   await expect(memory.checkHealth()).rejects.toMatchObject(unavailable);
   await expect(underWay.remember('lost')).rejects.toMatchObject(unavailable);
-  await underWay.forget();
+  await underWay.forget('unused');
 
   await server.start();
   const healthy = () =>
@@ -104,21 +124,32 @@ it('refuses while Redis is gone, all who wait at once, and remembers when it is 
       () => false,
     );
   await expect.poll(healthy, { timeout: 60_000, interval: 50 }).toBe(true);
-  expect(await memory.claim(answered, payment, never)).toMatchObject({ answer: 'an answer' });
+  expect(
+    await memory.claim({ use: answered, requestHash: payment, nonces: undefined }, never),
+  ).toMatchObject({ answer: 'an answer' });
 });
 
 it('takes back a claim that Redis answers too late', async () => {
   const { server, memory, other } = await openForOne();
   const state = newState();
-  await requireNew(await memory.claim(state, payment, never)).forget();
+  await requireNew(
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  ).forget('unused');
   server.pause();
-  await expect(memory.claim(state, payment, never)).rejects.toMatchObject({
+  await expect(
+    memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  ).rejects.toMatchObject({
     code: 'ANSWERS_UNAVAILABLE',
   });
   server.resume();
-  const claim = requireNew(await other.claim(state, payment, AbortSignal.timeout(10_000)));
+  const claim = requireNew(
+    await other.claim(
+      { use: state, requestHash: payment, nonces: undefined },
+      AbortSignal.timeout(10_000),
+    ),
+  );
   expect(claim.isFork).toBe(false);
-  await claim.forget();
+  await claim.forget('unused');
 });
 
 it('goes on without Redis where that is asked for: requests at the same time share an answer', async () => {
@@ -126,9 +157,15 @@ it('goes on without Redis where that is asked for: requests at the same time sha
   const lines: string[] = [];
   const lenient = failOpenAnswers(memory, (level, message) => lines.push(`${level} ${message}`));
   const state = newState();
-  await requireNew(await lenient.claim(state, payment, never)).remember('an answer');
-  expect(await lenient.claim(state, payment, never)).toMatchObject({ answer: 'an answer' });
-  const underWay = requireNew(await lenient.claim(newState(), payment, never));
+  await requireNew(
+    await lenient.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  ).remember('an answer');
+  expect(
+    await lenient.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+  ).toMatchObject({ answer: 'an answer' });
+  const underWay = requireNew(
+    await lenient.claim({ use: newState(), requestHash: payment, nonces: undefined }, never),
+  );
   await server.kill();
   expect(await underWay.remember('not remembered')).toBe('not remembered');
   const { leaders, answers } = await storm([lenient], state, 100);

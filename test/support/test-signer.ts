@@ -57,6 +57,8 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
     // tests send the same state again and again, and ask what is made of it each time
     store: { kind: 'embedded', answersMaxBytes: 0 },
     ...options.settings,
+    // likewise with the same ticket parameters
+    session: { ticketNonces: 'upstream', ...(options.settings?.['session'] as object | undefined) },
   });
   const config: Config = {
     settings,

@@ -1,0 +1,77 @@
+import { hash } from 'node:crypto';
+import type { Caller } from '../auth/authorization.ts';
+import { principalOfAuthId } from '../auth/principal.ts';
+import { RecordsError } from '../errors.ts';
+import type { Address } from '../pm/bytes.ts';
+import { refreshFromNonce, refuseUsedUpNonces } from '../pm/nonces.ts';
+import type { Quote } from '../pm/quote.ts';
+import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
+import type { SessionFacts } from '../policy/proposal.ts';
+import type { NonceDemand, NonceOutcome } from '../session/nonce-demand.ts';
+import { SessionRefreshError } from './refusal-error.ts';
+
+/**
+ * Where a ticket's nonce comes from. `unique`: it comes after all that were handed out for the sender and the parameters'
+ * recipientRandHash, whoever's session they were for. `upstream`: after the last one in the session's books, as with go-livepeer.
+ */
+export type TicketNonces = 'unique' | 'upstream';
+
+/** What a payment asks the memory of nonces for; undefined for one that takes no tickets, or too many for any. */
+export function demandNonces(
+  sender: Address,
+  caller: Caller,
+  { params, books, chain, quote }: Omit<SessionFacts, 'now'> & { readonly quote: Quote },
+): NonceDemand | undefined {
+  const { ticketCount, lastNonce } = quote;
+  if (ticketCount < 1n || ticketCount > maxTicketsOfProtocol) return undefined;
+  const { recipientRandHash, expirationBlock } = params;
+  return {
+    ticketSession: hash('sha256', sender + recipientRandHash).slice(0, 32),
+    count: Number(ticketCount),
+    after: lastNonce,
+    limit: refreshFromNonce,
+    lifetimeMs: nonceLifetimeMs(expirationBlock, chain.l1Block),
+    holder: holderOf(caller, books.authId),
+  };
+}
+
+/** Ethereum makes a block every 12 s, or leaves it out. */
+const blockMs = 12_000n;
+const shortestLifetimeMs = 600_000n;
+const longestLifetimeMs = 86_400_000n;
+
+/**
+ * How long it has to be remembered which nonces of these parameters were handed out, in ms: until they have expired for
+ * whoever sees the chain late and while it is slow. That is half as long again as their blocks should take, and 10 minutes at
+ * least; but a day at most, whatever the caller writes into them.
+ */
+export function nonceLifetimeMs(expirationBlock: bigint, l1Block: bigint): number {
+  const untilExpiredMs = ((expirationBlock - l1Block) * blockMs * 3n) / 2n;
+  if (untilExpiredMs < shortestLifetimeMs) return Number(shortestLifetimeMs);
+  return Number(untilExpiredMs < longestLifetimeMs ? untilExpiredMs : longestLifetimeMs);
+}
+
+/**
+ * The nonce before the payment's first ticket. Throws {@link SessionRefreshError} `NONCES_USED_UP` when the parameters have none
+ * left, and `NONCES_WITHOUT_ROOM`.
+ */
+export function requireNonces(outcome: NonceOutcome, orchestratorUrl: string): number {
+  if (outcome.kind === 'no-room') {
+    throw new RecordsError(
+      'NONCES_WITHOUT_ROOM',
+      'too many ticket parameters of this tenant are in use: which nonces they have used could not be remembered',
+      { retryable: true },
+    );
+  }
+  const refusal = outcome.kind === 'used-up' ? refuseUsedUpNonces(outcome.lastNonce) : undefined;
+  if (refusal) throw new SessionRefreshError(refusal, orchestratorUrl);
+  return outcome.lastNonce;
+}
+
+/** Whose share of the memory it is: the tenant's; else the principal's; '' where nobody vouches for who asks. */
+export function holderOf({ principal, authId }: Caller, sessionAuthId: string): string {
+  const known =
+    principal.id === '' ? principalOfAuthId(authId === '' ? sessionAuthId : authId) : principal;
+  if (known.tenant !== '') return `tenant:${known.tenant}`;
+  return known.id === '' ? '' : `principal:${known.id}`;
+}

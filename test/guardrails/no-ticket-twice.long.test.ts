@@ -1,0 +1,3 @@
+import { defineNoTicketTwice } from './no-ticket-twice-cases.ts';
+
+defineNoTicketTwice(6_000);

@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import type { NonceDemand } from '../../src/session/nonce-demand.ts';
+import { NonceMarks } from '../../src/session/nonce-marks.ts';
+
+const lifetimeMs = 600_000;
+
+function open(maxMarks = 1_000) {
+  const clock = { nowMs: 0 };
+  return { clock, marks: new NonceMarks({ nowMs: () => clock.nowMs, maxMarks }) };
+}
+
+function demand(number: number, changes: Partial<NonceDemand> = {}): NonceDemand {
+  const ticketSession = number.toString(16).padStart(32, '0');
+  return { ticketSession, count: 2, after: 0, limit: 500, lifetimeMs, holder: '', ...changes };
+}
+
+describe('nonces of a ticket session', () => {
+  it('go on from those handed out, or from what the books know where that is more', () => {
+    const { marks } = open();
+    expect(marks.take(demand(1))).toEqual({ kind: 'taken', lastNonce: 0, isFirst: true });
+    expect(marks.take(demand(1))).toEqual({ kind: 'taken', lastNonce: 2, isFirst: false });
+    expect(marks.take(demand(1, { after: 9 }))).toMatchObject({ lastNonce: 9 });
+    expect(marks.take(demand(1, { after: 3 }))).toMatchObject({ lastNonce: 11 });
+    expect(marks.take(demand(2))).toMatchObject({ lastNonce: 0 });
+  });
+
+  it('are used up from the limit on', () => {
+    const { marks } = open();
+    expect(marks.take(demand(1, { after: 499 }))).toMatchObject({ kind: 'taken' });
+    expect(marks.take(demand(1))).toEqual({ kind: 'used-up', lastNonce: 501 });
+    expect(marks.take(demand(2, { after: 500 }))).toEqual({ kind: 'used-up', lastNonce: 500 });
+  });
+
+  it('are handed out again when they were not used, unless others follow them', () => {
+    const { marks } = open();
+    const first = marks.take(demand(1));
+    const second = marks.take(demand(1));
+    marks.giveBack(demand(1), first);
+    expect(marks.last(demand(1).ticketSession)).toBe(4);
+    marks.giveBack(demand(1), second);
+    expect(marks.last(demand(1).ticketSession)).toBe(2);
+    expect(marks.take(demand(1))).toMatchObject({ lastNonce: 2 });
+  });
+
+  it('stay used below those that a continued session gives back', () => {
+    const { marks } = open();
+    marks.take(demand(1));
+    const continued = demand(1, { after: 2 });
+    marks.giveBack(continued, marks.take(continued));
+    expect(marks.take(demand(1))).toMatchObject({ lastNonce: 2, isFirst: false });
+  });
+
+  it('are remembered for the longest lifetime that was asked for', () => {
+    const { clock, marks } = open();
+    marks.take(demand(1));
+    marks.take(demand(1, { lifetimeMs: 2 * lifetimeMs }));
+    marks.take(demand(1));
+    clock.nowMs = 2 * lifetimeMs - 1;
+    expect(marks.last(demand(1).ticketSession)).toBe(6);
+    clock.nowMs = 2 * lifetimeMs;
+    expect(marks.take(demand(1))).toMatchObject({ lastNonce: 0, isFirst: true });
+  });
+});
+
+describe('room for nonces', () => {
+  const fill = (marks: NonceMarks, holder: string, from: number, size: number): number =>
+    Array.from({ length: size }, (_, index) => marks.take(demand(from + index, { holder }))).filter(
+      ({ kind }) => kind === 'taken',
+    ).length;
+
+  it('is refused rather than taken from marks that live', () => {
+    const { marks } = open(1_000);
+    expect(fill(marks, 'greedy', 0, 5_000)).toBe(800);
+    expect(marks.take(demand(9_999, { holder: 'greedy' }))).toEqual({ kind: 'no-room' });
+    expect(marks.take(demand(0, { holder: 'greedy' }))).toMatchObject({ lastNonce: 2 });
+  });
+
+  it('is left for others by each holder', () => {
+    const { marks } = open(1_000);
+    fill(marks, 'greedy', 0, 5_000);
+    expect(fill(marks, 'second', 10_000, 5_000)).toBe(160);
+    expect(fill(marks, 'modest', 20_000, 12)).toBe(12);
+  });
+
+  it('comes back when marks have run out, also without a look at them', () => {
+    const { clock, marks } = open(1_000);
+    fill(marks, 'greedy', 0, 5_000);
+    clock.nowMs = lifetimeMs;
+    // a while until all have been seen
+    expect(fill(marks, 'greedy', 10_000, 1_000)).toBeGreaterThan(700);
+    expect(fill(marks, 'other', 20_000, 100)).toBeGreaterThan(90);
+  });
+
+  it('comes back with nonces that were not used', () => {
+    const { marks } = open(10);
+    for (let number = 0; number < 100; number += 1) {
+      const taken = marks.take(demand(number));
+      expect(taken.kind).toBe('taken');
+      marks.giveBack(demand(number), taken);
+    }
+  });
+});
