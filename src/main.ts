@@ -13,6 +13,8 @@ import { type HttpServer, listen } from './http/listen.ts';
 import { createHttpApp } from './http/server.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { type Metrics, createMetrics } from './telemetry/metrics.ts';
+import { curveLibrary } from './keys/secp256k1.ts';
+import { programVersion } from './program-version.ts';
 import { randomId } from './random-id.ts';
 import { generateLivePayment } from './payments/generate-live-payment.ts';
 import { createReadinessCheck } from './admin/readiness.ts';
@@ -55,6 +57,7 @@ export async function startSigner(
 ): Promise<RunningSigner> {
   const { settings } = config;
   refuseOpenServer(config.settings);
+  tellBuild(logger, metrics);
   await using opened = new AsyncDisposableStack();
   const records = opened.use(await openRecords(config, logger));
   const open = async (part: Config, role: Sender['role']): Promise<OpenSender> => {
@@ -143,6 +146,16 @@ export async function startSigner(
 function describeFiles(files: readonly WatchedFileState[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
     files.map((file) => [file.setting, file.problem() ?? 'in force'] as const),
+  );
+}
+
+function tellBuild(logger: Logger, metrics: Metrics): void {
+  metrics.describeBuild({ version: programVersion(), node: process.version, curve: curveLibrary });
+  if (curveLibrary === 'libsecp256k1') return;
+  logger.warn(
+    { curve: curveLibrary, platform: process.platform, arch: process.arch },
+    'the native secp256k1 library does not work on this platform: public keys are recovered in JavaScript, 1 ms a signature ' +
+      'instead of 0.05 ms; see docs/metrics.md',
   );
 }
 

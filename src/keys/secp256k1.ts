@@ -60,16 +60,28 @@ function givesKnownAnswer(recover: RecoverPublicKey): boolean {
   });
 }
 
+export type CurveLibrary = {
+  /** As operators read it in the log and in the metric of the build. */
+  readonly name: 'libsecp256k1' | 'noble-curves';
+  readonly load: () => RecoverPublicKey;
+};
+
+const libraries: readonly CurveLibrary[] = [
+  { name: 'libsecp256k1', load: loadNativeRecover },
+  { name: 'noble-curves', load: loadNobleRecover },
+];
+
 /** The first library that loads and recovers a known key. Throws `INTERNAL` when none does. */
-export function chooseRecover(
-  loaders: readonly (() => RecoverPublicKey)[] = [loadNativeRecover, loadNobleRecover],
-): RecoverPublicKey {
+export function chooseRecover(candidates: readonly CurveLibrary[] = libraries): {
+  readonly name: CurveLibrary['name'];
+  readonly recover: RecoverPublicKey;
+} {
   const failures: unknown[] = [];
-  for (const load of loaders) {
+  for (const { name, load } of candidates) {
     try {
       const recover = load();
-      if (givesKnownAnswer(recover)) return recover;
-      failures.push(new Error(`${load.name} does not recover the known key`));
+      if (givesKnownAnswer(recover)) return { name, recover };
+      failures.push(new Error(`${name} does not recover the known key`));
     } catch (failure) {
       failures.push(failure);
     }
@@ -79,5 +91,5 @@ export function chooseRecover(
   });
 }
 
-/** The library this process uses. */
-export const recoverPublicKey = chooseRecover();
+/** The library this process uses, and its name. */
+export const { recover: recoverPublicKey, name: curveLibrary } = chooseRecover();

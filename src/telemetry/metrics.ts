@@ -21,6 +21,12 @@ export type FileSample = { readonly setting: string; problem(): string | undefin
 
 /** Counts what the signer does. Amounts are not metrics: they are exact in the log. */
 export type Metrics = {
+  /** Which program this is: its own version, Node's, and the library for the curve. */
+  describeBuild(build: {
+    readonly version: string;
+    readonly node: string;
+    readonly curve: string;
+  }): void;
   paymentSigned(sender: string, type: string, tickets: number, seconds: number): void;
   requestRefused(code: string): void;
   /** An answer was given again, from memory. */
@@ -140,6 +146,13 @@ export function createMetrics(): Metrics {
       for (const file of files) this.set({ setting: file.setting }, file.problem() ? 1 : 0);
     },
   });
+  const build = new Gauge({
+    name: 'livepeer_hsm_signer_build_info',
+    help: 'Always 1; the labels tell versions and the library for the curve',
+    labelNames: ['version', 'node', 'curve'] as const,
+    registers,
+    aggregator: 'first',
+  });
   let readSenders: () => readonly SenderSample[] = () => [];
 
   function sampleSenders(): void {
@@ -154,6 +167,7 @@ export function createMetrics(): Metrics {
   }
 
   return {
+    describeBuild: (labels) => build.set(labels, 1),
     paymentSigned(sender, type, ticketCount, seconds) {
       payments.inc({ sender, type });
       tickets.inc({ sender }, ticketCount);

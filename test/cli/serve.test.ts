@@ -26,6 +26,15 @@ function serve(config: string, environment: Record<string, string> = freePort): 
   return cli;
 }
 
+async function findFreePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
 /** An auth webhook that lets each payment wait for `answer`. */
 async function startWebhook(answer: Promise<void>): Promise<{ url: string; asked: Promise<void> }> {
   const asked = Promise.withResolvers<undefined>();
@@ -40,6 +49,41 @@ async function startWebhook(answer: Promise<void>): Promise<{ url: string; asked
     asked: asked.promise,
   };
 }
+
+describe('a platform without the native secp256k1 library', () => {
+  const withoutNative = `
+    import { registerHooks } from 'node:module';
+    registerHooks({
+      resolve(specifier, context, next) {
+        if (specifier !== 'secp256k1/bindings.js') return next(specifier, context);
+        throw new Error('no native build was found');
+      },
+    });`;
+
+  it('is served by the JavaScript curve, and told of it in the log and in a metric', async () => {
+    using folder = new Folder();
+    const metricsAt = `127.0.0.1:${await findFreePort()}`;
+    const cli = serve(folder.write('signer.yaml', devConfig), {
+      ...freePort,
+      LIVEPEER_HSM_SIGNER__METRICS__LISTEN: metricsAt,
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(withoutNative)}`,
+    });
+    const url = await cli.listening();
+    const payment = payableRequest();
+    const answer = await fetch(`${url}/generate-live-payment`, { method: 'POST', body: payment });
+    expect(answer.status).toBe(200);
+    const metrics = await (await fetch(`http://${metricsAt}/metrics`)).text();
+    expect(metrics).toMatch(/^livepeer_hsm_signer_build_info\{.*curve="noble-curves"\} 1$/m);
+    cli.child.kill('SIGTERM');
+    const { stderr } = await cli.ended();
+    expect(JSON.parse(stderr.split('\n')[0] ?? '')).toMatchObject({
+      level: 40,
+      curve: 'noble-curves',
+      platform: process.platform,
+      msg: expect.stringContaining('public keys are recovered in JavaScript') as string,
+    });
+  });
+});
 
 describe('the first run', () => {
   it('makes key and password, and the next run pays from the same address', async () => {

@@ -95,6 +95,9 @@ describe('libsecp256k1 and @noble/curves', () => {
 });
 
 describe('chooseRecover', () => {
+  type Load = () => RecoverPublicKey;
+  const native = (load: Load) => ({ name: 'libsecp256k1', load }) as const;
+  const noble = (load: Load) => ({ name: 'noble-curves', load }) as const;
   const throwing = (): RecoverPublicKey => {
     throw new Error('no build for this platform');
   };
@@ -106,12 +109,15 @@ describe('chooseRecover', () => {
 
   it('takes the native library of this installation', () => {
     const loaded: string[] = [];
-    const traced = [loadNativeRecover, loadNobleRecover].map((load) => () => {
-      loaded.push(load.name);
-      return load();
-    });
-    chooseRecover(traced);
-    expect(loaded).toEqual(['loadNativeRecover']);
+    const traced = [native(loadNativeRecover), noble(loadNobleRecover)].map(({ name, load }) => ({
+      name,
+      load: () => {
+        loaded.push(name);
+        return load();
+      },
+    }));
+    expect(chooseRecover(traced).name).toBe('libsecp256k1');
+    expect(loaded).toEqual(['libsecp256k1']);
   });
 
   it.each([
@@ -120,18 +126,21 @@ describe('chooseRecover', () => {
     ['recovers nothing', empty],
     ['throws when it is used', failing],
   ])('falls back to the next library when the first one %s', (_, load) => {
-    expect(outcome(chooseRecover([load, loadNobleRecover]), ...knownAnswer)).toBe(generator);
+    const { name, recover } = chooseRecover([native(load), noble(loadNobleRecover)]);
+    expect(name).toBe('noble-curves');
+    expect(outcome(recover, ...knownAnswer)).toBe(generator);
   });
 
   it('takes the first of several that work', () => {
     const first = loadNobleRecover();
-    expect(chooseRecover([throwing, () => first, loadNativeRecover])).toBe(first);
+    const candidates = [native(throwing), noble(() => first), native(loadNativeRecover)];
+    expect(chooseRecover(candidates).recover).toBe(first);
   });
 
   it('throws INTERNAL, with every failure as its cause, when none works', () => {
     let thrown: unknown;
     try {
-      chooseRecover([throwing, wrong, failing]);
+      chooseRecover([throwing, wrong, failing].map(native));
     } catch (error) {
       thrown = error;
     }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { programVersion } from '../../src/program-version.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { startMetricsSigner } from './metrics-signer.ts';
 
@@ -39,6 +40,13 @@ describe('metrics', () => {
       'reserve_low',
     ].map((name) => sampleOf(text, `livepeer_hsm_signer_${name}{sender="${address}"}`));
     expect(values).toEqual([2.5, 1, 1, 0]);
+  });
+
+  it('tell which build this is', async () => {
+    const { signer, metrics } = await startMetricsSigner();
+    const labels = `version="${programVersion()}",node="${process.version}",curve="libsecp256k1"`;
+    expect(sampleOf(await metrics.text(), `livepeer_hsm_signer_build_info{${labels}}`)).toBe(1);
+    await signer.close();
   });
 
   it('are the ones of docs/metrics.md', async () => {
