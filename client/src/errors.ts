@@ -29,7 +29,10 @@ type Refusal = {
 export class SignerRefusalError extends Error {
   override readonly name = 'SignerRefusalError';
   readonly status: number;
-  /** The signer's stable code for the reason, where it sends one in `Livepeer-Signer-Code`. */
+  /**
+   * The stable code for the reason: that of the webhook which decided, where its answer has one, else the signer's own, where
+   * it sends one in `Livepeer-Signer-Code`.
+   */
   readonly code: string | undefined;
   /** The answer's `X-Request-Id`, under which the signer's log has the reason. */
   readonly requestId: string | undefined;

@@ -67,3 +67,9 @@ export function readErrorMessage(text: string): string {
   const message = typeof error === 'string' ? error : asObject(error)?.['message'];
   return typeof message === 'string' ? message : text.trim();
 }
+
+/** The code in an error answer, which comes from whoever decided, a clearinghouse for one. */
+export function readErrorCode(text: string): string | undefined {
+  const code = asObject(asObject(tryParseJson(text))?.['error'])?.['code'];
+  return typeof code === 'string' ? code : undefined;
+}

@@ -1,7 +1,13 @@
 import { Backoff, type BackoffOptions } from './backoff.ts';
-import { SignerRefusalError } from './errors.ts';
-import { bodyText, type Exchange, exchange, type Fetch, readErrorMessage } from './fetch.ts';
-import { SignerUnreachableError } from './errors.ts';
+import { SignerRefusalError, SignerUnreachableError } from './errors.ts';
+import {
+  bodyText,
+  type Exchange,
+  exchange,
+  type Fetch,
+  readErrorCode,
+  readErrorMessage,
+} from './fetch.ts';
 
 export type SignerTransportOptions = {
   /** Ends with a slash. */
@@ -79,10 +85,11 @@ export function asksToComeBack(status: number): boolean {
 
 export function toRefusal(answer: Exchange): SignerRefusalError {
   const { status, headers } = answer;
+  const text = bodyText(answer);
   return new SignerRefusalError({
     status,
-    message: readErrorMessage(bodyText(answer)),
-    code: headers.get('Livepeer-Signer-Code') ?? undefined,
+    message: readErrorMessage(text),
+    code: readErrorCode(text) ?? headers.get('Livepeer-Signer-Code') ?? undefined,
     requestId: headers.get('X-Request-Id') ?? undefined,
     retryAfterMs: readRetryAfterMs(headers.get('Retry-After')),
   });

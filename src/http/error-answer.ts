@@ -16,7 +16,8 @@ const busyForSeconds = 1;
 
 /**
  * The answer for whatever a handler threw: `{"error":{"message":…}}` and a line break, as go-livepeer writes it; the
- * orchestrator's URL where the session must be refreshed, how to authenticate on 401, Retry-After on 429 and 503.
+ * code where the message is not masked, the orchestrator's URL where the session must be refreshed, how to authenticate on
+ * 401, Retry-After on 429 and 503.
  */
 export function answerError(error: unknown): Answer {
   const status = statusOfError(error);
@@ -28,6 +29,9 @@ export function answerError(error: unknown): Answer {
   // the webhook's own 401 goes out as go-livepeer passes it on
   if (status === 401 && !(error instanceof WebhookRejectionError)) {
     headers['WWW-Authenticate'] = 'Bearer';
+  }
+  if (isSignerError(error) && masked[status] === undefined) {
+    headers['Livepeer-Signer-Code'] = error.code;
   }
   const known = isSignerError(error) ? error.data.retryAfterSeconds : undefined;
   const retryAfter = known ?? (status === 429 || status === 503 ? busyForSeconds : undefined);

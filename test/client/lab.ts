@@ -277,7 +277,8 @@ function forward(
     ? requestTls(url, options, pass)
     : request(url, options, pass);
   sent.on('error', () => response.destroy());
-  response.on('close', () => sent.destroy());
+  // the signer does not learn that a client has gone, as behind many load balancers: it makes its answer, and remembers it
+  if (url.startsWith('https:')) response.on('close', () => sent.destroy());
   sent.end(body);
 }
 

@@ -282,6 +282,7 @@ it('says nothing of what it is made of', async () => {
     'content-type',
     'date',
     'keep-alive',
+    'livepeer-signer-code',
     'x-request-id',
   ]);
 });

@@ -371,7 +371,8 @@ export const sessionCases: readonly Case[] = [
       const client = world.client();
       const challenge = await world.challenge('live', client);
       const cheap = createPaymentSession({ client, type: 'live', challenge, maxPrice: '999999.5' });
-      equal((await failure(cheap.pay(), SignerRefusalError)).status, 481);
+      const { status, code } = await failure(cheap.pay(), SignerRefusalError);
+      equal([status, code], [481, 'PRICE_ABOVE_CEILING']);
       const enough = createPaymentSession({
         client,
         type: 'live',

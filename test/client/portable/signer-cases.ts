@@ -87,12 +87,12 @@ const answers: readonly {
     step: {
       status: 483,
       headers: { 'Livepeer-Signer-Code': 'AUTH_WEBHOOK_REJECTED' },
-      body: '{"error":{"message":"insufficient balance"}}\n',
+      body: '{"error":{"message":"insufficient balance","code":"insufficient_balance"}}\n',
     },
     result: {
       refusal: {
         status: 483,
-        code: 'AUTH_WEBHOOK_REJECTED',
+        code: 'insufficient_balance',
         message: 'the signer answered 483: insufficient balance',
       },
     },
