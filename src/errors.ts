@@ -70,6 +70,7 @@ export const errorFamilies = {
   ANSWERS_UNAVAILABLE: 'records',
   NONCES_WITHOUT_ROOM: 'records',
   AUDIT_UNAVAILABLE: 'records',
+  EVENTS_UNAVAILABLE: 'records',
 
   // chain: what is known of the chain does not allow an answer
   CHAIN_FACTS_UNAVAILABLE: 'chain',

@@ -81,6 +81,7 @@ export async function startSigner(
     manifestIdRule: settings.session.manifestId,
     answers: records.answers,
     recordDenial: records.recordDenial,
+    encodeEvent: records.encodeEvent,
     ...sources,
   };
   const checkReadiness = createReadinessCheck({

@@ -1,6 +1,5 @@
 import type { SessionState } from '../pm/session-state.ts';
-import { ConfigError } from '../errors.ts';
-import { Secret } from '../secret.ts';
+import { type OutgoingHeaders, revealHeaders } from '../outgoing/secret-headers.ts';
 import {
   type Mutable,
   createStructReader,
@@ -23,7 +22,7 @@ import {
 export type WebhookOptions = {
   readonly url: string;
   /** sent with every question; may override Content-Type */
-  readonly headers: Readonly<Record<string, string | Secret>>;
+  readonly headers: OutgoingHeaders;
   readonly timeoutMs: number;
   /** the books as JSON, in go-livepeer's own fields */
   readonly encodeState: (state: SessionState) => string;
@@ -37,7 +36,6 @@ const maxAnswerBytes = 65_536;
  * can't be sent.
  */
 export function createWebhookAuthorizer(options: WebhookOptions): PaymentAuthorizer {
-  requireSendable(options.headers);
   return async (caller, projected, signal) => {
     let answer: Uint8Array;
     try {
@@ -74,47 +72,6 @@ async function ask(
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-/** What belongs to the connection, and is set for it. */
-const headersOfConnection =
-  /^(?:connection|content-length|expect|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i;
-
-/**
- * Looks at names and values once at the start: whoever sends them would refuse them at each payment, in words that quote them.
- * Throws `CONFIG_INVALID`, which names the header and never its value.
- */
-export function requireSendable(headers: WebhookOptions['headers']): void {
-  for (const [name, value] of Object.entries(revealHeaders(headers))) {
-    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) {
-      throw new ConfigError(
-        'CONFIG_INVALID',
-        'auth.webhook.headers: a name has characters that no header name may have',
-      );
-    }
-    if (headersOfConnection.test(name)) {
-      throw new ConfigError(
-        'CONFIG_INVALID',
-        `auth.webhook.headers.${name}: this header belongs to the connection; leave it out`,
-      );
-    }
-    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
-      throw new ConfigError(
-        'CONFIG_INVALID',
-        `auth.webhook.headers.${name}: its value can't be sent: it has a line break, another control character, or one that ` +
-          'is not in ISO 8859-1',
-      );
-    }
-  }
-}
-
-function revealHeaders(headers: WebhookOptions['headers']): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [
-      name,
-      value instanceof Secret ? value.reveal() : value,
-    ]),
-  );
 }
 
 function encodeHeaders(headers: Caller['headers']): string {

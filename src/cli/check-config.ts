@@ -1,13 +1,14 @@
 import { statSync } from 'node:fs';
-import { requireSendable } from '../auth/webhook.ts';
 import { createProviderContext } from '../compose/key.ts';
-import { readHeaders } from '../compose/policy.ts';
+import { readPem } from '../compose/events.ts';
+import { readHeaders } from '../compose/headers.ts';
 import { readRules } from '../compose/rules.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
 import { refuseOpenServer } from '../config/exposure.ts';
 import { type ConfigDraft, type KeyConfig, readConfig } from '../config/load.ts';
 import { readTextFile } from '../config/read-text-file.ts';
 import { readRedisUrl, readRpcUrl } from '../config/rpc-urls.ts';
+import { readSecret } from '../config/secrets.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { readTlsFiles } from '../http/tls.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -45,7 +46,7 @@ export async function checkConfig(options: { config: string }): Promise<void> {
 
 /** Of the sections that are right by themselves; those of others would only repeat what is wrong there. */
 function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
-  const { server, auth, policy, store, session, chain, audit } = sections;
+  const { server, auth, policy, store, session, chain, audit, events } = sections;
   const checks: Check[] = [];
   if (server && auth) checks.push(['server.listen', () => refuseOpenServer({ server, auth })]);
   if (server?.tls) {
@@ -63,11 +64,23 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
       checks.push([`chain.rpcUrls.${index}`, () => void readRpcUrl(url, index, resolvePath)]);
     }
   }
-  for (const [name, value] of Object.entries(auth?.webhook?.headers ?? {})) {
-    checks.push([
-      `auth.webhook.headers.${name}`,
-      () => requireSendable(readHeaders({ [name]: value }, resolvePath)),
-    ]);
+  for (const [setting, headers] of [
+    ['auth.webhook.headers', auth?.webhook?.headers],
+    ['events.webhook.headers', events?.webhook?.headers],
+  ] as const) {
+    for (const [name, value] of Object.entries(headers ?? {})) {
+      const look = () => void readHeaders({ [name]: value }, resolvePath, setting);
+      checks.push([`${setting}.${name}`, look]);
+    }
+  }
+  const { sasl, tls } = events?.kafka ?? {};
+  if (sasl) {
+    const options = { resolvePath, createMissingFiles: false };
+    checks.push(['events.kafka.sasl.password', () => void readSecret(sasl.password, options)]);
+  }
+  if (tls?.ca !== undefined) {
+    const path = resolvePath(tls.ca);
+    checks.push(['events.kafka.tls.ca', () => void readPem(path)]);
   }
   if (policy?.file !== undefined && store && session) {
     const settings = { policy, store, session };

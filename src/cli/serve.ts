@@ -1,9 +1,11 @@
 import cluster from 'node:cluster';
 import { serveMetrics } from '../admin/metrics-listener.ts';
-import { loadConfig } from '../config/load.ts';
+import { startDeliveries } from '../compose/events.ts';
+import { type Config, loadConfig } from '../config/load.ts';
 import { overridePrefix } from '../config/overrides.ts';
 import { startSigner } from '../main.ts';
-import { createLogger } from '../telemetry/logger.ts';
+import { createEventMetrics } from '../telemetry/event-metrics.ts';
+import { type Logger, createLogger } from '../telemetry/logger.ts';
 import { createMetrics, readWorkerMetrics } from '../telemetry/metrics.ts';
 import { onStopSignal } from './stop-signals.ts';
 import { type Started, startWorkers } from './workers.ts';
@@ -20,14 +22,25 @@ export async function serve(options: { config: string; listen?: string }): Promi
   // whoever watches a file reads it again then; without one there is nothing to do, and no reason to end
   process.on('SIGHUP', () => logger.info('SIGHUP: watched files are read again'));
   if (cluster.isPrimary && server.workers > 1) {
-    if (metricsSettings) await serveMetrics(metricsSettings.listen, readWorkerMetrics);
+    const delivery = await startDelivering(config, logger);
+    if (metricsSettings) {
+      await serveMetrics(metricsSettings.listen, () => delivery.addMetrics(readWorkerMetrics()));
+    }
+    let isStopping = false;
+    onStopSignal(() => (isStopping = true));
+    cluster.on('exit', () => {
+      const isLast = Object.keys(cluster.workers ?? {}).length === 0;
+      if (isStopping && isLast) void delivery.close();
+    });
     const started = await startWorkers(server.workers, logger);
     if (started) announce(started);
+    else await delivery.close();
     return;
   }
   const metrics = createMetrics();
-  if (metricsSettings && cluster.isPrimary) {
-    await serveMetrics(metricsSettings.listen, () => metrics.text());
+  const delivery = cluster.isPrimary ? await startDelivering(config, logger) : undefined;
+  if (metricsSettings && delivery) {
+    await serveMetrics(metricsSettings.listen, () => delivery.addMetrics(metrics.text()));
   }
   const signer = await startSigner(config, logger, undefined, metrics).catch((error: unknown) => {
     // the channel to the primary process would keep this one alive
@@ -37,7 +50,8 @@ export async function serve(options: { config: string; listen?: string }): Promi
   const { url, checksumAddress, isNewKey } = signer;
   onStopSignal((signal) => {
     logger.info({ signal }, 'stopping');
-    void signer.close().then(() => {
+    void signer.close().then(async () => {
+      await delivery?.close();
       logger.info('stopped');
       cluster.worker?.disconnect();
     });
@@ -50,4 +64,17 @@ export async function serve(options: { config: string; listen?: string }): Promi
 function announce({ url, checksumAddress, isNewKey }: Started): void {
   if (isNewKey) process.stdout.write(`made a new key for ${checksumAddress}\n`);
   process.stdout.write(`livepeer-hsm-signer is listening on ${url} as ${checksumAddress}\n`);
+}
+
+/** Delivers events from this process; their metrics join those that `read` gives. */
+async function startDelivering(config: Config, logger: Logger) {
+  const deliveries = await startDeliveries(config, logger);
+  const metrics = createEventMetrics(() => deliveries.map((delivery) => delivery.status()));
+  return {
+    addMetrics: async (read: Promise<string>): Promise<string> =>
+      deliveries.length === 0 ? read : `${await read}\n${await metrics.text()}`,
+    close: async (): Promise<void> => {
+      await Promise.all(deliveries.map((delivery) => delivery.close()));
+    },
+  };
 }

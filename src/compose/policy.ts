@@ -1,12 +1,10 @@
 import { createWebhookAuthorizer } from '../auth/webhook.ts';
 import type { Config } from '../config/load.ts';
-import { isReference } from '../config/rpc-urls.ts';
 import type { Settings } from '../config/schema.ts';
-import { readSecret } from '../config/secrets.ts';
 import { type Policy, type PolicyOptions, createPolicy } from '../policy/policy.ts';
 import type { PriceList } from '../policy/price-list.ts';
-import type { Secret } from '../secret.ts';
 import { encodeUpstreamState } from '../session/state-json.ts';
+import { readHeaders } from './headers.ts';
 
 /** The price ceilings of the configuration. */
 export function createPriceList({ prices }: Settings): PriceList {
@@ -41,24 +39,11 @@ export function createConfiguredPolicy(
       webhook &&
       createWebhookAuthorizer({
         url: webhook.url,
-        headers: readHeaders(webhook.headers, resolvePath),
+        headers: readHeaders(webhook.headers, resolvePath, 'auth.webhook.headers'),
         timeoutMs: webhook.timeoutMs,
         encodeState: encodeUpstreamState,
       }),
     ...surroundings,
     nowMs: () => performance.now(),
   });
-}
-
-/** The webhook's headers, references read. Throws `SECRET_UNREADABLE`. */
-export function readHeaders(
-  headers: Readonly<Record<string, string>>,
-  resolvePath: Config['resolvePath'],
-): Record<string, string | Secret> {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [
-      name,
-      isReference(value) ? readSecret(value, { resolvePath, createMissingFiles: false }) : value,
-    ]),
-  );
 }

@@ -6,6 +6,8 @@ import type { DenialRecorder } from '../payments/denials.ts';
 import type { SpendLedger } from '../policy/limits/ledger.ts';
 import type { AnswerMemory } from '../session/answer-memory.ts';
 import { openAudit } from './audit.ts';
+import { openEvents } from './events.ts';
+import type { EventEncoder } from '../payments/payment-event.ts';
 import type { KeySurroundings } from './key.ts';
 import { openStore } from './store.ts';
 import { openRules } from './rules.ts';
@@ -15,6 +17,7 @@ export type Records = KeySurroundings &
   AsyncDisposable & {
     readonly answers: AnswerMemory;
     readonly recordDenial: DenialRecorder;
+    readonly encodeEvent: EventEncoder | undefined;
     readonly healthChecks: readonly HealthCheck[];
     /** the policy file, whether there is one or not */
     readonly policyFile: WatchedFileState;
@@ -37,6 +40,8 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
   await using opened = new AsyncDisposableStack();
   const audit = await openAudit(config, logger, serverChain);
   opened.defer(() => audit.close());
+  const events = await openEvents(config, serverChain);
+  opened.defer(() => events?.close());
   const rules = openRules(config, logger, (sha256) => audit.recordPolicy(sha256));
   opened.defer(() => rules.close());
   const store = await openStore(config, logger);
@@ -57,12 +62,14 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
   return {
     journal: audit.journal,
     recordDenial: audit.recordDenial,
+    encodeEvent: events?.encode,
     rules: () => rules.current(),
     ledger: useLedger,
     answers: store.answers,
     policyFile: { setting: 'policy.file', problem: () => rules.problem() },
     healthChecks: [
       { name: 'audit', check: () => audit.checkHealth() },
+      ...(events ? [{ name: 'events', check: () => events.checkHealth() }] : []),
       { name: 'answers', check: () => store.answers.checkHealth() },
       {
         name: 'ledger',

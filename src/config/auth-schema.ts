@@ -5,7 +5,7 @@ import { isReference } from './rpc-urls.ts';
 /** Headers whose values are credentials. */
 const credentialHeader = /^(?:proxy-)?authorization$|^cookie$|(?:key|secret|token)$/i;
 
-const webhookHeaders = z.record(z.string(), z.string()).superRefine((headers, context) => {
+export const webhookHeaders = z.record(z.string(), z.string()).superRefine((headers, context) => {
   for (const [name, value] of Object.entries(headers)) {
     if (!credentialHeader.test(name) || isReference(value)) continue;
     context.addIssue({
@@ -16,12 +16,14 @@ const webhookHeaders = z.record(z.string(), z.string()).superRefine((headers, co
   }
 });
 
+export const webhookUrl = z
+  .url({ protocol: /^https?$/, abort: true, error: 'expected an http or https URL' })
+  .refine((url) => new URL(url).username + new URL(url).password === '', {
+    message: 'expected a URL without user name and password: send credentials by `headers`',
+  });
+
 const webhook = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/, abort: true, error: 'expected an http or https URL' })
-    .refine((url) => new URL(url).username + new URL(url).password === '', {
-      message: 'expected a URL without user name and password: send credentials by `headers`',
-    }),
+  url: webhookUrl,
   /** header name to secret reference or plain text */
   headers: webhookHeaders.default({}),
   timeoutMs: milliseconds.default(5_000),

@@ -6,7 +6,7 @@ import {
 } from '../chain/arbitrum-one.ts';
 import { parseBytes32 } from '../pm/bytes.ts';
 import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
-import { auth, refuseHalfMtls } from './auth-schema.ts';
+import { auth, refuseHalfMtls, webhookHeaders, webhookUrl } from './auth-schema.ts';
 import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, pipeline, wholeAmount } from './fields.ts';
 import { isHttpUrl, isRedisUrl, isReference } from './rpc-urls.ts';
@@ -166,6 +166,56 @@ const audit = z.strictObject({
   maxFileBytes: z.int().min(65_536).default(67_108_864),
 });
 
+const secretReference = z
+  .string()
+  .refine(isReference, 'expected a reference, env:NAME or file:PATH, not the secret itself');
+
+const events = z
+  .strictObject({
+    /** which keys the data has */
+    profile: z.enum(['go-livepeer', 'livepeer-node']).default('go-livepeer'),
+    /** the envelope's `gateway` */
+    gateway: z.string().max(255).default(''),
+    /** of each worker's audit log that may wait for delivery */
+    maxPendingBytes: z.int().min(1_048_576).default(268_435_456),
+    kafka: z
+      .strictObject({
+        brokers: z
+          .array(
+            z.string().regex(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/@]+):\d{1,5}$/, 'expected HOST:PORT'),
+          )
+          .min(1, 'expected a broker'),
+        topic: z
+          .string()
+          .regex(/^[\w.-]{1,249}$/, 'expected 1 to 249 letters, digits, dots, dashes, underscores'),
+        /** TLS to the brokers; `ca` is a file of certificates, the system's own where it is left out */
+        tls: z.strictObject({ ca: z.string().min(1).optional() }).optional(),
+        sasl: z
+          .strictObject({
+            mechanism: z.enum(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']).default('SCRAM-SHA-512'),
+            username: z.string().min(1),
+            password: secretReference,
+          })
+          .optional(),
+      })
+      .refine(({ sasl, tls }) => sasl?.mechanism !== 'PLAIN' || tls !== undefined, {
+        path: ['tls'],
+        message: 'SASL PLAIN sends the password as it is: expected TLS, at least `tls: {}`',
+      })
+      .optional(),
+    webhook: z
+      .strictObject({
+        url: webhookUrl,
+        headers: webhookHeaders.default({}),
+        timeoutMs: milliseconds.default(10_000),
+      })
+      .optional(),
+    file: z.strictObject({ path: z.string().min(1) }).optional(),
+  })
+  .refine(({ kafka, webhook, file }) => kafka ?? webhook ?? file, {
+    message: 'expected one of kafka, webhook, file',
+  });
+
 /** How long an answer is kept for whoever repeats its request. */
 const answersTtlMs = milliseconds.default(600_000);
 
@@ -244,6 +294,8 @@ export const configSchema = z
     policy: policy.prefault({}),
     /** Where each use of the key is recorded; nowhere unless told. */
     audit: audit.optional(),
+    /** Who is told of each payment, by the audit log; nobody unless told. */
+    events: events.optional(),
     /** Where spending and answers are remembered. */
     store: store.prefault({ kind: 'embedded' }),
     /** Where Prometheus scrapes; nowhere unless told. */
@@ -253,6 +305,10 @@ export const configSchema = z
       .prefault({}),
   })
   .superRefine(refuseHalfMtls)
+  .refine(({ events, audit }) => !events || audit, {
+    path: ['events'],
+    message: 'events are read off the audit log: set audit.path',
+  })
   .refine(
     ({ policy, server, store }) =>
       policy.forks === 'count' || server.workers === 1 || store.kind === 'redis',

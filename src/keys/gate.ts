@@ -9,9 +9,18 @@ import type { KeyJournal } from './key-journal.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
 import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
 
-export type GateOptions = CallOptions & {
+/** What the signatures are a part of, where they are worth nothing alone. */
+export type Whole = {
+  /** the other parts; when one of them fails these signatures count as failed too */
+  readonly otherParts: Promise<unknown>;
+  /** what the record says of the whole once all of it is there, for others to read off the audit log */
+  readonly event: string | undefined;
+};
+
+export type SignOptions = CallOptions & {
   /** told of each call to the key, when it begins: from then on the key may have signed, whatever becomes of the call */
   readonly onCall?: () => void;
+  readonly whole?: Whole;
 };
 
 /** The one way to the key. */
@@ -27,10 +36,10 @@ export type KeyGate = {
    * is called, and for good before a signature is returned. Throws `GRANT_INVALID`, `AUDIT_UNAVAILABLE` and
    * {@link ProviderError}.
    */
-  sign(grant: Grant, options: GateOptions): Promise<Uint8Array[]>;
+  sign(grant: Grant, options: SignOptions): Promise<Uint8Array[]>;
 };
 
-export type KeyGateOptions = {
+export type KeySignOptions = {
   readonly provider: KeyProvider;
   /** The policy's `redeem`: without a grant that policy issued, the gate has no Intent to sign. */
   readonly redeem: (grant: Grant) => Permission;
@@ -41,7 +50,7 @@ export type KeyGateOptions = {
 };
 
 /** Reads and pins the provider's public key. Throws {@link ProviderError}. */
-export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
+export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
   const { provider, redeem, journal, maxQueued } = options;
   const publicKey = await provider.getPublicKey({ signal: options.signal });
   if (publicKey.length !== 65 || publicKey[0] !== 0x04) {
@@ -57,7 +66,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
     digest: Uint8Array,
     stopped: AbortController,
     lane: Grant,
-    onCall: GateOptions['onCall'],
+    onCall: SignOptions['onCall'],
   ): Promise<Uint8Array> {
     const { signal } = stopped;
     const work = async () => {
@@ -79,7 +88,7 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
 
   async function signAll(
     digests: readonly Uint8Array[],
-    { signal, onCall }: GateOptions,
+    { signal, onCall }: SignOptions,
     lane: Grant,
   ): Promise<Uint8Array[]> {
     const stopped = new AbortController();
@@ -119,12 +128,13 @@ export async function openKeyGate(options: KeyGateOptions): Promise<KeyGate> {
       let signatures: Uint8Array[];
       try {
         signatures = await signAll(digests, options, grant);
+        await options.whole?.otherParts;
       } catch (error) {
         const code = isSignerError(error) ? error.code : 'INTERNAL';
         record.failed(code, performance.now() - startedAt);
         throw error;
       }
-      await record.signed(performance.now() - startedAt);
+      await record.signed(performance.now() - startedAt, options.whole?.event);
       return signatures;
     },
   };

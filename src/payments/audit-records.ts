@@ -46,12 +46,13 @@ export function createKeyUseJournal(log: JournalLog): KeyJournal {
         usage: clipAll(reason.usage),
       });
       return {
-        signed: (durationMs) =>
+        signed: (durationMs, event) =>
           log.append({
             kind: 'signed',
             use,
             signatures: digests.length,
             latencyMs: toMicroPrecision(durationMs),
+            event,
           }),
         failed: (code, durationMs) =>
           dontWait(

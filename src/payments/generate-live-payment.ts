@@ -24,6 +24,7 @@ import {
   decodePaymentRequest,
 } from '../wire/payment-request.ts';
 import { type DenialRecorder, isDenial } from './denials.ts';
+import type { EventEncoder } from './payment-event.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
 import { RefusalError, SessionRefreshError } from './refusal-error.ts';
 import { claimUse } from './repeated-requests.ts';
@@ -39,6 +40,8 @@ export type PaymentService = {
   readonly ticketNonces: TicketNonces;
   readonly answers: AnswerMemory;
   readonly recordDenial: DenialRecorder;
+  /** makes what others are told of a payment; undefined where nobody is. Throws `EVENTS_UNAVAILABLE`. */
+  readonly encodeEvent: EventEncoder | undefined;
   /** Unix nanoseconds */
   readonly now: () => bigint;
   /** 128 random bits as 32 hex digits */
@@ -204,15 +207,27 @@ async function makePayment(
   );
   if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
 
-  onSigning();
+  const record = recordPayment({
+    requestId,
+    before: session.books,
+    after: verdict.books,
+    orchestrator,
+    quote,
+    manifestId,
+    now,
+  });
+  const payer = sender.orchestratorInfo.address;
   const keyUse = { ticketCalls: 0, otherCalls: 0 };
-  const { stateFields } = service;
-  const signed = await signPayment(sender, stateFields, verdict, manifestId, keyUse, signal).catch(
-    async (error: unknown) => {
-      await verdict.release(keyUse);
-      throw error;
-    },
-  );
+  let signed: SignedPayment;
+  try {
+    const event = service.encodeEvent?.(record, { now, payer, fee: quote.fee });
+    const context = { manifestId, event, keyUse };
+    onSigning();
+    signed = await signPayment(sender, service.stateFields, verdict, context, signal);
+  } catch (error) {
+    await verdict.release(keyUse);
+    throw error;
+  }
   sender.usage.record(verdict.books.stateId, Number(now / 1_000_000n));
   const segCreds = encodeSegmentCredentials(
     manifestId,
@@ -223,19 +238,11 @@ async function makePayment(
   return {
     answer: encodeAnswer(orchestrator, signed, segCreds),
     payment: {
-      sender: sender.orchestratorInfo.address,
+      sender: payer,
       allowed: verdict,
       isFork,
       usageLabels: request.usageLabels,
-      record: recordPayment({
-        requestId,
-        before: session.books,
-        after: verdict.books,
-        orchestrator,
-        quote,
-        manifestId,
-        now,
-      }),
+      record,
     },
   };
 }

@@ -22,18 +22,25 @@ export type SignedPayment = {
 };
 
 /** What a payment has asked the key for so far; `signPayment` counts in it. */
-export type KeyUseCount = { -readonly [Kind in keyof KeyUse]: KeyUse[Kind] };
+type KeyUseCount = { -readonly [Kind in keyof KeyUse]: KeyUse[Kind] };
+
+export type PaymentContext = {
+  readonly manifestId: string;
+  /** what others are told of the payment; undefined where nobody is */
+  readonly event: string | undefined;
+  readonly keyUse: KeyUseCount;
+};
 
 /**
- * Signs everything at once; only a key's own seal over new credentials has to wait for these. Throws `ProviderError` and
- * `AUDIT_UNAVAILABLE`; then nothing of it has left the gate for good, and no call begins that `use` does not have.
+ * Signs everything at once; only a key's own seal over new credentials has to wait for these. The record of the tickets has
+ * `event` once all the rest is there, so that no failed payment is told of. Throws `ProviderError` and `AUDIT_UNAVAILABLE`;
+ * then nothing of it has left the gate for good, and no call begins that `keyUse` does not have.
  */
 export async function signPayment(
   { gate, instanceSeal }: Sender,
   stateFields: StateFields,
   payment: AllowedPayment,
-  manifestId: string,
-  use: KeyUseCount,
+  { manifestId, event, keyUse }: PaymentContext,
   signal: AbortSignal,
 ): Promise<SignedPayment> {
   const sealWithoutKey = instanceSeal?.current();
@@ -42,8 +49,8 @@ export async function signPayment(
   const leave = (): void => failed.abort(signal.reason);
   if (signal.aborted) leave();
   signal.addEventListener('abort', leave, { once: true });
-  const ticketOptions = { signal: failed.signal, onCall: () => (use.ticketCalls += 1) };
-  const otherOptions = { signal: failed.signal, onCall: () => (use.otherCalls += 1) };
+  const ticketOptions = { signal: failed.signal, onCall: () => (keyUse.ticketCalls += 1) };
+  const otherOptions = { signal: failed.signal, onCall: () => (keyUse.otherCalls += 1) };
   const signOne = async (grant: Grant): Promise<Uint8Array> =>
     onlyOne(await gate.sign(grant, otherOptions));
 
@@ -71,10 +78,12 @@ export async function signPayment(
   }
 
   const credentials = signCredentials();
+  const sealedBooks = sealBooks(credentials);
+  const whole = { otherParts: Promise.all([credentials, sealedBooks]), event };
   const [ticketSignatures, segmentCredentials, sealed] = await Promise.all([
-    gate.sign(payment.ticketBatch, ticketOptions),
+    gate.sign(payment.ticketBatch, { ...ticketOptions, whole }),
     credentials,
-    sealBooks(credentials),
+    sealedBooks,
   ])
     .catch((error: unknown) => {
       failed.abort(error);

@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { describe, expect, it } from 'vitest';
 import { newApiKey } from '../../src/auth/api-keys.ts';
-import { requireSendable } from '../../src/auth/webhook.ts';
+import { requireSendable } from '../../src/outgoing/secret-headers.ts';
 import { parseApiKeyFile } from '../../src/config/api-key-file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { parseCases, parseRequest } from '../../src/config/policy-cases.ts';
@@ -246,7 +246,9 @@ describe('a reference', () => {
     ['a NUL', 'whsec_5f7QzT9mKx2LpR8vB3nW\0'],
     ['a letter beyond ISO 8859-1', 'whsec_5f7QzT9mKx2LpR8vB3nW\u{20ac}'],
   ])('to a webhook header with %s is refused at the start, by the header’s name', (_, value) => {
-    const thrown = thrownBy(() => requireSendable({ Authorization: new Secret(value) }));
+    const thrown = thrownBy(() =>
+      requireSendable({ Authorization: new Secret(value) }, 'auth.webhook.headers'),
+    );
     expect(thrown).toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('auth.webhook.headers.Authorization: ') as string,
@@ -257,7 +259,9 @@ describe('a reference', () => {
   it.each(['Content-Length', 'transfer-encoding', 'Connection', 'Expect', 'a b', ''])(
     'for a header called "%s" is refused at the start',
     (name) => {
-      expect(() => requireSendable({ [name]: 'x' })).toThrow('auth.webhook.headers');
+      expect(() => requireSendable({ [name]: 'x' }, 'auth.webhook.headers')).toThrow(
+        'auth.webhook.headers',
+      );
     },
   );
 });

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { installKafka } from './install-kafka.ts';
 import { installPackages } from './install-packages.ts';
 
 /** What the tests need of the operating system, and the Debian package that brings it. */
@@ -12,6 +13,8 @@ const components = [
   { file: '/usr/bin/pkcs11-tool', package: 'opensc' },
   { file: '/usr/bin/cc', package: 'gcc libc6-dev' },
   { file: '/usr/bin/redis-server', package: 'redis-server' },
+  { file: '/usr/bin/java', package: 'default-jre-headless' },
+  { file: '/usr/bin/mvn', package: 'maven' },
 ];
 
 function run(command: string, ...args: string[]): boolean {
@@ -41,3 +44,4 @@ if (missing.size > 0) {
 installPackages('contracts');
 installPackages('tools');
 installPackages('client/tools');
+installKafka();

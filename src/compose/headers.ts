@@ -1,0 +1,23 @@
+import type { Config } from '../config/load.ts';
+import { isReference } from '../config/rpc-urls.ts';
+import { readSecret } from '../config/secrets.ts';
+import { type OutgoingHeaders, requireSendable } from '../outgoing/secret-headers.ts';
+
+/**
+ * Header values as configured under `setting`; those that refer to a secret are read. Throws `SECRET_UNREADABLE`, and
+ * `CONFIG_INVALID` for what can't be sent.
+ */
+export function readHeaders(
+  headers: Readonly<Record<string, string>>,
+  resolvePath: Config['resolvePath'],
+  setting: string,
+): OutgoingHeaders {
+  const read = Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      isReference(value) ? readSecret(value, { resolvePath, createMissingFiles: false }) : value,
+    ]),
+  );
+  requireSendable(read, setting);
+  return read;
+}

@@ -1,0 +1,178 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { listChains } from '../audit/files.ts';
+import { countBytesAfter, readBatch } from './outbox.ts';
+import {
+  type Position,
+  type Positions,
+  positionsFile,
+  readPositions,
+  startOfChain,
+  writePositions,
+} from './positions.ts';
+import { DeliveryError, type EventSink } from './sink.ts';
+
+/** How delivery to a sink goes, for metrics. */
+export type DeliveryStatus = {
+  readonly sink: EventSink['name'];
+  readonly isHealthy: boolean;
+  /** events that wait, counted while the sink takes none; 0 while it takes them as they come */
+  readonly pendingEvents: number;
+  /** bytes of the audit log that are not delivered, other records included */
+  readonly pendingBytes: number;
+  /** 0 where none waits */
+  readonly oldestAgeSeconds: number;
+  readonly published: number;
+  /** tries that the sink did not take */
+  readonly publishErrors: number;
+  /** times that the log or the positions could not be read or written */
+  readonly storageErrors: number;
+};
+
+export type DeliveryOptions = {
+  readonly auditFolder: string;
+  readonly sink: EventSink;
+  readonly log: (level: 'info' | 'warn', message: string, fields: object) => void;
+  /** Unix milliseconds */
+  readonly nowMs: () => number;
+};
+
+export type Delivery = {
+  status(): DeliveryStatus;
+  /** Lets a batch under way come to its end, then stops. */
+  close(): Promise<void>;
+};
+
+type Backlog = {
+  readonly upTo: Position;
+  readonly events: number;
+  /** Unix milliseconds */
+  readonly oldestMs: number | undefined;
+};
+
+/** How often the log is looked at while nothing is new. */
+const idlePauseMs = 200;
+const firstRetryMs = 500;
+const longestRetryMs = 30_000;
+/** A stop waits so long for the batch under way; it is sent again at the next start. */
+const closeTimeoutMs = 2_000;
+
+/**
+ * Delivers the events of an audit log's chains to a sink: in the order of each chain, at least once, the same bytes at each
+ * try. One process does this for all chains, those of workers that are no more included. How far it got survives it.
+ */
+export async function startDelivery(options: DeliveryOptions): Promise<Delivery> {
+  const { auditFolder, sink, log, nowMs } = options;
+  const path = positionsFile(auditFolder, sink.name);
+  let positions = await readPositions(path);
+  const stopped = new AbortController();
+  const aborted = new AbortController();
+  let retryMs = firstRetryMs;
+  let problem: string | undefined;
+  /** what waits in each chain, counted while the sink takes nothing */
+  const backlog = new Map<string, Backlog>();
+  let pendingBytes = 0;
+  const counts = { published: 0, publishErrors: 0, storageErrors: 0 };
+
+  /** Whether there was anything to deliver. */
+  async function deliverOnce(): Promise<boolean> {
+    let hasDelivered = false;
+    let bytes = 0;
+    for (const { name, path: folder } of await listChains(auditFolder)) {
+      const position = positions[name] ?? startOfChain;
+      const batch = await readBatch(folder, position);
+      if (batch.events.length > 0) {
+        await sink.send(batch.events, aborted.signal);
+        counts.published += batch.events.length;
+      }
+      backlog.delete(name);
+      if (isSame(batch.end, position)) continue;
+      positions = { ...positions, [name]: batch.end } satisfies Positions;
+      if (batch.events.length > 0) await writePositions(path, positions);
+      hasDelivered = true;
+      bytes += await countBytesAfter(folder, batch.end);
+      if (stopped.signal.aborted) break;
+    }
+    pendingBytes = bytes;
+    return hasDelivered;
+  }
+
+  async function measureBacklog(): Promise<void> {
+    let bytes = 0;
+    for (const { name, path: folder } of await listChains(auditFolder)) {
+      const position = positions[name] ?? startOfChain;
+      bytes += await countBytesAfter(folder, position);
+      let found = backlog.get(name) ?? { upTo: position, events: 0, oldestMs: undefined };
+      for (;;) {
+        const { events, end } = await readBatch(folder, found.upTo);
+        if (isSame(end, found.upTo)) break;
+        const oldestMs = found.oldestMs ?? (events[0] && Date.parse(events[0].time));
+        found = { upTo: end, events: found.events + events.length, oldestMs };
+      }
+      backlog.set(name, found);
+    }
+    pendingBytes = bytes;
+  }
+
+  function note(error: unknown): void {
+    const isDelivery = error instanceof DeliveryError;
+    if (isDelivery) counts.publishErrors += 1;
+    else counts.storageErrors += 1;
+    const reason = isDelivery ? error.message : describeStorageError(error);
+    if (problem === undefined) {
+      log('warn', 'events are not delivered; they wait in the audit log', {
+        sink: sink.name,
+        reason,
+      });
+    }
+    problem = reason;
+  }
+
+  async function run(): Promise<void> {
+    while (!stopped.signal.aborted) {
+      try {
+        const hasMore = await deliverOnce();
+        if (problem !== undefined) log('info', 'events are delivered again', { sink: sink.name });
+        problem = undefined;
+        retryMs = firstRetryMs;
+        if (hasMore) continue;
+        await pause(idlePauseMs, undefined, { signal: stopped.signal }).catch(() => undefined);
+      } catch (error) {
+        note(error);
+        await measureBacklog().catch(() => undefined);
+        await pause(retryMs, undefined, { signal: stopped.signal }).catch(() => undefined);
+        retryMs = Math.min(2 * retryMs, longestRetryMs);
+      }
+    }
+  }
+
+  const running = run();
+  return {
+    status() {
+      const waiting = [...backlog.values()];
+      const oldestMs = Math.min(...waiting.map(({ oldestMs = Infinity }) => oldestMs));
+      return {
+        sink: sink.name,
+        isHealthy: problem === undefined,
+        pendingEvents: waiting.reduce((sum, { events }) => sum + events, 0),
+        pendingBytes,
+        oldestAgeSeconds: Number.isFinite(oldestMs) ? Math.max(0, nowMs() - oldestMs) / 1000 : 0,
+        ...counts,
+      };
+    },
+    async close() {
+      stopped.abort();
+      const timer = setTimeout(() => aborted.abort(), closeTimeoutMs);
+      await running;
+      clearTimeout(timer);
+      await writePositions(path, positions).catch(() => undefined);
+      await sink.close().catch(() => undefined);
+    },
+  };
+}
+
+const isSame = (a: Position, b: Position): boolean => a.file === b.file && a.offset === b.offset;
+
+function describeStorageError(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return (error as NodeJS.ErrnoException).code ?? error.message;
+}

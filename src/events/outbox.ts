@@ -1,0 +1,68 @@
+import { open, stat } from 'node:fs/promises';
+import {
+  chainFile,
+  countWholeLineBytes,
+  listChainFiles,
+  readBytes,
+  splitLines,
+} from '../audit/files.ts';
+import type { Position } from './positions.ts';
+import type { OutgoingEvent } from './sink.ts';
+
+export type OutboxBatch = {
+  readonly events: readonly (OutgoingEvent & { readonly time: string })[];
+  /** where the next batch begins */
+  readonly end: Position;
+};
+
+/** of the log, at once */
+const readBytesAtOnce = 262_144;
+
+/**
+ * The events of a chain that follow a position, and where they end; none where nothing has been written since. What it gives
+ * is on the disk for good: an event can't be delivered and then be lost with the record of its payment.
+ */
+export async function readBatch(folder: string, { file, offset }: Position): Promise<OutboxBatch> {
+  // listed before it is read, so that a file with another one after it is complete
+  const hasNext = (await listChainFiles(folder)).some(({ number }) => number > file);
+  const handle = await open(chainFile(folder, file).path, 'r');
+  try {
+    const { size } = await handle.stat();
+    if (size < offset) throw new Error(`${chainFile(folder, file).path} is shorter than it was`);
+    for (let length = readBytesAtOnce; ; length *= 2) {
+      const bytes = await readBytes(handle, offset, length);
+      const wholeBytes = countWholeLineBytes(bytes);
+      if (wholeBytes === 0 && bytes.length === length) continue;
+      if (wholeBytes === 0) {
+        const end = hasNext ? { file: file + 1, offset: 0 } : { file, offset };
+        return { events: [], end };
+      }
+      await handle.datasync();
+      const events = splitLines(bytes.subarray(0, wholeBytes)).flatMap(readEvent);
+      return { events, end: { file, offset: offset + wholeBytes } };
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+const eventMark = ',"event":"';
+
+function readEvent(line: Buffer): OutboxBatch['events'][number][] {
+  if (!line.includes(eventMark)) return [];
+  const record = JSON.parse(line.toString()) as { event?: unknown; time?: unknown };
+  if (typeof record.event !== 'string') return [];
+  const { id } = JSON.parse(record.event) as { id: string };
+  return [{ id, value: record.event, time: String(record.time) }];
+}
+
+/** Bytes of a chain's files after a position. */
+export async function countBytesAfter(folder: string, position: Position): Promise<number> {
+  let bytes = 0;
+  for (const { number, path } of await listChainFiles(folder)) {
+    if (number < position.file) continue;
+    const { size } = await stat(path);
+    bytes += number === position.file ? Math.max(0, size - position.offset) : size;
+  }
+  return bytes;
+}

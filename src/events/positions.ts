@@ -1,0 +1,69 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { syncFolder } from '../audit/files.ts';
+import { ConfigError } from '../errors.ts';
+
+/** How far a chain's events are delivered: up to a byte of one of its files. */
+export type Position = {
+  /** the number of the file, from 1 */
+  readonly file: number;
+  /** bytes of it */
+  readonly offset: number;
+};
+
+/** By chain name; a chain that is not named has nothing delivered. */
+export type Positions = Readonly<Record<string, Position>>;
+
+export const startOfChain: Position = { file: 1, offset: 0 };
+
+const positionsSchema = z.record(
+  z.string(),
+  z.strictObject({ file: z.int().positive(), offset: z.int().nonnegative() }),
+);
+
+/** The file, in the audit log's folder, that has a sink's positions. */
+export function positionsFile(auditFolder: string, sink: string): string {
+  return join(auditFolder, 'delivered', `${sink}.json`);
+}
+
+/** Throws `CONFIG_INVALID` for a file that is none of ours; nothing is delivered rather than all of it again. */
+export async function readPositions(path: string): Promise<Positions> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw error;
+  }
+  const positions = positionsSchema.safeParse(parse(text));
+  if (positions.success) return positions.data;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `events: ${path} does not hold positions; put it back from a backup, or delete it to have all events delivered again`,
+  );
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Replaces the file, durably. */
+export async function writePositions(path: string, positions: Positions): Promise<void> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o750 });
+  const next = `${path}.new`;
+  const handle = await open(next, 'w', 0o640);
+  try {
+    await handle.writeFile(`${JSON.stringify(positions)}\n`);
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+  await rename(next, path);
+  await syncFolder(folder);
+}

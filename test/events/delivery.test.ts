@@ -1,0 +1,239 @@
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { PayingSession } from '../bench/paying-session.ts';
+import { Cli, Folder, devConfig } from '../cli/cli.ts';
+import { soon } from '../support/soon.ts';
+
+/** A webhook that takes events, or refuses them all. */
+type Inbox = {
+  readonly url: string;
+  /** bodies in the order in which they came */
+  readonly bodies: string[];
+  readonly headers: http.IncomingHttpHeaders[];
+  isTaking: boolean;
+  close(): Promise<void>;
+};
+
+async function openInbox(): Promise<Inbox> {
+  const server = http.createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      response.writeHead(inbox.isTaking ? 204 : 503).end();
+      if (!inbox.isTaking) return;
+      inbox.bodies.push(Buffer.concat(chunks).toString());
+      inbox.headers.push(request.headers);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const inbox: Inbox = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`,
+    bodies: [],
+    headers: [],
+    isTaking: true,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+  return inbox;
+}
+
+type Event = {
+  readonly id: string;
+  readonly type: string;
+  readonly timestamp: string;
+  readonly gateway: string;
+  readonly data: Readonly<Record<string, unknown>>;
+};
+
+const parse = (body: string): Event => JSON.parse(body) as Event;
+
+const closing: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of closing.splice(0)) await one.close();
+});
+
+async function inboxOf(): Promise<Inbox> {
+  const inbox = await openInbox();
+  closing.push(inbox);
+  return inbox;
+}
+
+type Serving = { readonly url: string; readonly cli: Cli };
+
+async function serve(folder: Folder, events: object, workers = 1): Promise<Serving> {
+  const sections = {
+    server: { listen: '127.0.0.1:0', workers },
+    audit: { path: 'audit', maxFileBytes: 65_536 },
+    events,
+  };
+  const lines = Object.entries(sections).map(
+    ([name, value]) => `${name}: ${JSON.stringify(value)}`,
+  );
+  const config = folder.write('signer.yaml', `${devConfig}${lines.join('\n')}\n`);
+  const cli = new Cli(['serve', '--config', config]);
+  closing.push({
+    close: async () => {
+      if (cli.child.signalCode !== null) return;
+      cli.child.kill('SIGKILL');
+      await cli.ended();
+    },
+  });
+  return { cli, url: await cli.listening() };
+}
+
+/** Pays and gives the request ids of the payments that were answered. */
+async function pay(url: string, session: PayingSession, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let payment = 0; payment < count; payment += 1) {
+    const response = await fetch(`${url}/generate-live-payment`, {
+      method: 'POST',
+      body: session.request(),
+    });
+    const text = await response.text();
+    expect({ status: response.status, text }).toMatchObject({ status: 200 });
+    session.take(text);
+    ids.push(response.headers.get('x-request-id') ?? '');
+  }
+  return ids;
+}
+
+const upstreamKeys = [
+  ...['app', 'auth_id', 'billable_secs', 'computed_fee', 'cost', 'current_time'],
+  ...['current_time_unix', 'manifest_id', 'num_tickets', 'orch_address', 'orch_url', 'pipeline'],
+  ...['pixels', 'pm_session_id', 'previous_time', 'previous_time_unix', 'request_id'],
+  ...['sequence_number', 'session_balance', 'session_id', 'session_status'],
+];
+
+describe('events', () => {
+  it('tell of each payment in go-livepeer’s envelope and 21 keys, in a file and at a webhook', async () => {
+    using folder = new Folder();
+    const inbox = await inboxOf();
+    const webhook = { url: inbox.url, headers: { 'X-Source': 'signer-7' } };
+    const { url } = await serve(folder, { gateway: 'gw-1', webhook, file: { path: 'out.jsonl' } });
+    const ids = await pay(url, new PayingSession(2), 5);
+    await soon(() => expect(inbox.bodies).toHaveLength(5));
+    await soon(() => {
+      const lines = readFileSync(join(folder.path, 'out.jsonl'), 'utf8').split('\n').slice(0, -1);
+      expect(lines).toEqual(inbox.bodies);
+    });
+    const events = inbox.bodies.map(parse);
+    expect(events.map(({ data }) => data['request_id'])).toEqual(ids);
+    for (const [index, event] of events.entries()) {
+      expect(Object.keys(event)).toEqual(['id', 'type', 'timestamp', 'gateway', 'data']);
+      expect(event.id).toMatch(
+        /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+      );
+      expect(event).toMatchObject({ type: 'create_signed_ticket', gateway: 'gw-1' });
+      expect(event.timestamp).toBe(String(event.data['current_time_unix']));
+      expect(Object.keys(event.data)).toEqual(upstreamKeys);
+      expect(event.data).toMatchObject({ num_tickets: 2, sequence_number: index });
+      expect(inbox.headers[index]).toMatchObject({
+        'idempotency-key': event.id,
+        'x-source': 'signer-7',
+      });
+    }
+  });
+
+  it('have payer and fee in USD too, for livepeer/node’s consumers', async () => {
+    using folder = new Folder();
+    const inbox = await inboxOf();
+    const { url, cli } = await serve(folder, {
+      profile: 'livepeer-node',
+      webhook: { url: inbox.url },
+    });
+    await pay(url, new PayingSession(1), 1);
+    await soon(() => expect(inbox.bodies).toHaveLength(1));
+    const { data } = parse(inbox.bodies[0] ?? '');
+    expect(Object.keys(data)).toEqual([...upstreamKeys, 'payer_address', 'computed_fee_usd']);
+    expect(cli.stdout).toContain(`as ${String(data['payer_address'])}\n`);
+    expect(data['computed_fee_usd']).toBeNull();
+  });
+
+  it('all arrive after outages and kills, also of workers that are no more; repeats are the same bytes', async () => {
+    using folder = new Folder();
+    const inbox = await inboxOf();
+    const events = { webhook: { url: inbox.url } };
+    const sessions = Array.from({ length: 4 }, () => new PayingSession(1));
+    const paid: string[] = [];
+    const payAll = async (url: string, count: number): Promise<void> => {
+      paid.push(...(await Promise.all(sessions.map((session) => pay(url, session, count)))).flat());
+    };
+
+    const before = await serve(folder, events, 2);
+    await payAll(before.url, 3);
+    inbox.isTaking = false;
+    await payAll(before.url, 10);
+    before.cli.child.kill('SIGKILL');
+    await before.cli.ended();
+
+    // the primary is gone with its delivery, and its workers with it
+    const between = await serve(folder, events);
+    await payAll(between.url, 10);
+    inbox.isTaking = true;
+    await soon(() => expect(inbox.bodies.length).toBeGreaterThan(60));
+    between.cli.child.kill('SIGKILL');
+    await between.cli.ended();
+
+    const after = await serve(folder, events);
+    await payAll(after.url, 2);
+    await soon(() => {
+      const told = new Set(inbox.bodies.map((body) => parse(body).data['request_id']));
+      expect(paid.filter((id) => !told.has(id))).toEqual([]);
+    });
+    const bodiesById = new Map<string, Set<string>>();
+    for (const body of inbox.bodies) {
+      const { id } = parse(body);
+      bodiesById.set(id, (bodiesById.get(id) ?? new Set()).add(body));
+    }
+    expect([...bodiesById.values()].filter(({ size }) => size > 1)).toEqual([]);
+    expect(bodiesById.size).toBe(paid.length);
+  });
+
+  it('keep a session’s order at a single worker, over files that end', async () => {
+    using folder = new Folder();
+    const inbox = await inboxOf();
+    const { url } = await serve(folder, { webhook: { url: inbox.url } });
+    await pay(url, new PayingSession(1), 60);
+    await soon(() => expect(inbox.bodies).toHaveLength(60));
+    const order = inbox.bodies.map((body) => parse(body).data['sequence_number']);
+    expect(order).toEqual(Array.from({ length: 60 }, (_, index) => index));
+  });
+
+  it('stop payments with 503 when too many wait, and let them go on once they are delivered', async () => {
+    using folder = new Folder();
+    const inbox = await inboxOf();
+    inbox.isTaking = false;
+    const { url } = await serve(folder, {
+      maxPendingBytes: 1_048_576,
+      webhook: { url: inbox.url },
+    });
+    const session = new PayingSession(1);
+    const statusOfPayment = async (): Promise<number> => {
+      const response = await fetch(`${url}/generate-live-payment`, {
+        method: 'POST',
+        body: session.request(),
+      });
+      const text = await response.text();
+      if (response.status === 200) session.take(text);
+      return response.status;
+    };
+    let paid = 0;
+    let status = 200;
+    while ((status = await statusOfPayment()) === 200) paid += 1;
+    expect(status).toBe(503);
+    const ready = await fetch(`${url}/readyz`);
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toMatchObject({
+      events: { ready: false, problem: 'EVENTS_UNAVAILABLE' },
+    });
+    inbox.isTaking = true;
+    await soon(async () => expect(await statusOfPayment()).toBe(200));
+    await soon(() => expect(inbox.bodies).toHaveLength(paid + 1));
+  });
+});
