@@ -22,3 +22,8 @@ export function principalOfAuthId(authId: string): Principal {
   const colon = authId.indexOf(':');
   return { id: authId, tenant: colon < 0 ? '' : authId.slice(0, colon), attributes: {} };
 }
+
+/** The `auth_id` of a principal that the signer has authenticated, where nobody else names the payer; '' for none. */
+export function authIdOf({ id, tenant }: Principal): string {
+  return id === '' ? '' : `${tenant}:${id}`;
+}

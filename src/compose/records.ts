@@ -10,7 +10,7 @@ import { openEvents } from './events.ts';
 import type { EventEncoder } from '../payments/payment-event.ts';
 import type { KeySurroundings } from './key.ts';
 import { openStore } from './store.ts';
-import { openRules } from './rules.ts';
+import { hasLedger, openRules } from './rules.ts';
 
 /** What the signer remembers, and the rules that it is remembered for. */
 export type Records = KeySurroundings &
@@ -47,6 +47,11 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
   const store = await openStore(config, logger);
   opened.defer(() => store.close());
 
+  const isLedgerConfigured = hasLedger(config.settings.store);
+  const needsLedger = (): boolean => {
+    const { hasWindows, limitsSessionEv } = rules.current();
+    return hasWindows || (limitsSessionEv && isLedgerConfigured);
+  };
   let ledger: Promise<SpendLedger> | undefined;
   const useLedger = (): Promise<SpendLedger> => {
     ledger ??= store.openLedger().catch((error: unknown) => {
@@ -56,7 +61,7 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
     return ledger;
   };
   opened.defer(async () => (await ledger)?.close());
-  if (rules.current().hasWindows) await useLedger();
+  if (needsLedger()) await useLedger();
 
   const kept = opened.move();
   return {
@@ -64,7 +69,7 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
     recordDenial: audit.recordDenial,
     encodeEvent: events?.encode,
     rules: () => rules.current(),
-    ledger: useLedger,
+    ledger: isLedgerConfigured ? useLedger : undefined,
     answers: store.answers,
     policyFile: { setting: 'policy.file', problem: () => rules.problem() },
     healthChecks: [
@@ -74,7 +79,7 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
       {
         name: 'ledger',
         check: async () => {
-          if (rules.current().hasWindows) await (await useLedger()).checkHealth();
+          if (needsLedger()) await (await useLedger()).checkHealth();
         },
       },
     ],

@@ -5,7 +5,7 @@ import { readTextFile } from '../config/read-text-file.ts';
 import { type WatchedFile, openWatchedFile } from '../config/watched-file.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { type CompiledPolicy, emptyPolicy } from '../policy/rules/compile.ts';
+import { type CompiledPolicy, type CompiledRule, emptyPolicy } from '../policy/rules/compile.ts';
 
 /**
  * The rules in force: those of the policy file as it is now, or none. `onLoaded` is told the SHA-256 of each file that is taken
@@ -65,12 +65,18 @@ function parseRules(text: string, path: string, settings: RuleSettings): Compile
 function requireMeans(
   policy: CompiledPolicy,
   path: string,
-  { store, session }: RuleSettings,
+  { store, session, policy: { forks } }: RuleSettings,
 ): void {
-  if (policy.hasWindows && store.kind === 'embedded' && store.path === undefined) {
+  if (policy.hasWindows && !hasLedger(store)) {
     throw new ConfigError(
       'CONFIG_INVALID',
       `${path} has windows, and nothing says where to keep what was spent: set store.path, or store.kind: redis`,
+    );
+  }
+  if (!hasLedger(store) && forks !== 'deny' && policy.rules.some(isEnforcedSessionLimit)) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `${path} limits what a session spends, which nothing counts over forks of its state: set store.path, or store.kind: redis, or policy.forks: deny`,
     );
   }
   if (policy.hasSessionLimits && session.fields === 'upstream') {
@@ -79,4 +85,13 @@ function requireMeans(
       `${path} limits sessions, whose beginning and spending are in the state with session.fields: extended only`,
     );
   }
+}
+
+function isEnforcedSessionLimit({ mode, effect }: CompiledRule): boolean {
+  return mode === 'enforce' && effect.kind === 'limit' && effect.limits.sessionEv !== undefined;
+}
+
+/** Whether the configuration says where to keep what was spent. */
+export function hasLedger(store: Config['settings']['store']): boolean {
+  return store.kind === 'redis' || store.path !== undefined;
 }

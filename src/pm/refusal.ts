@@ -47,7 +47,7 @@ type RefusalData = {
   RULE_LIMIT_EXCEEDED: { readonly ruleId: string } & (
     | (Bound<Wei> & { readonly limit: 'ticketEv' | 'totalEv' | 'faceValue' | 'sessionEv' })
     | (Bound<bigint> & { readonly limit: 'tickets' })
-    | { readonly limit: 'sessionDuration'; readonly maximumMs: number }
+    | { readonly limit: 'sessionDuration' | 'sessionIdle'; readonly maximumMs: number }
     | (Bound<bigint> & {
         readonly limit: 'windowEv' | 'windowTickets' | 'windowSessions';
         readonly windowMs: number;

@@ -1,5 +1,6 @@
 import type { Authorization, PaymentAuthorizer } from '../auth/authorization.ts';
 import { type Principal, anonymous, principalOfAuthId } from '../auth/principal.ts';
+import { InternalError } from '../errors.ts';
 import type { Grant } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 import { priceRatio } from '../pm/billing.ts';
@@ -11,13 +12,20 @@ import type { Ticket } from '../pm/ticket.ts';
 import { drawUpTickets } from '../pm/tickets.ts';
 import { reasonOf } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
-import type { ReserveOutcome, Spend, SpendLedger } from './limits/ledger.ts';
+import type {
+  ReserveOutcome,
+  SessionCharge,
+  Spend,
+  SpendLedger,
+  WindowCharge,
+} from './limits/ledger.ts';
 import { subtractSpend } from './limits/windows.ts';
 import { type PriceList, configuredCeiling } from './price-list.ts';
 import { type PaymentProposal, factsOf, refuseAboveCeilings } from './proposal.ts';
 import type { CompiledPolicy } from './rules/compile.ts';
-import { evaluateRules, refuseExhausted } from './rules/evaluate.ts';
+import { evaluateRules, refuseExhausted, refuseSpentSession } from './rules/evaluate.ts';
 import { type PaymentFacts, spendOf } from './rules/facts.ts';
+import { refuseForgotten, sessionChargeOf } from './session-spending.ts';
 import {
   isStillAuthorized,
   refuseAboveWebhookCeiling,
@@ -79,8 +87,11 @@ export type PaymentDecisionOptions = {
   readonly authorize: PaymentAuthorizer | undefined;
   /** the rules in force, asked for at each payment */
   readonly rules: () => CompiledPolicy;
-  /** where windows are kept; opened when the first rule has one */
-  readonly ledger: () => Promise<SpendLedger>;
+  /**
+   * where is kept what windows and sessions have spent; opened when the first rule needs it. undefined where none is
+   * configured: no rule has windows then, and session limits go by the states alone
+   */
+  readonly ledger: (() => Promise<SpendLedger>) | undefined;
   readonly grants: Pick<GrantAuthority, 'issue'>;
 };
 
@@ -200,24 +211,39 @@ export function createPaymentDecision({
   ): Promise<ReservedPayment | DeniedPayment> {
     const facts = { ...factsOf(proposal), principal };
     const spend = spendOf(facts);
-    const verdict = evaluateRules(rules(), facts);
+    const policy = rules();
+    const verdict = evaluateRules(policy, facts);
     if (verdict.kind === 'deny') return deny(verdict.refusal, { ...verdict, principal });
     const { charges, matched } = verdict;
-    const reservation =
-      charges.length === 0
-        ? nothingReserved
-        : await (await ledger()).reserve(charges, spend, signal);
-    if (reservation.kind === 'exceeded') {
-      const refusal = refuseExhausted(reservation, charges, spend);
+    const session = ledger && sessionChargeOf(policy, matched, proposal);
+    const forgotten = session && refuseForgotten(session, proposal);
+    if (forgotten) return deny(forgotten, { ruleId: forgotten.data.ruleId, principal });
+    const reservation = await reserve(charges, spend, session, signal);
+    if (reservation.kind !== 'reserved') {
+      const refusal =
+        reservation.kind === 'exceeded'
+          ? refuseExhausted(reservation, charges, spend)
+          : refuseSpentSession(reservation, spend);
       return deny(refusal, { ruleId: refusal.data.ruleId, principal });
     }
     return {
       kind: 'reserved',
       rules: matched,
-      observed: [...verdict.observed, ...reservation.observed],
+      observed: [...new Set([...verdict.observed, ...reservation.observed])],
       ev: spend.ev,
       release: (use) => reservation.release(unusedSpend(facts, use)),
     };
+  }
+
+  async function reserve(
+    charges: readonly WindowCharge[],
+    spend: Spend,
+    session: SessionCharge | undefined,
+    signal: AbortSignal,
+  ): Promise<ReserveOutcome> {
+    if (charges.length === 0 && !session) return nothingReserved;
+    if (!ledger) throw new InternalError('INTERNAL', 'there are windows, and no spend ledger');
+    return (await ledger()).reserve(charges, spend, signal, session);
   }
 
   /** "The key": what it is to sign, and nothing else. */

@@ -106,6 +106,8 @@ function describeLimit(data: RefusalOf<'RULE_LIMIT_EXCEEDED'>['data']): string {
       return `the session's EV would exceed its limit of ${inWei(data.maximum)}`;
     case 'sessionDuration':
       return `the session has lasted longer than its limit of ${formatDuration(data.maximumMs)}`;
+    case 'sessionIdle':
+      return `the session has not paid for longer than ${formatDuration(data.maximumMs)}, and what it spent is forgotten`;
     case 'windowEv':
       return `an EV of ${inWei(data.actual)} exceeds its limit of ${inWei(data.maximum)} every ${formatDuration(data.windowMs)}`;
     case 'windowTickets':

@@ -1,3 +1,4 @@
+import { authIdOf } from '../auth/principal.ts';
 import { AuthError, type Authorization, type Caller } from '../auth/authorization.ts';
 import { parseMaxPrice } from '../pm/price-ceilings.ts';
 import type { Refusal } from '../pm/refusal.ts';
@@ -46,13 +47,16 @@ export function withAuthorization(
 ): SessionState {
   const { id } = caller.principal;
   const given = authorization?.authId ?? '';
-  const authId = given === '' ? caller.authId : given;
-  if (authId !== '' && books.authId !== '' && authId !== books.authId) {
+  const named = given === '' ? caller.authId : given;
+  const own = authIdOf(caller.principal);
+  // what the signer itself named gives way to whoever else names the payer
+  const before = books.authId === own ? '' : books.authId;
+  if (named !== '' && before !== '' && named !== before) {
     throw new AuthError('AUTH_ID_CHANGED', 'remote signer auth ID changed');
   }
   return {
     ...books,
-    authId: authId === '' ? books.authId : authId,
+    authId: [named, before, own].find((authId) => authId !== '') ?? '',
     ...(id !== '' && { principal: id }),
     ...(authorization && {
       authExpiry: authorization.expiry,

@@ -7,6 +7,8 @@ import { Folder, devConfig } from '../cli/cli.ts';
 const windows = '{ id: a, mode: observe, window: { per: all, every: 1h, tickets: 1 } }';
 const sessions = '{ id: a, mode: observe, limit: { sessionEv: 1 wei } }';
 
+const enforced = '{ id: a, limit: { sessionEv: 1 wei } }';
+
 async function read(folder: Folder, config: string, rule: string): Promise<readonly string[]> {
   folder.write('policy.yaml', `default: allow\nrules: [${rule}]`);
   const path = folder.write('signer.yaml', devConfig + config);
@@ -25,6 +27,12 @@ describe('the policy file of a configuration', () => {
       rule: windows,
     },
     { config: 'policy: { file: policy.yaml }', rule: sessions },
+    { config: 'policy: { file: policy.yaml, forks: deny }', rule: enforced },
+    {
+      config: 'policy: { file: policy.yaml }\nstore: { kind: embedded, path: spending }',
+      rule: enforced,
+    },
+    { config: 'policy: { file: policy.yaml }', rule: '{ id: a, limit: { sessionDuration: 1h } }' },
   ])('is taken: $config with $rule', async ({ config, rule }) => {
     using folder = new Folder();
     expect(await read(folder, config, rule)).toEqual(['a']);
@@ -38,6 +46,11 @@ describe('the policy file of a configuration', () => {
       config: 'policy: { file: policy.yaml }\nsession: { fields: upstream }',
       rule: sessions,
       says: 'limits sessions',
+    },
+    {
+      config: 'policy: { file: policy.yaml }',
+      rule: enforced,
+      says: 'over forks of its state: set store.path, or store.kind: redis, or policy.forks: deny',
     },
   ])('is refused: $says', async ({ config, rule, says }) => {
     using folder = new Folder();

@@ -4,6 +4,7 @@ import { CapabilitiesSchema } from '../../src/wire/net_pb.ts';
 import { type AuthWebhook, startAuthWebhook } from '../payments/auth-webhook.ts';
 import { expectPaid, expectRefusal } from '../payments/expectations.ts';
 import { type Changes, buildRequest, mergeChanges } from '../payments/request-builder.ts';
+import { soon } from '../support/soon.ts';
 import { type GuardedOptions, type GuardedSigner, startGuardedSigner } from './guarded-signer.ts';
 
 /** The orchestrator asks for so much a second, far below every ceiling. */
@@ -96,6 +97,7 @@ describe('a ceiling holds for what is billed, not for what is asked now', () => 
     await pays(dearState(5000n));
     signer.writePolicy(rule(1200));
     process.emit('SIGHUP');
+    await soon(() => expect(signer.logLines.at(-1)).toMatchObject({ msg: 'file reloaded' }));
     const priceInfo = { pricePerUnit: 2n, pixelsPerUnit: 1n };
     await refuses({ ...dearState(5000n), priceInfo }, 'rule live-price', '5000.000');
   });

@@ -15,6 +15,7 @@ import {
   type TypeName,
   writeAsFile,
 } from './naive-judge.ts';
+import { soon } from '../support/soon.ts';
 import type { Step } from './random-policies.ts';
 
 /** What came of requests, counted, so that a test can tell that it has seen everything. */
@@ -24,13 +25,14 @@ export type Tally = Map<string, number>;
 type Session = Pick<Payment, 'payer' | 'app' | 'orchestrator' | 'recipient' | 'type' | 'price'> & {
   readonly size: number;
   readonly startedMinute: number;
+  /** over all states that its payments made, wei */
+  readonly spent: { ev: bigint };
 };
 
 type HeldState = {
   readonly sealed: { readonly State: string; readonly Sig: string };
   readonly session: Session;
   readonly paidMinute: number;
-  readonly spentEv: bigint;
 };
 
 type Request = {
@@ -66,7 +68,7 @@ export async function runJudged(
   const run = runs;
   // windows go by the rule's id, so that each run begins with empty ones
   const rules = policy.rules.map((rule) => ({ ...rule, id: `run-${run}-${rule.id}` }));
-  putInForce(signer, writeAsFile({ ...policy, rules }));
+  await putInForce(signer, writeAsFile({ ...policy, rules }));
   const judge = new NaiveJudge({ ...policy, rules });
   const states: HeldState[] = [];
   const requests: Request[] = [];
@@ -110,16 +112,18 @@ export async function runJudged(
     if (expected.kind !== 'judged') return;
     const { payment } = expected;
     const { session } = request;
+    // a first payment that is sent again begins another session
+    const spent = request.state ? session.spent : { ev: 0n };
+    spent.ev += ticketEv * BigInt(payment.tickets);
     states.push({
       sealed: expectPaid(answer).sealed,
       session: {
         ...session,
         payer: payment.payer,
-        // a first payment that is sent again begins another session
         startedMinute: request.state ? session.startedMinute : minute,
+        spent,
       },
       paidMinute: minute,
-      spentEv: payment.session.spentEv + ticketEv * BigInt(payment.tickets),
     });
     const use = useOf(request);
     if (use === '') return;
@@ -128,12 +132,13 @@ export async function runJudged(
   }
 }
 
-function putInForce(signer: GuardedSigner, text: string): void {
+async function putInForce(signer: GuardedSigner, text: string): Promise<void> {
   signer.logLines.length = 0;
   signer.writePolicy(text);
   process.emit('SIGHUP');
   const sha256 = createHash('sha256').update(text).digest('hex').slice(0, 16);
-  expect(signer.logLines, text).toMatchObject([{ msg: 'file reloaded', sha256 }]);
+  const reloaded = expect.objectContaining({ msg: 'file reloaded', sha256 }) as unknown;
+  await soon(() => expect(signer.logLines, text).toContainEqual(reloaded));
 }
 
 async function makeRequest(
@@ -153,6 +158,7 @@ async function makeRequest(
     const session = {
       ...{ payer, app, orchestrator, recipient, type, price, size },
       startedMinute: minute,
+      spent: { ev: 0n },
     };
     return {
       body: await buildBody(session, undefined, capabilities, size),
@@ -275,7 +281,7 @@ function describePayment(request: Request, payer: string, minute: number): Payme
     tickets: ticketsDue(request, minute),
     session: {
       isNew: !state,
-      spentEv: state?.spentEv ?? 0n,
+      spentEv: state ? session.spent.ev : 0n,
       minutes: state ? minute - startedMinute : 0,
     },
   };

@@ -31,15 +31,16 @@ export async function openEmbeddedLedger({
     throw error;
   }
   return {
-    async reserve(charges, spend, signal) {
+    async reserve(charges, spend, signal, session) {
       const release = async (result: FileResult, unused = spend): Promise<void> => {
         if (result.kind !== 'reserved') return;
         const { slots } = result;
-        await thread.tell({ kind: 'release', counters: charges, slots, spend: unused });
+        const counted = { counters: charges, slots, session: session?.id };
+        await thread.tell({ kind: 'release', ...counted, spend: unused });
       };
-      const request = { kind: 'reserve', charges, spend } as const;
+      const request = { kind: 'reserve', charges, spend, session } as const;
       const result = await thread.ask(request, signal, (late) => void release(late));
-      if (result.kind === 'exceeded') return result;
+      if (result.kind === 'exceeded' || result.kind === 'session-exceeded') return result;
       if (result.kind !== 'reserved') throw unexpected(result);
       let released: Promise<void> | undefined;
       return {

@@ -14,9 +14,9 @@ export function failOpen(
   let nextLogMs = 0;
   return {
     ...ledger,
-    async reserve(charges, spend, signal): Promise<ReserveOutcome> {
+    async reserve(charges, spend, signal, session): Promise<ReserveOutcome> {
       try {
-        return await ledger.reserve(charges, spend, signal);
+        return await ledger.reserve(charges, spend, signal, session);
       } catch (error) {
         if (!isSignerError(error) || error.code !== 'LEDGER_UNAVAILABLE') throw error;
         if (performance.now() >= nextLogMs) {

@@ -21,6 +21,24 @@ export type WindowCharge = {
   readonly isEnforced: boolean;
 };
 
+/** What a rule allows a session to spend in all its payments, in wei of expected value. */
+export type SessionLimit = {
+  readonly ruleId: string;
+  readonly maximum: bigint;
+  /** false: reported, never refused */
+  readonly isEnforced: boolean;
+};
+
+/** The session that a payment belongs to, where a rule limits what sessions spend: counted whatever state it goes on from. */
+export type SessionCharge = {
+  /** at most 64 characters; not for anybody to choose */
+  readonly id: string;
+  /** wei that its state says it has spent before; counts where the ledger knows of less */
+  readonly spentEv: bigint;
+  /** of the rules that match */
+  readonly limits: readonly SessionLimit[];
+};
+
 export type ReserveOutcome =
   | {
       readonly kind: 'reserved';
@@ -39,6 +57,13 @@ export type ReserveOutcome =
       readonly maximum: bigint;
       /** in how many ms each of the windows that refuse will have room, when nothing else is spent; at least 1 */
       readonly retryAfterMs: number;
+    }
+  | {
+      readonly kind: 'session-exceeded';
+      readonly ruleId: string;
+      readonly maximum: bigint;
+      /** wei that the session has spent before */
+      readonly spent: bigint;
     };
 
 /**
@@ -47,13 +72,14 @@ export type ReserveOutcome =
  */
 export type SpendLedger = {
   /**
-   * Adds `spend` to all windows, or to none when an enforced one has no room: atomic among all requests, processes and
+   * Adds `spend` to all windows and its expected value to the session, or to none when an enforced limit has no room: atomic among all requests, processes and
    * instances that share the ledger. Durable when it resolves. Throws `LEDGER_UNAVAILABLE`.
    */
   reserve(
     charges: readonly WindowCharge[],
     spend: Spend,
     signal: AbortSignal,
+    session?: SessionCharge,
   ): Promise<ReserveOutcome>;
   /** What has been spent in each window so far. Throws `LEDGER_UNAVAILABLE`. */
   usage(charges: readonly WindowCharge[]): Promise<readonly Spend[]>;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
 import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
 import type { ScriptRunner } from '../../script-runner.ts';
-import type { ReserveOutcome, Spend, SpendLedger, WindowCharge } from './ledger.ts';
+import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
 import {
   healthScript,
   lowDigits,
@@ -10,6 +10,7 @@ import {
   reserveScript,
   usageScript,
 } from './redis-scripts.ts';
+import { sessionKeptMs } from './sessions.ts';
 import { type Counter, spendKinds } from './windows.ts';
 
 export type RedisLedgerOptions = {
@@ -18,7 +19,8 @@ export type RedisLedgerOptions = {
 };
 
 const reserveReply = z.union([
-  z.tuple([z.literal(1), z.array(z.string().regex(/^\d+$/)), z.array(z.int())]),
+  z.tuple([z.literal(1), z.array(z.string().regex(/^\d+$/)), z.array(z.int()), z.array(z.int())]),
+  z.tuple([z.literal(2), z.int(), z.string().regex(/^\d+ \d+$/)]),
   z.tuple([z.literal(0), z.int(), z.int(), z.int().positive()]),
 ]);
 const usageReply = z.array(z.string().regex(/^\d+( \d+){5}$/));
@@ -32,10 +34,10 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
     `${keyPrefix}spend:${JSON.stringify([ruleId, scope, windowMs])}`;
 
   return {
-    async reserve(charges, spend, signal) {
+    async reserve(charges, spend, signal, session) {
       failIfEnded(signal);
       const keys = charges.map(keyOf);
-      const amounts = listAmounts(spend);
+      if (session) keys.push(`${keyPrefix}session:${session.id}`);
       const giveBack = async (slots: readonly string[], unused = spend): Promise<void> => {
         const args = [...listAmounts(unused), ...slots];
         await redis.run(releaseScript, keys, args).catch(() => undefined);
@@ -44,19 +46,28 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
         const { data: reply } = reserveReply.safeParse(late);
         if (reply?.[0] === 1) void giveBack(reply[1]);
       };
-      const args = [...amounts, ...charges.flatMap(listTerms)];
+      const args = [
+        ...listAmounts(spend),
+        `${charges.length}`,
+        ...charges.flatMap(listTerms),
+        ...(session ? listSessionTerms(session) : []),
+      ];
       const reply = await redis
         .run(reserveScript, keys, args, giveBackLate)
         .then((raw) => reserveReply.parse(raw))
         .catch(failAsUnavailable);
       if (reply[0] === 0) return describeExceeded(charges, reply);
-      const [, slots, observed] = reply;
+      if (reply[0] === 2) return describeSessionExceeded(session, reply);
+      const [, slots, observed, sessionObserved] = reply;
       if (signal.aborted) void giveBack(slots);
       failIfEnded(signal);
       let released: Promise<void> | undefined;
       return {
         kind: 'reserved',
-        observed: observed.flatMap((index) => charges[index]?.ruleId ?? []),
+        observed: [
+          ...sessionObserved.flatMap((index) => session?.limits[index]?.ruleId ?? []),
+          ...observed.flatMap((index) => charges[index]?.ruleId ?? []),
+        ],
         release: (unused) => (released ??= giveBack(slots, unused)),
       };
     },
@@ -94,6 +105,14 @@ function listTerms({ windowMs, isEnforced, limits }: WindowCharge): string[] {
   return [`${windowMs}`, isEnforced ? '1' : '0', ...maxima];
 }
 
+function listSessionTerms({ spentEv, limits }: SessionCharge): string[] {
+  const terms = limits.flatMap(({ isEnforced, maximum }) => [
+    isEnforced ? '1' : '0',
+    ...splitAmount(maximum),
+  ]);
+  return [...splitAmount(spentEv), `${sessionKeptMs}`, ...terms];
+}
+
 function parseAmounts(text: string): Spend {
   const numbers = text.split(' ').map(BigInt);
   const amountAt = (place: number): bigint =>
@@ -112,6 +131,16 @@ function describeExceeded(
     return failAsUnavailable('it names a limit that was not asked for');
   }
   return { kind: 'exceeded', ruleId, limit, maximum, retryAfterMs };
+}
+
+function describeSessionExceeded(
+  session: SessionCharge | undefined,
+  [, index, spentText]: readonly [2, number, string],
+): ReserveOutcome {
+  const limit = session?.limits[index];
+  if (!limit) return failAsUnavailable('it names a session limit that was not asked for');
+  const { ruleId, maximum } = limit;
+  return { kind: 'session-exceeded', ruleId, maximum, spent: parseAmounts(spentText).ev };
 }
 
 function failAsUnavailable(cause: unknown): never {

@@ -75,9 +75,12 @@ end
 `;
 
 /**
- * KEYS: the counters. ARGV: the amount list, then for each counter its window in ms, 1 when it is enforced, and high and low of
- * its three limits, '' for none. Returns 1, the slots counted in and the observed counters; or 0, the counter and the limit
- * that refuse, and in how many ms all that refuse will have room. Counters and limits are numbered from 0.
+ * KEYS: the counters, then the session if it is counted. ARGV: the amount list; the number of counters, and for each its window
+ * in ms, 1 when it is enforced, and high and low of its three limits, '' for none; for the session high and low of what its
+ * state says it has spent, the ms to keep it, and for each limit 1 when it is enforced, and high and low. Returns 1, the slots
+ * counted in, the observed counters and the session's observed limits; or 0, the counter and the limit that refuse, and in how
+ * many ms all that refuse will have room; or 2, the session's limit that refuses, and what it has spent. All are numbered from
+ * 0. A session is kept as high and low of its expected value.
  */
 export const reserveScript = `${common}
 local spend = {}
@@ -107,9 +110,29 @@ local function roomAfter(key, total, slot, first)
   return math.max(1, math.ceil((freedBy + ${slotsPerWindow + 1}) * windowMs / ${slotsPerWindow}) - now)
 end
 
+local counters = tonumber(ARGV[7])
+local session, sessionObserved, sessionFirst = KEYS[counters + 1], {}, 8 + counters * 8
+local sessionTotal
+if session then
+  local spent = read(ARGV[sessionFirst] .. ' ' .. ARGV[sessionFirst + 1])
+  local known = read(redis.call('GET', session))
+  if known[1] > spent[1] or (known[1] == spent[1] and known[2] > spent[2]) then spent = known end
+  sessionTotal = add(spent, {spend[1], spend[2], 0, 0, 0, 0}, 1)
+  if sessionTotal[1] >= 9e15 then return redis.error_reply('COUNTERFULL ' .. session) end
+  for place = sessionFirst + 3, #ARGV, 3 do
+    local high, low = tonumber(ARGV[place + 1]), tonumber(ARGV[place + 2])
+    if sessionTotal[1] > high or (sessionTotal[1] == high and sessionTotal[2] > low) then
+      local limit = (place - sessionFirst - 3) / 3
+      if ARGV[place] == '1' then return {2, limit, write(spent[1]) .. ' ' .. write(spent[2])} end
+      sessionObserved[#sessionObserved + 1] = limit
+    end
+  end
+end
+
 local slots, totals, observed, refusal = {}, {}, {}, nil
-for index, key in ipairs(KEYS) do
-  local first = 7 + (index - 1) * 8
+for index = 1, counters do
+  local key = KEYS[index]
+  local first = 8 + (index - 1) * 8
   local slot, total = advance(key, tonumber(ARGV[first]))
   total = add(total, spend, 1)
   slots[index], totals[index] = slot, total
@@ -127,23 +150,31 @@ for index, key in ipairs(KEYS) do
 end
 if refusal then return refusal end
 
-for index, key in ipairs(KEYS) do
+if session then
+  redis.call('SET', session, write(sessionTotal[1]) .. ' ' .. write(sessionTotal[2]), 'PX', ARGV[sessionFirst + 2])
+end
+for index = 1, counters do
+  local key = KEYS[index]
   local field = write(slots[index])
   local spent = add(read(redis.call('HGET', key, field)), spend, 1)
   redis.call('HSET', key, 'slot', field, 'total', pack(totals[index]), field, pack(spent))
-  local windowMs = tonumber(ARGV[7 + (index - 1) * 8])
+  local windowMs = tonumber(ARGV[8 + (index - 1) * 8])
   redis.call('PEXPIRE', key, write(math.ceil(windowMs * ${slotsPerWindow + 2} / ${slotsPerWindow}) + 1000))
 end
 for index, slot in ipairs(slots) do slots[index] = write(slot) end
-return {1, slots, observed}
+return {1, slots, observed, sessionObserved}
 `;
 
-/** KEYS: the counters. ARGV: the amount list, then the slot of each counter. What does not count any more is left alone. */
+/**
+ * KEYS: the counters, then the session if it was counted. ARGV: the amount list, then the slot of each counter. What does not
+ * count any more is left alone.
+ */
 export const releaseScript = `${common}
 local spend = {}
 for place = 1, 6 do spend[place] = tonumber(ARGV[place]) end
-for index, key in ipairs(KEYS) do
-  local field = ARGV[6 + index]
+local counters = #ARGV - 6
+for index = 1, counters do
+  local key, field = KEYS[index], ARGV[6 + index]
   local spent = redis.call('HGET', key, field)
   if spent then
     local left = add(read(spent), spend, -1)
@@ -151,6 +182,14 @@ for index, key in ipairs(KEYS) do
       local total = add(read(redis.call('HGET', key, 'total')), spend, -1)
       redis.call('HSET', key, field, pack(left), 'total', pack(total))
     end
+  end
+end
+local session = KEYS[counters + 1]
+local left = session and redis.call('PTTL', session) or 0
+if left > 0 then
+  local total = add(read(redis.call('GET', session)), {spend[1], spend[2], 0, 0, 0, 0}, -1)
+  if total[1] >= 0 then
+    redis.call('SET', session, write(total[1]) .. ' ' .. write(total[2]), 'PX', left)
   end
 end
 return 1

@@ -2,8 +2,9 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { makePrivate } from '../../private-file.ts';
-import type { Spend, WindowCharge } from './ledger.ts';
+import type { ReserveOutcome, SessionCharge, Spend, WindowCharge } from './ledger.ts';
 import { LedgerFileError, damagedFile, guardFile } from './ledger-file-error.ts';
+import { judgeSession, sessionKeptMs } from './sessions.ts';
 import {
   type Counter,
   type SlotSpend,
@@ -19,13 +20,20 @@ import {
 } from './windows.ts';
 
 export type FileRequest =
-  | { readonly kind: 'reserve'; readonly charges: readonly WindowCharge[]; readonly spend: Spend }
+  | {
+      readonly kind: 'reserve';
+      readonly charges: readonly WindowCharge[];
+      readonly spend: Spend;
+      readonly session: SessionCharge | undefined;
+    }
   | {
       readonly kind: 'release';
       readonly counters: readonly Counter[];
       /** what the reservation was counted in, in the order of the counters */
       readonly slots: readonly number[];
       readonly spend: Spend;
+      /** the id of the session that it was counted in */
+      readonly session: string | undefined;
     }
   | { readonly kind: 'usage'; readonly counters: readonly Counter[] }
   | { readonly kind: 'check' };
@@ -36,13 +44,7 @@ export type FileResult =
       readonly observed: readonly string[];
       readonly slots: readonly number[];
     }
-  | {
-      readonly kind: 'exceeded';
-      readonly ruleId: string;
-      readonly limit: keyof Spend;
-      readonly maximum: bigint;
-      readonly retryAfterMs: number;
-    }
+  | Extract<ReserveOutcome, { kind: 'exceeded' | 'session-exceeded' }>
   | { readonly kind: 'usage'; readonly spent: readonly Spend[] }
   | { readonly kind: 'done' };
 
@@ -87,6 +89,16 @@ const schema = `
     PRIMARY KEY (counter, slot)
   ) STRICT, WITHOUT ROWID;
   PRAGMA user_version = ${schemaVersion};
+`;
+
+/** Added to files that don't have it yet; a program that knows nothing of it can go on with such a file. */
+const sessionsSchema = `
+  CREATE TABLE IF NOT EXISTS sessions (
+    id TEXT PRIMARY KEY,
+    ev TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires_ms);
 `;
 
 /** How long one process waits for the transaction of another. */
@@ -158,6 +170,7 @@ export class SpendFile {
           return this.#reserve(request.charges.map(load), request, timeMs);
         case 'release':
           this.#release(request.counters.map(load), request.slots, request.spend);
+          if (request.session !== undefined) this.#releaseSession(request.session, request.spend);
           return { kind: 'done' };
         case 'usage':
           return { kind: 'usage', spent: request.counters.map((counter) => load(counter).total) };
@@ -168,7 +181,8 @@ export class SpendFile {
     });
     const changed = [...tallies.values()].filter(({ hasChanged }) => hasChanged);
     for (const tally of changed) this.#write(tally);
-    if (changed.length > 0) this.#sql.writeClock.run(timeMs);
+    const hasReserved = results.some(({ kind }) => kind === 'reserved');
+    if (changed.length > 0 || hasReserved) this.#sql.writeClock.run(timeMs);
     this.#sweep(timeMs);
     return results;
   }
@@ -193,10 +207,12 @@ export class SpendFile {
   /** All charges or none: enforced ones are looked at first, then all are counted. */
   #reserve(
     tallies: readonly Tally[],
-    { charges, spend }: Extract<FileRequest, { kind: 'reserve' }>,
+    { charges, spend, session }: Extract<FileRequest, { kind: 'reserve' }>,
     timeMs: number,
   ): FileResult {
-    const observed: string[] = [];
+    const verdict = session && judgeSession(this.#readSession(session.id), session, spend.ev);
+    if (verdict?.exceeded) return verdict.exceeded;
+    const observed = [...(verdict?.observed ?? [])];
     let exceeded: Extract<FileResult, { kind: 'exceeded' }> | undefined;
     for (const [index, tally] of tallies.entries()) {
       const charge = charges[index];
@@ -214,12 +230,26 @@ export class SpendFile {
         : { kind: 'exceeded', ruleId, limit, maximum: limits[limit] ?? 0n, retryAfterMs };
     }
     if (exceeded) return exceeded;
+    if (session && verdict) {
+      this.#sql.writeSession.run(session.id, verdict.total.toString(), timeMs + sessionKeptMs);
+    }
     for (const tally of tallies) {
       tally.total = addSpend(tally.total, spend);
       tally.newest = addSpend(tally.newest, spend);
       tally.hasChanged = true;
     }
     return { kind: 'reserved', observed, slots: tallies.map(({ slot }) => slot) };
+  }
+
+  #readSession(id: string): bigint {
+    const row = this.#sql.readSession.get(id) as { ev: string } | undefined;
+    return BigInt(row?.ev ?? 0);
+  }
+
+  #releaseSession(id: string, { ev }: Spend): void {
+    const left = this.#readSession(id) - ev;
+    if (left > 0n) this.#sql.updateSession.run(left.toString(), id);
+    else this.#sql.deleteSession.run(id);
   }
 
   /** The oldest first. */
@@ -263,11 +293,14 @@ export class SpendFile {
     this.#sql.writeSlot.run(written, slot, ...format(newest));
   }
 
-  /** Forgets counters that nothing counts in any more. */
+  /** Forgets counters that nothing counts in any more, and sessions that are over. */
   #sweep(timeMs: number): void {
     if (timeMs < this.#nextSweepMs) return;
-    const { changes } = this.#sql.deleteCounters.run(timeMs, sweepSize);
-    if (Number(changes) < sweepSize) this.#nextSweepMs = timeMs + sweepIntervalMs;
+    const { deleteCounters, deleteSessions } = this.#sql;
+    const sweeps = [deleteCounters, deleteSessions].map((sweep) => sweep.run(timeMs, sweepSize));
+    if (sweeps.every(({ changes }) => Number(changes) < sweepSize)) {
+      this.#nextSweepMs = timeMs + sweepIntervalMs;
+    }
   }
 }
 
@@ -288,6 +321,7 @@ function openDatabase(path: string): DatabaseSync {
       );
     }
     if (version === 0) db.exec(schema);
+    db.exec(sessionsSchema);
     db.exec('COMMIT');
     return db;
   } catch (error) {
@@ -316,6 +350,13 @@ function prepareStatements(db: DatabaseSync) {
     ),
     deleteCounters: db.prepare(
       'DELETE FROM counters WHERE id IN (SELECT id FROM counters WHERE expires_ms <= ? LIMIT ?)',
+    ),
+    readSession: db.prepare('SELECT ev FROM sessions WHERE id = ?'),
+    writeSession: db.prepare('INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)'),
+    updateSession: db.prepare('UPDATE sessions SET ev = ? WHERE id = ?'),
+    deleteSession: db.prepare('DELETE FROM sessions WHERE id = ?'),
+    deleteSessions: db.prepare(
+      'DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_ms <= ? LIMIT ?)',
     ),
     readSlot: db.prepare('SELECT ev, tickets, sessions FROM slots WHERE counter = ? AND slot = ?'),
     readSlots: db.prepare(

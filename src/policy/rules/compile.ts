@@ -85,6 +85,8 @@ export type CompiledPolicy = {
   readonly hasWindows: boolean;
   /** Whether what a session has spent, and since when, must be known. */
   readonly hasSessionLimits: boolean;
+  /** Whether what a session spends is limited, which its forks must be counted for. */
+  readonly limitsSessionEv: boolean;
 };
 
 /** Prepares the conditions once, so that a request costs a few look-ups a rule. */
@@ -95,6 +97,9 @@ export function compilePolicy(definition: PolicyDefinition): CompiledPolicy {
     rules,
     ruleIds: rules.map(({ id }) => id),
     hasWindows: rules.some(({ effect }) => effect.kind === 'window'),
+    limitsSessionEv: rules.some(
+      ({ effect }) => effect.kind === 'limit' && effect.limits.sessionEv !== undefined,
+    ),
     hasSessionLimits: rules.some(
       ({ effect }) =>
         effect.kind === 'limit' &&

@@ -142,3 +142,12 @@ function refuseLargerThanWindow(
   }
   return undefined;
 }
+
+/** The refusal of a payment that the ledger knows its session to have no room for; `spend` is the payment's. */
+export function refuseSpentSession(
+  { ruleId, maximum, spent }: Extract<ReserveOutcome, { kind: 'session-exceeded' }>,
+  { ev }: Spend,
+): RefusalOf<'RULE_LIMIT_EXCEEDED'> {
+  const data = { ruleId, limit: 'sessionEv', actual: spent + ev, maximum } as const;
+  return { code: 'RULE_LIMIT_EXCEEDED', data };
+}

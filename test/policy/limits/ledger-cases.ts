@@ -229,6 +229,66 @@ export function describeLedger(
       expect(await ledger.usage(windows)).toEqual([used, used]);
     });
 
+    it('counts a session beside the windows, whatever state it goes on from, and all or none', async () => {
+      const { ledger, other } = tested;
+      const window = newWindow({ limits: { tickets: 3n } });
+      const limit = { ruleId: 'few', maximum: 10n ** 19n, isEnforced: true };
+      const watched = { ruleId: 'watched', maximum: 10n ** 18n, isEnforced: false };
+      const pay = (by: SpendLedger, ev: bigint, spentEv = 0n) =>
+        by.reserve([window], spend({ ev, tickets: 1n }), never, {
+          id: window.ruleId,
+          spentEv,
+          limits: [watched, limit],
+        });
+      const first = requireReserved(await pay(ledger, 10n ** 18n));
+      expect(first.observed).toEqual([]);
+      const fork = requireReserved(await pay(other, 9n * 10n ** 18n));
+      expect(fork.observed).toEqual(['watched']);
+      const exceeded = { kind: 'session-exceeded', ruleId: 'few', maximum: limit.maximum };
+      expect(await pay(ledger, 1n)).toEqual({ ...exceeded, spent: limit.maximum });
+      expect(await ledger.usage([window])).toEqual([spend({ ev: limit.maximum, tickets: 2n })]);
+
+      await fork.release(spend({ ev: 10n }));
+      expect(await pay(ledger, 11n)).toMatchObject({ ...exceeded, spent: limit.maximum - 10n });
+      const last = requireReserved(await pay(other, 10n));
+      expect(await pay(ledger, 1n)).toMatchObject(exceeded);
+      await last.release();
+      // a state that tells of more than the ledger knows
+      expect(await pay(ledger, 1n, limit.maximum)).toMatchObject(exceeded);
+      requireReserved(await pay(ledger, 9n, limit.maximum - 9n));
+      const full = await pay(ledger, 0n);
+      expect(full).toMatchObject({ kind: 'exceeded', ruleId: window.ruleId });
+    });
+
+    it('counts sessions where there are no windows, and each by itself', async () => {
+      const { ledger, other } = tested;
+      const limits = [{ ruleId: 'few', maximum: 100n, isEnforced: true }];
+      const id = newWindow().ruleId;
+      const pay = (by: SpendLedger, name: string) =>
+        by.reserve([], spend({ ev: 3n }), never, { id: name, spentEv: 0n, limits });
+      const outcomes = await Promise.all(
+        Array.from({ length: 64 }, (_, index) => pay(index % 2 === 0 ? ledger : other, id)),
+      );
+      expect(outcomes.filter(({ kind }) => kind === 'reserved')).toHaveLength(33);
+      requireReserved(await pay(ledger, `${id}-other`));
+    });
+
+    it('keeps a session for a day after its last payment, and a released one not at all', async () => {
+      const { ledger } = tested;
+      const limits = [{ ruleId: 'few', maximum: 3n, isEnforced: true }];
+      const id = newWindow().ruleId;
+      const pay = (ev: bigint) =>
+        ledger.reserve([], spend({ ev }), never, { id, spentEv: 0n, limits });
+      requireReserved(await pay(1n));
+      clock.timeMs += 24 * hourMs;
+      requireReserved(await pay(1n));
+      clock.timeMs += 24 * hourMs;
+      expect(await pay(2n)).toMatchObject({ kind: 'session-exceeded', spent: 2n });
+      const last = requireReserved(await pay(1n));
+      await last.release();
+      expect(await pay(2n)).toMatchObject({ kind: 'session-exceeded', spent: 2n });
+    });
+
     it('gives back what was reserved in an earlier slot, and nothing once that has run out', async () => {
       const window = newWindow();
       const { ledger } = tested;
@@ -301,6 +361,7 @@ export function describeLedger(
             (tickets > 0n && counted.tickets + tickets > limits.tickets);
           const outcome = await ledger.reserve([window], wanted, never);
           expect(outcome.kind).toBe(isTooMuch ? 'exceeded' : 'reserved');
+          if (outcome.kind === 'session-exceeded') throw new Error('no session is counted');
           if (outcome.kind === 'exceeded') {
             const afterMs = roomAfterMs(events, wanted, clock.timeMs);
             expect(outcome.retryAfterMs).toBe(afterMs);
