@@ -10,6 +10,7 @@ import { payableRequest } from '../cli/payable-request.ts';
 import { startAuthWebhook } from '../payments/auth-webhook.ts';
 import { createTestKey } from '../support/test-key.ts';
 import { type TestSigner, startTestSigner, vectorChain } from '../support/test-signer.ts';
+import { soon } from '../support/soon.ts';
 import { ask } from './ask.ts';
 import { KeyFile } from './auth-world.ts';
 
@@ -83,6 +84,48 @@ describe('a signer that asks for API keys', () => {
     expect(stolen.text).toContain('the session belongs to another principal');
     expect(signer.key.digests).toHaveLength(0);
     expect((await signer.post(next, as(1))).status).toBe(200);
+  });
+
+  it('names who pays by tenant and principal, where nobody else does, and breaks no running session', async () => {
+    const webhook = await startAuthWebhook();
+    try {
+      const file = await start({ webhook: { url: webhook.url } });
+      const key = file.add({ principal: 'gateway', tenant: 'acme' });
+      const loner = file.add({ principal: 'loner' });
+      process.emit('SIGHUP');
+      const ids: string[] = [];
+      const pay = async (body: string, apiKey = key): Promise<string> => {
+        await soon(async () => {
+          const answer = await signer.post(body, { 'X-Api-Key': apiKey });
+          expect(answer.status).toBe(200);
+          const { state } = JSON.parse(answer.text) as { state: { State: string } };
+          ids.push(authIdIn(state.State));
+          next = JSON.stringify({ ...request, ManifestID: 'm', state });
+        });
+        return ids.at(-1) ?? '';
+      };
+      const request = JSON.parse(payableRequest()) as object;
+      let next = '';
+      let later = 0;
+      const goOn = (): Promise<string> => {
+        later += 70_000;
+        signer.now = BigInt(Date.now() + later) * 1_000_000n;
+        return pay(next);
+      };
+      expect(await pay(payableRequest(), loner)).toBe(':loner');
+      expect(await pay(payableRequest())).toBe('acme:gateway');
+      expect(await goOn()).toBe('acme:gateway');
+      // the webhook begins to name the payer, and forgets it again
+      webhook.reply = { status: 200, auth_id: 'client:user' };
+      expect(await goOn()).toBe('client:user');
+      webhook.reply = { status: 200 };
+      expect(await goOn()).toBe('client:user');
+      webhook.reply = { status: 200, auth_id: 'client:other' };
+      expect((await signer.post(next, { 'X-Api-Key': key })).status).toBe(500);
+      expect(signer.logLines.at(-1)).toMatchObject({ code: 'AUTH_ID_CHANGED' });
+    } finally {
+      await webhook.close();
+    }
   });
 
   it('leaves other bearer tokens to the auth webhook', async () => {
@@ -199,3 +242,7 @@ describe('the attribute payer', () => {
     expect(retiring.digests.length).toBeGreaterThan(0);
   });
 });
+
+function authIdIn(state: string): string {
+  return (JSON.parse(Buffer.from(state, 'base64').toString()) as { AuthID: string }).AuthID;
+}
