@@ -101,6 +101,9 @@ export const errorFamilies = {
   CONFIG_INVALID: 'config',
   SECRET_UNREADABLE: 'config',
 
+  // server: the process itself can't serve now
+  SERVER_OVERLOADED: 'server',
+
   // internal: a defect of this program
   GRANT_INVALID: 'internal',
   INTERNAL: 'internal',
@@ -178,6 +181,9 @@ export class RecordsError extends SignerError<CodeOf<'records'>> {}
 
 /** A setting is missing, unknown or contradictory; the message names its path and what to do. */
 export class ConfigError extends SignerError<CodeOf<'config'>> {}
+
+/** The process can't serve a request now that it could serve at another time. */
+export class ServerError extends SignerError<CodeOf<'server'>> {}
 
 /** A state this program must never be in. */
 export class InternalError extends SignerError<CodeOf<'internal'>> {}

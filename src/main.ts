@@ -114,6 +114,7 @@ export async function startSigner(
     logger,
     bodyLimitBytes: settings.server.bodyLimitBytes,
     requestDeadlineMs: settings.server.requestDeadlineMs,
+    maxRequestsInWork: settings.server.maxRequestsInWork,
     metrics,
     healthRoutes: createHealthRoutes(async () => {
       const { isReady, report } = await checkReadiness();

@@ -54,6 +54,8 @@ const server = z
     bodyLimitBytes: z.int().min(1024).max(1_048_576).default(65_536),
     /** All work on a request must be done by then; clients give up after 5 s. */
     requestDeadlineMs: milliseconds.default(4_500),
+    /** Beyond it requests are refused at once, so that memory is bounded. */
+    maxRequestsInWork: z.int().positive().default(4_096),
     /** How long a client may take to send its headers, and the whole request. */
     headersTimeoutMs: milliseconds.default(5_000),
     receiveTimeoutMs: milliseconds.default(10_000),

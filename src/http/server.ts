@@ -5,6 +5,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { cleanPath } from './clean-path.ts';
 import { answerError } from './error-answer.ts';
+import { type OverloadGuardOptions, refuseOverload } from './overload-guard.ts';
 import { describePrincipal, identifyRequest, requestIdOf } from './request-context.ts';
 import {
   type DiscoverOrchestratorsRoute,
@@ -22,7 +23,8 @@ import { plainText, send } from './send.ts';
 
 export type HttpServerOptions = SignOrchestratorInfoRoute &
   GenerateLivePaymentRoute &
-  DiscoverOrchestratorsRoute & {
+  DiscoverOrchestratorsRoute &
+  OverloadGuardOptions & {
     /** `/healthz` and `/readyz` */
     readonly healthRoutes: express.Router;
     readonly metrics: Pick<Metrics, 'ruleDenied' | 'requestRefused'>;
@@ -39,6 +41,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   app.use(identifyRequest);
   app.use(cleanPath);
   app.use(options.healthRoutes);
+  app.use(refuseOverload(options));
   mountSignOrchestratorInfo(app, options);
   mountGenerateLivePayment(app, options);
   mountDiscoverOrchestrators(app, options);

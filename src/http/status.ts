@@ -14,6 +14,7 @@ const statusOfFamily: Readonly<Record<ErrorFamily, number>> = {
   chain: 503,
   discovery: 503,
   provider: 503,
+  server: 503,
   config: 500,
   internal: 500,
 };

@@ -18,9 +18,17 @@ const orchestratorInfo = { address: '0xAb', signature: '0xcd' };
 /** The HTTP edge alone, on a free port, over a use case of the test's own. */
 export async function startApp(
   generateLivePayment: HttpServerOptions['generateLivePayment'],
-  options: Partial<ListenOptions> & { bodyLimitBytes?: number; requestDeadlineMs?: number } = {},
+  options: Partial<ListenOptions> &
+    Partial<
+      Pick<HttpServerOptions, 'bodyLimitBytes' | 'requestDeadlineMs' | 'maxRequestsInWork'>
+    > = {},
 ): Promise<TestApp> {
-  const { bodyLimitBytes = 65_536, requestDeadlineMs = 4_500, ...listenOptions } = options;
+  const {
+    bodyLimitBytes = 65_536,
+    requestDeadlineMs = 4_500,
+    maxRequestsInWork = 4_096,
+    ...listenOptions
+  } = options;
   const logLines: Record<string, unknown>[] = [];
   const logger = pino(
     { level: 'info' },
@@ -35,6 +43,7 @@ export async function startApp(
     logger,
     bodyLimitBytes,
     requestDeadlineMs,
+    maxRequestsInWork,
     metrics: createMetrics(),
     healthRoutes: createHealthRoutes(() => Promise.resolve({ isReady: true, report: {} })),
   });

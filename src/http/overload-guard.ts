@@ -1,0 +1,86 @@
+import type { RequestHandler } from 'express';
+import { ServerError } from '../errors.ts';
+
+const tickMs = 50;
+
+/**
+ * How late this process comes to what waits for it, judged by a timer: requests that nobody has read yet are seen by nothing
+ * else. Times are milliseconds of a monotonic clock.
+ */
+export class Lateness {
+  #dueAtMs: number;
+  #lastMs = 0;
+  #sustainedMs = 0;
+
+  constructor(nowMs: number) {
+    this.#dueAtMs = nowMs + tickMs;
+  }
+
+  /** The timer fired. */
+  tick(nowMs: number): void {
+    const lateMs = Math.max(0, nowMs - this.#dueAtMs);
+    this.#sustainedMs = Math.min(lateMs, this.#lastMs);
+    this.#lastMs = lateMs;
+    this.#dueAtMs = nowMs + tickMs;
+  }
+
+  /**
+   * The least time that a request read now will have taken when it is answered: what it may have waited, and two more turns, for
+   * the body and for the key, if they take as long as the last two did. One stall alone says nothing about the next turn.
+   */
+  expectedMs(nowMs: number): number {
+    const currentMs = Math.max(0, nowMs - this.#dueAtMs);
+    const sustainedMs = Math.max(this.#sustainedMs, Math.min(currentMs, this.#lastMs));
+    return Math.max(currentMs, this.#lastMs) + 2 * sustainedMs;
+  }
+}
+
+export type OverloadGuardOptions = {
+  /** A request that can't be answered within it is refused. */
+  readonly requestDeadlineMs: number;
+  /** Requests that may be worked on at once. */
+  readonly maxRequestsInWork: number;
+};
+
+/**
+ * Refuses requests with `SERVER_OVERLOADED`, before anything is done for them, when too many are in work, or when the process
+ * gets to its work so late that the answer would come after the deadline.
+ */
+export function refuseOverload(options: OverloadGuardOptions): RequestHandler {
+  const { requestDeadlineMs, maxRequestsInWork } = options;
+  let inWork = 0;
+  let watch: { readonly lateness: Lateness; readonly timer: NodeJS.Timeout } | undefined;
+
+  const startWatch = () => {
+    const lateness = new Lateness(performance.now());
+    return { lateness, timer: setInterval(() => endWatchIfIdle(lateness), tickMs).unref() };
+  };
+  const endWatchIfIdle = (lateness: Lateness): void => {
+    const nowMs = performance.now();
+    lateness.tick(nowMs);
+    if (inWork > 0 || lateness.expectedMs(nowMs) > tickMs) return;
+    clearInterval(watch?.timer);
+    watch = undefined;
+  };
+
+  return (_request, response, next) => {
+    watch ??= startWatch();
+    const expectedMs = watch.lateness.expectedMs(performance.now());
+    if (inWork >= maxRequestsInWork) {
+      const data = { field: 'server.maxRequestsInWork', maximum: `${maxRequestsInWork}` };
+      throw new ServerError('SERVER_OVERLOADED', 'too many requests are in work', { data });
+    }
+    if (expectedMs > requestDeadlineMs) {
+      const data = {
+        field: 'server.requestDeadlineMs',
+        maximum: `${requestDeadlineMs}`,
+        actual: expectedMs.toFixed(0),
+      };
+      const text = 'the process gets to its work too late to answer within the deadline';
+      throw new ServerError('SERVER_OVERLOADED', text, { data });
+    }
+    inWork += 1;
+    response.once('close', () => (inWork -= 1));
+    next();
+  };
+}
