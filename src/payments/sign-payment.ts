@@ -79,7 +79,10 @@ export async function signPayment(
 
   const credentials = signCredentials();
   const sealedBooks = sealBooks(credentials);
-  const whole = { otherParts: Promise.all([credentials, sealedBooks]), event };
+  const otherParts = Promise.all([credentials, sealedBooks]);
+  // nobody waits for it where the tickets' own signing fails first
+  otherParts.catch(() => undefined);
+  const whole = { otherParts, event };
   const [ticketSignatures, segmentCredentials, sealed] = await Promise.all([
     gate.sign(payment.ticketBatch, { ...ticketOptions, whole }),
     credentials,
