@@ -7,6 +7,8 @@ export default defineConfig({
     exclude: ['test/**/*.long.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 240_000,
+    // a condition that is waited for tells by itself when it is met; how soon depends on the machine
+    expect: { poll: { timeout: 60_000 } },
     maxWorkers: 2,
     // a test that is skipped or focused proves nothing
     allowOnly: false,

@@ -5,8 +5,9 @@ import { type PaidTicket, Session } from './payments.ts';
 /** One in so many requests goes on with a session; the others are first payments. */
 const sessionShare = 10;
 const sessions = 5;
-/** No answer by then counts as none. Longer than any deadline, so that a late answer is seen as late. */
-const giveUpMs = 10_000;
+/** No answer by then counts as none. Longer than any deadline, so that a late answer is seen as late, on a busy machine too. */
+const giveUpMs = 60_000;
+const tickMs = 20;
 
 /** What became of one request. Times are `performance.now()`. */
 export type Attempt = {
@@ -14,6 +15,10 @@ export type Attempt = {
   readonly answeredAtMs: number;
   /** undefined where no answer came */
   readonly status: number | undefined;
+  /** why no answer came; undefined where one did */
+  readonly failure: string | undefined;
+  /** For how long this process was not run by the machine meanwhile. */
+  readonly starvedMs: number;
   readonly retryAfter: string | undefined;
   /** with status 200 only */
   readonly paid: PaidTicket | undefined;
@@ -22,6 +27,10 @@ export type Attempt = {
 export type Load = {
   /** Answers so far, in the order in which they came. */
   readonly attempts: readonly Attempt[];
+  /** Most requests that were under way at once, each on a connection of its own. */
+  readonly mostAtOnce: () => number;
+  /** For how long this process was not run by the machine so far. */
+  readonly starvedMs: () => number;
   /** Sends no more, waits for the answers, and ends the connections. */
   stop(): Promise<void>;
 };
@@ -35,13 +44,24 @@ export function startLoad(url: string, paymentsPerSecond: number): Load {
   const attempts: Attempt[] = [];
   const underWay = new Set<Promise<void>>();
   const idleSessions = Array.from({ length: sessions }, () => new Session());
+  const starvation = watchStarvation();
   let isOver = false;
+  let mostAtOnce = 0;
 
   const pay = async (session: Session): Promise<void> => {
     const body = await session.buildRequest();
     const sentAtMs = performance.now();
-    const answer = await post(`${url}/generate-live-payment`, body, agent).catch(() => undefined);
+    const starvedBeforeMs = starvation.totalMs();
+    let failure: string | undefined;
+    const answer = await post(`${url}/generate-live-payment`, body, agent).catch(
+      (error: unknown) => {
+        failure = String(error);
+        return undefined;
+      },
+    );
     attempts.push({
+      failure,
+      starvedMs: starvation.totalMs() - starvedBeforeMs,
       sentAtMs,
       answeredAtMs: performance.now(),
       status: answer?.status,
@@ -59,6 +79,7 @@ export function startLoad(url: string, paymentsPerSecond: number): Load {
     for (let count = 1; !isOver; count += 1) {
       const work = payNext(count).finally(() => underWay.delete(work));
       underWay.add(work);
+      mostAtOnce = Math.max(mostAtOnce, underWay.size);
       const nextAtMs = startedAtMs + (1000 * count) / paymentsPerSecond;
       await delay(Math.max(0, nextAtMs - performance.now()));
     }
@@ -66,13 +87,29 @@ export function startLoad(url: string, paymentsPerSecond: number): Load {
   const running = run();
   return {
     attempts,
+    mostAtOnce: () => mostAtOnce,
+    starvedMs: starvation.totalMs,
     stop: async () => {
       isOver = true;
       await running;
       await Promise.all(underWay);
       agent.destroy();
+      starvation.stop();
     },
   };
+}
+
+/** Adds up by how much a timer is late: what the machine takes away from this process, and from its children alike. */
+function watchStarvation(): { totalMs(): number; stop(): void } {
+  let totalMs = 0;
+  let lastMs = performance.now();
+  const note = (): void => {
+    const nowMs = performance.now();
+    totalMs += Math.max(0, nowMs - lastMs - tickMs);
+    lastMs = nowMs;
+  };
+  const timer = setInterval(note, tickMs);
+  return { totalMs: () => totalMs, stop: () => clearInterval(timer) };
 }
 
 function post(

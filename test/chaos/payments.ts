@@ -18,14 +18,14 @@ type Answer = {
   readonly state: { readonly State: string; readonly Sig: string };
 };
 
-/** One gateway session: tickets for one orchestrator's parameters, their nonces counted from 1. */
+/** One gateway session: tickets for one orchestrator's parameters. */
 export class Session {
   readonly #recipientRandHash = random.bytes(32);
   readonly #manifestId = random.hex(4);
   #state: Answer['state'] | undefined;
-  #paid = 0;
+  #lastNonce = 0;
 
-  /** The body of the request for its next payment. The same ticket is asked for until a payment was made. */
+  /** The body of the request for its next payment. */
   buildRequest(): Promise<string> {
     return buildRequest({
       state: null,
@@ -47,11 +47,13 @@ export class Session {
   take(text: string): PaidTicket {
     const answer = JSON.parse(text) as Answer;
     this.#state = answer.state;
-    this.#paid += 1;
+    const nonceAbove = this.#lastNonce;
+    const { ticketSenderParams } = fromBinary(PaymentSchema, Buffer.from(answer.payment, 'base64'));
+    this.#lastNonce = ticketSenderParams[0]?.senderNonce ?? nonceAbove;
     return {
       recipientRandHash: this.#recipientRandHash,
       manifestId: this.#manifestId,
-      nonce: this.#paid,
+      nonceAbove,
       payment: answer.payment,
       segCreds: answer.segCreds,
     };
@@ -62,7 +64,8 @@ export class Session {
 export type PaidTicket = {
   readonly recipientRandHash: Uint8Array;
   readonly manifestId: string;
-  readonly nonce: number;
+  /** The nonce of the session's ticket before; those of payments that failed are not used again. */
+  readonly nonceAbove: number;
   readonly payment: string;
   readonly segCreds: string;
 };
@@ -87,7 +90,7 @@ export function findFaults(address: string, paid: readonly PaidTicket[]): string
 function findTicketFaults(
   sender: Uint8Array,
   { ticketParams, ticketSenderParams, expirationParams, sender: named }: Payment,
-  { recipientRandHash, nonce }: PaidTicket,
+  { recipientRandHash, nonceAbove }: PaidTicket,
   signatureOf: Map<string, string>,
 ): string[] {
   const [ticket] = ticketSenderParams;
@@ -97,7 +100,7 @@ function findTicketFaults(
     sender,
     faceValue: toInteger(ticketParams.faceValue),
     winProb: toInteger(ticketParams.winProb),
-    senderNonce: nonce,
+    senderNonce: ticket.senderNonce,
     recipientRandHash,
     creation: {
       round: expirationParams.creationRound,
@@ -112,7 +115,9 @@ function findTicketFaults(
     ...(fault === undefined ? [] : [`ticket: ${fault}`]),
     ...(earlier === signature ? [] : ['two signatures were given out for one ticket']),
     ...(ticketSenderParams.length === 1 ? [] : [`${ticketSenderParams.length} tickets, not one`]),
-    ...(ticket.senderNonce === nonce ? [] : [`nonce ${ticket.senderNonce}, not ${nonce}`]),
+    ...(ticket.senderNonce > nonceAbove
+      ? []
+      : [`nonce ${ticket.senderNonce}, not above ${nonceAbove}`]),
     ...(toInteger(named) === toInteger(sender) ? [] : [`paid from ${toHex(named)}`]),
   ];
 }

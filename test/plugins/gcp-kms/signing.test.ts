@@ -238,7 +238,7 @@ describe('throttling by Cloud KMS', () => {
   });
 
   it('refuses calls at once when too many wait, without a request', async () => {
-    await reopen({ concurrency: 1, maxQueued: 1 });
+    await reopen({ concurrency: 1, maxQueued: 1, attemptTimeoutMs: 60_000 });
     server.delayMs = 100;
     const results = await Promise.allSettled([sign(), sign(), sign()]);
     expect(results.map(({ status: outcome }) => outcome)).toEqual([
@@ -253,17 +253,16 @@ describe('throttling by Cloud KMS', () => {
 
 describe('deadlines and aborts of Cloud KMS calls', () => {
   it('ends each attempt at its own deadline, and tries again', async () => {
-    await reopen({ attemptTimeoutMs: 800, maxAttempts: 2 });
-    server.delayMs = 10_000;
-    const startMs = performance.now();
+    await reopen({ attemptTimeoutMs: 2000, maxAttempts: 2 });
+    // longer than this test may take
+    server.delayMs = 600_000;
     await expect(sign()).rejects.toMatchObject({ code: 'PROVIDER_TIMEOUT', retryable: true });
-    expect(performance.now() - startMs).toBeLessThan(6000);
     expect(countSigning()).toBe(2);
   });
 
   it('succeeds at the second attempt when only the first one was slow', async () => {
-    await reopen({ attemptTimeoutMs: 800 });
-    server.delayMs = 10_000;
+    await reopen({ attemptTimeoutMs: 2000, maxAttempts: 10 });
+    server.delayMs = 600_000;
     const signing = sign();
     await expect.poll(countSigning).toBe(1);
     server.delayMs = 0;
@@ -272,7 +271,7 @@ describe('deadlines and aborts of Cloud KMS calls', () => {
 
   it('cancels the request at the service when its caller aborts, and does not repeat it', async () => {
     await reopen({ attemptTimeoutMs: 60_000 });
-    server.delayMs = 10_000;
+    server.delayMs = 600_000;
     const caller = new AbortController();
     const signing = sign(caller.signal);
     await expect.poll(countSigning).toBe(1);
@@ -284,7 +283,7 @@ describe('deadlines and aborts of Cloud KMS calls', () => {
 
   it('reports a passed deadline of the caller as PROVIDER_TIMEOUT', async () => {
     await reopen({ attemptTimeoutMs: 60_000 });
-    server.delayMs = 10_000;
+    server.delayMs = 600_000;
     await expect(sign(AbortSignal.timeout(100))).rejects.toMatchObject({
       code: 'PROVIDER_TIMEOUT',
       retryable: true,
@@ -316,7 +315,7 @@ describe('deadlines and aborts of Cloud KMS calls', () => {
 describe('closing a Cloud KMS key', () => {
   it('rejects calls under way and calls in the queue as PROVIDER_CLOSED', async () => {
     await reopen({ concurrency: 1, attemptTimeoutMs: 60_000 });
-    server.delayMs = 10_000;
+    server.delayMs = 600_000;
     const signing = Promise.allSettled([sign(), sign()]);
     await expect.poll(countSigning).toBe(1);
     await provider.close();

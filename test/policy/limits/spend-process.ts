@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { openEmbeddedLedger } from '../../../src/policy/limits/embedded-ledger.ts';
 import type { WindowCharge } from '../../../src/policy/limits/ledger.ts';
 
@@ -15,7 +14,7 @@ async function spendUntilRefused(): Promise<void> {
   for (;;) {
     const { kind } = await ledger.reserve([charge], spend, new AbortController().signal);
     if (kind === 'exceeded') return;
-    writeSync(1, '1');
+    await new Promise((resolve) => process.stdout.write('1', resolve));
   }
 }
 
