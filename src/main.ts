@@ -112,6 +112,7 @@ export async function startSigner(
         isProtected: settings.auth.protectDiscovery,
       },
     logger,
+    corsOrigins: settings.server.cors.origins,
     bodyLimitBytes: settings.server.bodyLimitBytes,
     requestDeadlineMs: settings.server.requestDeadlineMs,
     maxRequestsInWork: settings.server.maxRequestsInWork,

@@ -36,6 +36,14 @@ const listen = z
     return z.NEVER;
   });
 
+/** As browsers send it: scheme, host and port, and nothing after them. */
+const origin = z
+  .string()
+  .refine(
+    (text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text,
+    'expected an origin such as https://app.example, without a path, * or a default port',
+  );
+
 const server = z
   .strictObject({
     listen: listen.prefault('127.0.0.1:7936'),
@@ -51,6 +59,12 @@ const server = z
         clientCa: z.string().min(1).optional(),
       })
       .optional(),
+    cors: z
+      .strictObject({
+        /** whose pages may read answers */
+        origins: z.array(origin).default([]),
+      })
+      .prefault({}),
     bodyLimitBytes: z.int().min(1024).max(1_048_576).default(65_536),
     /** All work on a request must be done by then; clients give up after 5 s. */
     requestDeadlineMs: milliseconds.default(4_500),

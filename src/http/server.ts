@@ -4,6 +4,7 @@ import { framesOf, nameOf } from '../foreign-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { cleanPath } from './clean-path.ts';
+import { allowOrigins } from './cors.ts';
 import { answerError } from './error-answer.ts';
 import { type OverloadGuardOptions, refuseOverload } from './overload-guard.ts';
 import { describePrincipal, identifyRequest, requestIdOf } from './request-context.ts';
@@ -27,6 +28,8 @@ export type HttpServerOptions = SignOrchestratorInfoRoute &
   OverloadGuardOptions & {
     /** `/healthz` and `/readyz` */
     readonly healthRoutes: express.Router;
+    /** whose pages may read answers, such as `https://app.example`; none for no CORS */
+    readonly corsOrigins: readonly string[];
     readonly metrics: Pick<Metrics, 'ruleDenied' | 'requestRefused'>;
   };
 
@@ -40,6 +43,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
 
   app.use(identifyRequest);
   app.use(cleanPath);
+  app.use(allowOrigins(options.corsOrigins));
   app.use(options.healthRoutes);
   app.use(refuseOverload(options));
   mountSignOrchestratorInfo(app, options);

@@ -20,13 +20,17 @@ export async function startApp(
   generateLivePayment: HttpServerOptions['generateLivePayment'],
   options: Partial<ListenOptions> &
     Partial<
-      Pick<HttpServerOptions, 'bodyLimitBytes' | 'requestDeadlineMs' | 'maxRequestsInWork'>
+      Pick<
+        HttpServerOptions,
+        'bodyLimitBytes' | 'requestDeadlineMs' | 'maxRequestsInWork' | 'corsOrigins'
+      >
     > = {},
 ): Promise<TestApp> {
   const {
     bodyLimitBytes = 65_536,
     requestDeadlineMs = 4_500,
     maxRequestsInWork = 4_096,
+    corsOrigins = [],
     ...listenOptions
   } = options;
   const logLines: Record<string, unknown>[] = [];
@@ -41,6 +45,7 @@ export async function startApp(
     protectOrchestratorInfo: false,
     discovery: undefined,
     logger,
+    corsOrigins,
     bodyLimitBytes,
     requestDeadlineMs,
     maxRequestsInWork,
