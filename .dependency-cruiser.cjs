@@ -34,7 +34,7 @@ module.exports = {
     layer('audit', []),
     layer('telemetry', []),
     layer('store', []),
-    layer('admin', ['http', 'keys', 'chain']),
+    layer('admin', ['http', 'keys', 'chain', 'pm']),
     layer('config', ['pm', 'keys', 'policy', 'chain'], ['plugins/registry']),
     layer('http', ['payments', 'discovery', 'auth', 'wire', 'telemetry']),
     layer('cli', ['discovery', 'config', 'keys', 'auth', 'policy', 'pm', 'audit', 'telemetry', 'admin', 'http', 'payments', 'compose', 'main\\.ts']),

@@ -74,6 +74,7 @@ export const errorFamilies = {
 
   // chain: what is known of the chain does not allow an answer
   CHAIN_FACTS_UNAVAILABLE: 'chain',
+  PRICE_FEED_UNAVAILABLE: 'chain',
   ETHER_INSUFFICIENT: 'chain',
   TRANSACTION_REVERTED: 'chain',
   TRANSACTION_UNCONFIRMED: 'chain',

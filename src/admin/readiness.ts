@@ -1,5 +1,6 @@
-import type { ChainSource, ChainStatus } from '../chain/facts.ts';
+import type { ChainSource, ChainStatus, PriceFeedStatus } from '../chain/facts.ts';
 import { isSignerError } from '../errors.ts';
+import { formatDecimal } from '../pm/rational.ts';
 
 /** Whether payments can be made now, and what an operator or a load balancer may know of it. */
 export type Readiness = {
@@ -82,7 +83,7 @@ function codeOf(error: unknown): string {
   return isSignerError(error) ? error.code : 'INTERNAL';
 }
 
-function describe({ facts, ...status }: ChainStatus) {
+function describe({ facts, priceFeed, ...status }: ChainStatus) {
   return {
     ready: status.isFresh,
     ageMs: Math.round(status.ageMs),
@@ -94,5 +95,19 @@ function describe({ facts, ...status }: ChainStatus) {
     isDepositLow: status.isDepositLow,
     isReserveLow: status.isReserveLow,
     nodes: status.nodes,
+    ...(priceFeed && { priceFeed: describeFeed(priceFeed) }),
+  };
+}
+
+/** Without effect on readiness: payments that no amount in USD applies to go on without a rate. */
+function describeFeed({ isFresh, answer, problem }: PriceFeedStatus) {
+  return {
+    ready: isFresh,
+    ...(answer && {
+      weiPerUsd: formatDecimal(answer.weiPerUsd, 3),
+      ageMs: Math.round(answer.ageMs),
+      round: answer.round.toString(),
+    }),
+    problem,
   };
 }

@@ -9,9 +9,12 @@ const maxBatch = 50;
 
 const bytes = z.string().regex(/^0x(?:[0-9a-fA-F]{2})+$/);
 
-/** The JSON-RPC call that asks a contract, at the newest block. */
-export function toCall({ to, data }: ContractView<unknown>): RpcCall {
-  return { method: 'eth_call', params: [{ to, data }, 'latest'] };
+/** The JSON-RPC call that asks a contract: at the newest block, or at the one with the hash. */
+export function toCall(
+  { to, data }: ContractView<unknown>,
+  block: 'latest' | { readonly blockHash: string } = 'latest',
+): RpcCall {
+  return { method: 'eth_call', params: [{ to, data }, block] };
 }
 
 /** Asks contracts, 50 questions in an HTTP request; the answers come in the order of the views. Throws {@link ChainError}. */
@@ -23,13 +26,21 @@ export async function askViews<Value>(
   const values: Value[] = [];
   for (let start = 0; start < views.length; start += maxBatch) {
     const batch = views.slice(start, start + maxBatch);
-    const answers = await endpoint.call(batch.map(toCall), signal);
+    const answers = await endpoint.call(
+      batch.map((view) => toCall(view)),
+      signal,
+    );
     values.push(...batch.map((view, index) => decode(endpoint, view, answers[index])));
   }
   return values;
 }
 
-function decode<Value>(endpoint: RpcEndpoint, view: ContractView<Value>, answer: unknown): Value {
+/** What a node's answer says. Throws {@link ChainError}. */
+export function decode<Value>(
+  endpoint: Pick<RpcEndpoint, 'name'>,
+  view: ContractView<Value>,
+  answer: unknown,
+): Value {
   const data = bytes.safeParse(answer).data as Hex | undefined;
   try {
     if (data) return view.decode(data);

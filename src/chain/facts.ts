@@ -1,4 +1,5 @@
 import type { Address } from '../pm/bytes.ts';
+import type { Rational } from '../pm/rational.ts';
 import type { SenderFacts } from '../pm/ticket-params-validation.ts';
 import type { CreationRound } from '../pm/ticket.ts';
 import { type CodeOf, SignerError } from '../errors.ts';
@@ -7,12 +8,16 @@ import { type CodeOf, SignerError } from '../errors.ts';
 export type ChainFacts = SenderFacts & {
   /** the last initialized round with its block hash: what tickets carry unless the orchestrator names its own */
   readonly lastInitializedRound: CreationRound;
+  /** wei that a US dollar is worth; undefined where no price feed is read, or it gives no rate that is new enough */
+  readonly weiPerUsd: Rational | undefined;
 };
 
 /** Where chain facts come from. */
 export type ChainFactsSource = {
   /** The newest facts; never waits for the network. Throws {@link ChainError} when there are none fresh enough. */
   currentFacts(): ChainFacts;
+  /** The rate of the newest facts, whether or not those are fresh enough themselves. */
+  currentRate(): Rational | undefined;
 };
 
 /** A source of chain facts as it is run and watched. */
@@ -32,11 +37,24 @@ export type ChainStatus = {
   /** since the facts were asked for */
   readonly ageMs: number;
   readonly facts: ChainFacts;
+  /** undefined where no price feed is read */
+  readonly priceFeed: PriceFeedStatus | undefined;
   /** whether they are below the configured thresholds */
   readonly isDepositLow: boolean;
   readonly isReserveLow: boolean;
   /** named by position in the configuration; `problem` is undefined while the node answers well */
   readonly nodes: readonly { readonly name: string; readonly problem: string | undefined }[];
+};
+
+/** What is known of the price feed. */
+export type PriceFeedStatus = {
+  /** whether there is a rate for amounts in USD */
+  readonly isFresh: boolean;
+  /** the last one that was believed; the age is since the feed was updated */
+  readonly answer:
+    { readonly weiPerUsd: Rational; readonly round: bigint; readonly ageMs: number } | undefined;
+  /** of the last reading; undefined when it went well */
+  readonly problem: string | undefined;
 };
 
 /** What is known of the chain does not allow an answer. */

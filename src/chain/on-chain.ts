@@ -1,14 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError, isSignerError } from '../errors.ts';
 import type { Address } from '../pm/bytes.ts';
+import type { Rational } from '../pm/rational.ts';
 import { ChainError, type ChainFacts, type ChainSource } from './facts.ts';
-import { createRpcEndpoint } from './json-rpc.ts';
+import { type RpcEndpoint, createRpcEndpoint } from './json-rpc.ts';
+import { type PriceFeed, type PriceFeedSettings, createPriceFeed } from './price-feed.ts';
 import {
   type ChainReader,
   type ChainView,
   WrongChainError,
   createChainReader,
 } from './read-chain.ts';
+import type { FeedBlock } from './read-price-feed.ts';
 
 export type OnChainOptions = {
   readonly chainId: number;
@@ -26,6 +29,8 @@ export type OnChainOptions = {
   /** wei; a warning is logged when the deposit, or the reserve, is below */
   readonly lowDeposit?: bigint | undefined;
   readonly lowReserve?: bigint | undefined;
+  /** where the rate for amounts in USD comes from: a feed, or the configuration; from nowhere when left out */
+  readonly exchangeRate?: PriceFeedSettings | { readonly weiPerUsd: Rational } | undefined;
   /** milliseconds that only grow, for the age of facts */
   readonly nowMs: () => number;
   readonly log: (
@@ -35,7 +40,11 @@ export type OnChainOptions = {
   ) => void;
 };
 
-type Node = { readonly name: string; readonly reader: ChainReader; error: Error | undefined };
+type Node = {
+  readonly endpoint: RpcEndpoint;
+  readonly reader: ChainReader;
+  error: Error | undefined;
+};
 
 /** What is believed of the chain: a node's view, and when it was asked for it. */
 type Believed = { readonly view: ChainView; readonly askedAtMs: number };
@@ -60,14 +69,15 @@ export async function openOnChainSource(
   const nodes = options.rpcUrls.map((url, index): Node => {
     const name = `chain.rpcUrls.${index}`;
     const endpoint = createRpcEndpoint({ name, url, timeoutMs: options.requestTimeoutMs });
-    return { name, reader: createChainReader(endpoint, options), error: undefined };
+    return { endpoint, reader: createChainReader(endpoint, options), error: undefined };
   });
+  const rate = openExchangeRate(options);
 
   async function ask(node: Node): Promise<Believed | undefined> {
     const askedAtMs = nowMs();
     try {
       const view = await node.reader.read(closed.signal);
-      requireNewBlock(node.name, view, options.maxBlockAgeMs);
+      requireNewBlock(node.endpoint.name, view, options.maxBlockAgeMs);
       report(node, undefined);
       return { view, askedAtMs };
     } catch (error) {
@@ -81,10 +91,10 @@ export async function openOnChainSource(
     if (error?.message === node.error?.message) return;
     node.error = error;
     if (error) log('warn', 'a chain node is not usable', { reason: error.message });
-    else log('info', 'a chain node is usable again', { node: node.name });
+    else log('info', 'a chain node is usable again', { node: node.endpoint.name });
   }
 
-  function warnWhenLow(before: ChainFacts | undefined, now: ChainFacts): void {
+  function warnWhenLow(before: ChainView['facts'] | undefined, now: ChainView['facts']): void {
     const thresholds = { deposit: lowDeposit, reserve: lowReserve };
     for (const what of ['deposit', 'reserve'] as const) {
       const threshold = thresholds[what];
@@ -96,12 +106,17 @@ export async function openOnChainSource(
     }
   }
 
+  async function readRate({ endpoint }: Node, answer: Believed | undefined): Promise<void> {
+    if (answer) await rate.feed?.readFrom(endpoint, blockOf(answer), closed.signal);
+  }
+
   async function readFirst(): Promise<Believed> {
     for (;;) {
       const answers = await Promise.all(nodes.map(ask));
       const wrongChain = nodes.find(({ error }) => error instanceof WrongChainError);
       if (wrongChain?.error) throw wrongChain.error;
       const [first, ...others] = answers.filter((answer) => answer !== undefined);
+      if (first) await Promise.all(nodes.map((node, index) => readRate(node, answers[index])));
       if (first) return others.reduce((newest, other) => newerOf(newest, other), first);
       const misconfigured = nodes.find(({ error }) => error instanceof ConfigError);
       if (misconfigured?.error) throw misconfigured.error;
@@ -118,6 +133,10 @@ export async function openOnChainSource(
   let believed = await readFirst();
   warnWhenLow(undefined, believed.view.facts);
 
+  const currentFacts = (): ChainFacts => ({
+    ...believed.view.facts,
+    weiPerUsd: rate.current(),
+  });
   const ageMs = (): number => nowMs() - believed.askedAtMs;
 
   async function keepAsking(node: Node): Promise<void> {
@@ -127,6 +146,7 @@ export async function openOnChainSource(
       const before = believed.view.facts;
       believed = ageMs() > maxAgeMs ? answer : newerOf(believed, answer);
       warnWhenLow(before, believed.view.facts);
+      await readRate(node, answer);
     }
   }
   for (const node of nodes) void keepAsking(node);
@@ -135,26 +155,45 @@ export async function openOnChainSource(
     chainId: options.chainId,
     ticketBroker: believed.view.ticketBroker,
     currentFacts() {
-      if (ageMs() <= maxAgeMs) return believed.view.facts;
+      if (ageMs() <= maxAgeMs) return currentFacts();
       throw new ChainError(
         'CHAIN_FACTS_UNAVAILABLE',
         `the chain was last read ${Math.round(ageMs() / 1000)} s ago, longer than chain.maxAgeMs allows`,
         { retryable: true, details: describeProblems(nodes) },
       );
     },
+    currentRate: () => rate.current(),
     status() {
-      const { facts } = believed.view;
+      const facts = currentFacts();
       return {
         isFresh: ageMs() <= maxAgeMs,
         ageMs: ageMs(),
         facts,
+        priceFeed: rate.feed?.status(),
         isDepositLow: isBelow(facts.deposit, lowDeposit),
         isReserveLow: isBelow(facts.reserve, lowReserve),
-        nodes: nodes.map(({ name, error }) => ({ name, problem: error?.message })),
+        nodes: nodes.map(({ endpoint, error }) => ({
+          name: endpoint.name,
+          problem: error?.message,
+        })),
       };
     },
     close: () => closed.abort(),
   };
+}
+
+function openExchangeRate({ exchangeRate, nowMs, log }: OnChainOptions): {
+  readonly feed?: PriceFeed;
+  readonly current: () => Rational | undefined;
+} {
+  if (!exchangeRate) return { current: () => undefined };
+  if ('weiPerUsd' in exchangeRate) return { current: () => exchangeRate.weiPerUsd };
+  const feed = createPriceFeed({ ...exchangeRate, nowMs, log });
+  return { feed, current: () => feed.current() };
+}
+
+function blockOf({ view }: Believed): FeedBlock {
+  return { hash: view.blockHash, time: view.blockTime };
 }
 
 /** The one of the later block; of the same block, the one asked for later. */

@@ -16,9 +16,11 @@ import {
 /** What one node said at one moment. */
 export type ChainView = {
   readonly ticketBroker: Address;
-  readonly facts: ChainFacts;
+  readonly facts: Omit<ChainFacts, 'weiPerUsd'>;
   /** the chain's own block number, which on Arbitrum is not that of L1 */
   readonly blockNumber: bigint;
+  /** `0x` and 64 hex digits */
+  readonly blockHash: string;
   /** when that block was made, Unix seconds */
   readonly blockTime: bigint;
 };
@@ -56,6 +58,7 @@ const quantity = z
  * out is no good: its own numbers, which run far ahead of L1's, would have all tickets expired.
  */
 const headerSchema = z.object({
+  hash: z.string().regex(/^0x[0-9a-fA-F]{64}$/),
   number: quantity,
   l1BlockNumber: quantity.nullish(),
   timestamp: quantity,
@@ -110,7 +113,10 @@ export function createChainReader(
       getContract(controller, 'TicketBroker'),
       getContract(controller, 'RoundsManager'),
     ];
-    const answers = await endpoint.call(views.map(toCall), signal);
+    const answers = await endpoint.call(
+      views.map((view) => toCall(view)),
+      signal,
+    );
     const [ticketBroker, roundsManager] = views.map((view, index) =>
       parseAddress(decode(view, answers[index])),
     );
@@ -174,6 +180,7 @@ export function createChainReader(
           lastInitializedRound: { round, blockHash },
         },
         blockNumber: header.number,
+        blockHash: header.hash,
         blockTime: header.timestamp,
       };
     },

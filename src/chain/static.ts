@@ -12,6 +12,7 @@ export function createStaticChain({ facts, ...deposit }: StaticChainOptions): Ch
   return {
     ...deposit,
     currentFacts: () => facts,
+    currentRate: () => facts.weiPerUsd,
     status: () => undefined,
     close: () => undefined,
   };

@@ -46,7 +46,7 @@ export async function checkConfig(options: { config: string }): Promise<void> {
 
 /** Of the sections that are right by themselves; those of others would only repeat what is wrong there. */
 function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
-  const { server, auth, policy, store, session, chain, audit, events } = sections;
+  const { server, auth, policy, store, session, chain, audit, events, prices } = sections;
   const checks: Check[] = [];
   if (server && auth) checks.push(['server.listen', () => refuseOpenServer({ server, auth })]);
   if (server?.tls) {
@@ -82,8 +82,8 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
     const path = resolvePath(tls.ca);
     checks.push(['events.kafka.tls.ca', () => void readPem(path)]);
   }
-  if (policy?.file !== undefined && store && session) {
-    const settings = { policy, store, session };
+  if (policy?.file !== undefined && store && session && prices) {
+    const settings = { policy, store, session, prices };
     const countRules = () => readRules({ settings, resolvePath }).policy.ruleIds.length;
     checks.push(['policy.file', () => `rules: ${countRules()}`]);
   }

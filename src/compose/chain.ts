@@ -1,3 +1,4 @@
+import { arbitrumOnePriceFeed } from '../chain/arbitrum-one.ts';
 import type { ChainSource } from '../chain/facts.ts';
 import type { OnChainOptions } from '../chain/on-chain.ts';
 import { createStaticChain } from '../chain/static.ts';
@@ -26,7 +27,7 @@ export async function openTicketBroker({
 
 /** The view of the chain; `nowMs` only grows. Throws `CONFIG_INVALID` and `CHAIN_FACTS_UNAVAILABLE` when the first facts can't be had. */
 export async function openChain(
-  { settings: { chain }, resolvePath }: Config,
+  { settings: { chain, prices }, resolvePath }: Config,
   sender: Address,
   logger: Logger,
   nowMs: () => number,
@@ -36,13 +37,30 @@ export async function openChain(
     const rpcUrls = readRpcUrls(chain.rpcUrls, resolvePath);
     const log: OnChainOptions['log'] = (level, message, fields) => logger[level](fields, message);
     const { openOnChainSource } = await import('../chain/on-chain.ts');
-    return openOnChainSource({ ...chain, rpcUrls, sender, log, nowMs }, signal);
+    return openOnChainSource(
+      { ...chain, rpcUrls, sender, exchangeRate: exchangeRateOf(prices), log, nowMs },
+      signal,
+    );
   }
   const { l1Block, round, roundBlockHash: blockHash, deposit, reserve, withdrawRound } = chain;
   const lastInitializedRound = { round, blockHash };
   return createStaticChain({
     chainId: chain.chainId,
     ticketBroker: chain.ticketBroker,
-    facts: { l1Block, round, deposit, reserve, withdrawRound, lastInitializedRound },
+    facts: {
+      l1Block,
+      round,
+      deposit,
+      reserve,
+      withdrawRound,
+      lastInitializedRound,
+      weiPerUsd: prices.feed?.weiPerUsd,
+    },
   });
+}
+
+function exchangeRateOf({ feed }: Config['settings']['prices']): OnChainOptions['exchangeRate'] {
+  if (!feed) return undefined;
+  const { weiPerUsd, address = arbitrumOnePriceFeed, ...reading } = feed;
+  return weiPerUsd ? { weiPerUsd } : { ...reading, address };
 }

@@ -16,9 +16,12 @@ import {
 } from '../discovery/sources.ts';
 import { ConfigError } from '../errors.ts';
 import { createDestinations } from '../outgoing/destinations.ts';
+import type { PaymentType } from '../pm/billing.ts';
+import { zero } from '../pm/rational.ts';
+import { type Money, toWei } from '../pm/usd.ts';
 import type { Sender } from '../payments/senders.ts';
 import { liveVideoToVideo } from '../policy/pipelines.ts';
-import { configuredCeiling } from '../policy/price-list.ts';
+import { type CapabilityModel, type PriceList, configuredCeiling } from '../policy/price-list.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createPriceList } from './policy.ts';
@@ -48,6 +51,10 @@ export async function openDiscovery(
   if (cluster.worker && slot !== '1') return { answer: current.answer, close: follow(current) };
 
   const prices = createPriceList(config.settings);
+  // no rate, no offer: a payment would be refused
+  const inWei = (amount: Money) => toWei(amount, sender.chain.currentRate()) ?? zero;
+  const ceilingNow = (list: PriceList, type: PaymentType, models: readonly CapabilityModel[]) =>
+    configuredCeiling(list, type, models, inWei);
   const poller = startPoller({
     ...discovery,
     sources: await listSources(config, sender.chain),
@@ -61,10 +68,12 @@ export async function openDiscovery(
       verifyTls: discovery.verifyTls,
       capabilityCeiling(capability, model) {
         // what is paid per pixel; other pipelines have the ceilings that name them
-        const byType = capability === liveVideoToVideo ? { live: prices.byType.lv2v } : {};
-        return configuredCeiling({ ...prices, byType }, 'live', [{ capability, model }]);
+        const models = [{ capability, model }];
+        return capability === liveVideoToVideo
+          ? ceilingNow(prices, 'lv2v', models)
+          : ceilingNow({ ...prices, byType: {} }, 'live', models);
       },
-      typeCeiling: (type) => prices.byType[type],
+      typeCeiling: (type) => ceilingNow(prices, type, []),
     }),
     publish(snapshot) {
       current.take(snapshot);

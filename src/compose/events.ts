@@ -41,7 +41,7 @@ export async function openEvents(
   return {
     encode(record, amounts) {
       room.require();
-      return encodePaymentEvent(record, { ...amounts, profile, gateway, weiPerUsd: undefined });
+      return encodePaymentEvent(record, { ...amounts, profile, gateway });
     },
     checkHealth: () => new Promise((resolve) => resolve(room.require())),
     close: () => room.close(),

@@ -1,6 +1,7 @@
 import { createWebhookAuthorizer } from '../auth/webhook.ts';
 import type { Config } from '../config/load.ts';
 import type { Settings } from '../config/schema.ts';
+import { pricePerUnit } from '../config/units.ts';
 import { type Policy, type PolicyOptions, createPolicy } from '../policy/policy.ts';
 import type { PriceList } from '../policy/price-list.ts';
 import { encodeUpstreamState } from '../session/state-json.ts';
@@ -13,7 +14,11 @@ export function createPriceList({ prices }: Settings): PriceList {
     byCapability: prices.capabilities.map(({ pipeline, model, maxPrice }) => ({
       capability: pipeline,
       model,
-      maximum: maxPrice,
+      maximum: {
+        lv2v: pricePerUnit(maxPrice, 'lv2v'),
+        live: pricePerUnit(maxPrice, 'live'),
+        fixed: pricePerUnit(maxPrice, 'fixed'),
+      },
     })),
   };
 }

@@ -32,7 +32,7 @@ export function openRules(
 }
 
 /** What the policy file is named by, and what its rules need. */
-type RuleSettings = Pick<Config['settings'], 'policy' | 'store' | 'session'>;
+type RuleSettings = Pick<Config['settings'], 'policy' | 'store' | 'session' | 'prices'>;
 
 /** The policy file of a configuration, read once. Throws `CONFIG_INVALID`, also when none is configured. */
 export function readRules({
@@ -65,7 +65,7 @@ function parseRules(text: string, path: string, settings: RuleSettings): Compile
 function requireMeans(
   policy: CompiledPolicy,
   path: string,
-  { store, session, policy: { forks } }: RuleSettings,
+  { store, session, prices, policy: { forks } }: RuleSettings,
 ): void {
   if (policy.hasWindows && !hasLedger(store)) {
     throw new ConfigError(
@@ -79,10 +79,16 @@ function requireMeans(
       `${path} limits what a session spends, which nothing counts over forks of its state: set store.path, or store.kind: redis, or policy.forks: deny`,
     );
   }
+  if (policy.usesUsd && !prices.feed) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `${path} has amounts in USD, and nothing says what they are worth: set prices.feed`,
+    );
+  }
   if (policy.hasSessionLimits && session.fields === 'upstream') {
     throw new ConfigError(
       'CONFIG_INVALID',
-      `${path} limits sessions, whose beginning and spending are in the state with session.fields: extended only`,
+      `${path} limits sessions, or has limits in USD: the session's beginning, spending and rate are in its state with session.fields: extended only`,
     );
   }
 }

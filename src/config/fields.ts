@@ -1,7 +1,16 @@
 import { z } from 'zod';
 import { parseAddress } from '../pm/bytes.ts';
+import { parseRational } from '../pm/rational.ts';
 import { capabilityOfPipeline, pipelineNames } from '../policy/pipelines.ts';
-import { parseAmount } from './units.ts';
+import type { PaymentType } from '../pm/billing.ts';
+import type { Usd } from '../pm/usd.ts';
+import {
+  type WrittenPrice,
+  describeUsdPrice,
+  parseAmount,
+  parseUsd,
+  pricePerUnit,
+} from './units.ts';
 
 /** a whole number, 0 or more */
 export const count = z.int().nonnegative().transform(BigInt);
@@ -33,12 +42,68 @@ export const amount = z.string(`expected ${amountHint}`).transform((text, contex
   return z.NEVER;
 });
 
+const moneyHint = 'an amount with its unit, such as "0.5 ether", "1200 wei" or "0.05 usd"';
+
+/** wei, or US dollars */
+export const money = z.string(`expected ${moneyHint}`).transform((text, context) => {
+  const wei = parseAmount(text);
+  if (wei) return wei;
+  const dollars = parseUsd(text);
+  if (dollars && !dollars.isHourly) return { usd: dollars.usd };
+  context.addIssue({ code: 'custom', message: `expected ${moneyHint}` });
+  return z.NEVER;
+});
+
+/** whole wei, or US dollars */
+export const wholeMoney = money.transform((amount, context): bigint | Usd => {
+  if ('usd' in amount) return amount;
+  if (amount.denominator === 1n) return amount.numerator;
+  context.addIssue({ code: 'custom', message: 'expected whole wei' });
+  return z.NEVER;
+});
+
+const priceHint = 'a price, such as "1200 wei", "3.6 usd/hour" or, for requests, "0.05 usd"';
+
+/** wei per pixel, second or request, or US dollars an hour or a request */
+export const price = z.string(`expected ${priceHint}`).transform((text, context): WrittenPrice => {
+  const written = parseAmount(text) ?? parseUsd(text);
+  if (written) return written;
+  context.addIssue({ code: 'custom', message: `expected ${priceHint}` });
+  return z.NEVER;
+});
+
+/** the price of what a payment type bills */
+export function priceOf(type: PaymentType) {
+  return price.transform((written, context) => {
+    const perUnit = pricePerUnit(written, type);
+    if (perUnit) return perUnit;
+    context.addIssue({
+      code: 'custom',
+      message: `in US dollars, expected ${describeUsdPrice(type)}`,
+    });
+    return z.NEVER;
+  });
+}
+
 /** whole wei */
 export const wholeAmount = amount.transform((wei, context) => {
   if (wei.denominator === 1n) return wei.numerator;
   context.addIssue({ code: 'custom', message: 'expected whole wei' });
   return z.NEVER;
 });
+
+const rateHint =
+  'a positive number, such as 312500000000000, or "1000000000000000000/3200" as text';
+
+/** wei that a US dollar is worth */
+export const rate = z
+  .union([z.int(), z.string()], `expected ${rateHint}`)
+  .transform((value, context) => {
+    const wei = parseRational(String(value));
+    if (wei && wei.numerator > 0n) return wei;
+    context.addIssue({ code: 'custom', message: `expected ${rateHint}` });
+    return z.NEVER;
+  });
 
 /** a pipeline's name, as its capability number */
 export const pipeline = z.string().transform((name, context) => {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { addressFromBytes } from '../pm/bytes.ts';
 import type { Spend } from '../policy/limits/ledger.ts';
 import type { PaymentFacts } from '../policy/rules/facts.ts';
-import { address, amount, count, wholeAmount } from './fields.ts';
+import { address, amount, count, rate, wholeAmount } from './fields.ts';
 import { parsePolicyYaml } from './parse-policy-yaml.ts';
 import { capability, duration, paymentType } from './policy-schema.ts';
 
@@ -23,6 +23,8 @@ const request = z.strictObject({
   ticketEv: amount.prefault('0 wei'),
   faceValue: wholeAmount.prefault('0 wei'),
   tickets: count.prefault(1),
+  /** what a US dollar is worth, where the policy has amounts in USD */
+  weiPerUsd: rate.optional(),
   /** the session that it goes on with: what was spent in it, and for how long it has run */
   session: z
     .strictObject({ ev: wholeAmount.prefault('0 wei'), age: duration(0, year).prefault('0s') })
@@ -99,6 +101,7 @@ function readFacts({
   tenant,
   capability,
   session,
+  weiPerUsd,
   ...payment
 }: z.output<typeof request>): PaymentFacts {
   // rules know how long a session has run, and nothing else of the time
@@ -109,6 +112,7 @@ function readFacts({
     principal: { id: principal, tenant, attributes: {} },
     models: capability.map(({ capability, model = '' }) => ({ capability, model })),
     session: { isNew: session === undefined, ev: session?.ev ?? 0n, startedAt: now - age },
+    weiPerUsd: { ofSession: weiPerUsd, now: weiPerUsd },
     now,
   };
 }

@@ -5,8 +5,10 @@ import {
   type RuleEffect,
   compilePolicy,
 } from '../policy/rules/compile.ts';
+import type { PaymentType } from '../pm/billing.ts';
 import { parsePolicyYaml } from './parse-policy-yaml.ts';
 import { policySchema } from './policy-schema.ts';
+import { pricePerUnit } from './units.ts';
 
 /** Reads a policy file. Throws `CONFIG_INVALID` with every problem and its path. */
 export function parsePolicy(text: string, path: string): CompiledPolicy {
@@ -17,16 +19,23 @@ export function parsePolicy(text: string, path: string): CompiledPolicy {
 type Rule = z.output<typeof policySchema>['rules'][number];
 
 function readRule({ id, mode, when, ...rule }: Rule): RuleDefinition {
-  return { id, mode, when, effect: readEffect(rule) };
+  return { id, mode, when, effect: readEffect(rule, when.type?.[0]) };
 }
 
-function readEffect({ then, limit, window }: Pick<Rule, 'then' | 'limit' | 'window'>): RuleEffect {
+function readEffect(
+  { then, limit, window }: Pick<Rule, 'then' | 'limit' | 'window'>,
+  type: PaymentType = '',
+): RuleEffect {
   if (limit) {
-    const { sessionDuration, ...limits } = limit;
+    const { sessionDuration, price: written, ...limits } = limit;
+    const price = written && pricePerUnit(written, type);
     return {
       kind: 'limit',
-      limits:
-        sessionDuration === undefined ? limits : { ...limits, sessionDurationMs: sessionDuration },
+      limits: {
+        ...limits,
+        ...(price && { price }),
+        ...(sessionDuration !== undefined && { sessionDurationMs: sessionDuration }),
+      },
     };
   }
   if (window) {

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { PaymentType } from '../pm/billing.ts';
 import type { CapabilityPattern } from '../policy/rules/compile.ts';
 import { formatDuration, parseDuration } from '../policy/rules/duration.ts';
-import { address, amount, count, pipeline, wholeAmount } from './fields.ts';
+import { address, count, money, pipeline, price, wholeMoney } from './fields.ts';
+import { describeUsdPrice, pricePerUnit } from './units.ts';
 
 const day = 86_400_000;
 
@@ -55,19 +56,19 @@ const conditions = z.strictObject({
 
 const limit = z.strictObject({
   /** per pixel, second or request */
-  price: amount.exactOptional(),
-  ticketEv: amount.exactOptional(),
-  totalEv: wholeAmount.exactOptional(),
-  faceValue: wholeAmount.exactOptional(),
+  price: price.exactOptional(),
+  ticketEv: money.exactOptional(),
+  totalEv: wholeMoney.exactOptional(),
+  faceValue: wholeMoney.exactOptional(),
   tickets: count.exactOptional(),
-  sessionEv: wholeAmount.exactOptional(),
+  sessionEv: wholeMoney.exactOptional(),
   sessionDuration: duration(1_000, 366 * day).exactOptional(),
 });
 
 const window = z.strictObject({
   per: z.enum(['principal', 'tenant', 'orchestrator', 'app', 'all']),
   every: duration(60_000, 31 * day),
-  ev: wholeAmount.exactOptional(),
+  ev: wholeMoney.exactOptional(),
   tickets: count.exactOptional(),
   sessions: count.exactOptional(),
 });
@@ -108,6 +109,15 @@ const rule = z
           path: ['limit', 'price'],
           message:
             'expected when.type with a single type beside it: prices are per pixel, second or request',
+        });
+      }
+      const [type] = rule.when.type ?? [];
+      const written = rule.limit?.price;
+      if (isObject(written) && type !== undefined && !pricePerUnit(written, type)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['limit', 'price'],
+          message: `in US dollars, expected ${describeUsdPrice(type)}`,
         });
       }
       requireLimit('limit', rule.limit, context);

@@ -8,7 +8,8 @@ import { parseBytes32 } from '../pm/bytes.ts';
 import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
 import { auth, refuseHalfMtls, webhookHeaders, webhookUrl } from './auth-schema.ts';
 import { discovery } from './discovery-schema.ts';
-import { address, amount, count, milliseconds, pipeline, wholeAmount } from './fields.ts';
+import { address, amount, count, milliseconds, wholeAmount } from './fields.ts';
+import { prices, refuseUsdWithoutRate } from './prices-schema.ts';
 import { isHttpUrl, isRedisUrl, isReference } from './rpc-urls.ts';
 
 const bytes32 = z.string().transform((text, context) => {
@@ -152,20 +153,6 @@ const tickets = z.strictObject({
   maxTickets: count
     .refine((tickets) => tickets >= 1n && tickets <= maxTicketsOfProtocol, 'expected 1 to 100')
     .prefault(maxTicketsOfProtocol),
-});
-
-const capabilityPrice = z.strictObject({
-  pipeline,
-  model: z.string().min(1).default('default'),
-  maxPrice: amount,
-});
-
-const prices = z.strictObject({
-  /** per pixel, second or request */
-  maxPrice: z
-    .strictObject({ lv2v: amount.optional(), live: amount.optional(), fixed: amount.optional() })
-    .prefault({}),
-  capabilities: z.array(capabilityPrice).default([]),
 });
 
 const policy = z.strictObject({
@@ -321,6 +308,7 @@ export const configSchema = z
       .prefault({}),
   })
   .superRefine(refuseHalfMtls)
+  .superRefine(refuseUsdWithoutRate)
   .refine(({ events, audit }) => !events || audit, {
     path: ['events'],
     message: 'events are read off the audit log: set audit.path',

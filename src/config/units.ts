@@ -1,4 +1,6 @@
+import { type PaymentType, unitsPerHour } from '../pm/billing.ts';
 import { type Rational, parseRational, rational } from '../pm/rational.ts';
+import type { Money } from '../pm/usd.ts';
 
 const weiPerUnit: Readonly<Record<string, bigint>> = {
   wei: 1n,
@@ -15,4 +17,42 @@ export function parseAmount(text: string): Rational | undefined {
   const factor = weiPerUnit[unit];
   if (!value || factor === undefined) return undefined;
   return rational(value.numerator * factor, value.denominator);
+}
+
+/** US dollars by the hour, or for what is counted: tickets, payments, requests. */
+export type UsdAmount = { readonly usd: Rational; readonly isHourly: boolean };
+
+const usdPattern = /^(\d+(?:\.\d+)?)\s*usd(\/hour)?$/;
+
+/** `"0.05 usd"` or `"3.6 usd/hour"`, exact; undefined for anything else. */
+export function parseUsd(text: string): UsdAmount | undefined {
+  const [, number = '', hourly] = usdPattern.exec(text.trim()) ?? [];
+  const usd = parseRational(number);
+  return usd && { usd, isHourly: hourly !== undefined };
+}
+
+/** A price as it is written: wei per billing unit whatever that is, or US dollars, which say what they are for. */
+export type WrittenPrice = Rational | UsdAmount;
+
+/** The price of a billing unit; undefined where US dollars are for something else than the type bills. */
+export function pricePerUnit(price: WrittenPrice, type: PaymentType): Money | undefined {
+  if (!('usd' in price)) return price;
+  const { usd, isHourly } = price;
+  if (type === 'fixed') return isHourly ? undefined : { usd };
+  if ((type !== 'lv2v' && type !== 'live') || !isHourly) return undefined;
+  return { usd: rational(usd.numerator, usd.denominator * unitsPerHour[type]) };
+}
+
+/** How a price of this type is written in US dollars. */
+export function describeUsdPrice(type: PaymentType): string {
+  switch (type) {
+    case 'lv2v':
+      return '"3.6 usd/hour", for an hour of 720p at 30 frames a second';
+    case 'live':
+      return '"3.6 usd/hour"';
+    case 'fixed':
+      return '"0.05 usd", for a request';
+    case '':
+      return 'wei: payments without a type count pixels';
+  }
 }

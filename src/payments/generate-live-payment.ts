@@ -4,6 +4,7 @@ import { type BillingRule, parsePaymentType } from '../pm/billing.ts';
 import { parseMaxPrice } from '../pm/price-ceilings.ts';
 import { meterUse, quotePayment } from '../pm/quote.ts';
 import type { Refusal } from '../pm/refusal.ts';
+import { formatUsd } from '../pm/usd.ts';
 import type { AllowedPayment } from '../policy/decide-payment.ts';
 import { describeRefusal } from '../policy/describe-refusal.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -74,6 +75,8 @@ export type MadePayment = {
   /** another request has used the session's state before */
   readonly isFork: boolean;
   readonly usageLabels: UsageLabels;
+  /** the fee in US dollars, decimal text; null where no rate is known */
+  readonly feeUsd: string | null;
 };
 
 /**
@@ -217,10 +220,11 @@ async function makePayment(
     now,
   });
   const payer = sender.orchestratorInfo.address;
+  const feeUsd = chain.weiPerUsd ? formatUsd(quote.fee, chain.weiPerUsd) : null;
   const keyUse = { ticketCalls: 0, otherCalls: 0 };
   let signed: SignedPayment;
   try {
-    const event = service.encodeEvent?.(record, { now, payer, fee: quote.fee });
+    const event = service.encodeEvent?.(record, { now, payer, feeUsd });
     const context = { manifestId, event, keyUse };
     onSigning();
     signed = await signPayment(sender, service.stateFields, verdict, context, signal);
@@ -243,6 +247,7 @@ async function makePayment(
       isFork,
       usageLabels: request.usageLabels,
       record,
+      feeUsd,
     },
   };
 }

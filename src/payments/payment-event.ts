@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { type Rational, divideRoundingDown, rational } from '../pm/rational.ts';
 import type { PaymentRecord } from './payment-record.ts';
 
 /** Which keys the event's data has: go-livepeer's 21, or those and livepeer/node's two. */
@@ -11,16 +10,14 @@ export type PaidAmounts = {
   readonly now: bigint;
   /** EIP-55, who pays */
   readonly payer: string;
-  /** exact, in wei */
-  readonly fee: Rational;
+  /** the fee in US dollars, decimal text; null where no rate is known */
+  readonly feeUsd: string | null;
 };
 
 export type PaymentEventOptions = PaidAmounts & {
   readonly profile: EventProfile;
   /** the envelope's `gateway`, which go-livepeer fills with its host name */
   readonly gateway: string;
-  /** undefined where no rate is known */
-  readonly weiPerUsd: Rational | undefined;
 };
 
 /** The event of a payment, or an error where events have no room. */
@@ -31,7 +28,7 @@ export type EventEncoder = (record: PaymentRecord, amounts: PaidAmounts) => stri
  * the same bytes at each try, so it is made once. Envelope and keys are go-livepeer's (`monitor/kafka.go`).
  */
 export function encodePaymentEvent(record: PaymentRecord, options: PaymentEventOptions): string {
-  const { profile, gateway, now, payer, fee, weiPerUsd } = options;
+  const { profile, gateway, now, payer, feeUsd } = options;
   return JSON.stringify({
     id: randomUUID(),
     type: 'create_signed_ticket',
@@ -43,21 +40,7 @@ export function encodePaymentEvent(record: PaymentRecord, options: PaymentEventO
         : {
             ...record,
             payer_address: payer,
-            computed_fee_usd: weiPerUsd === undefined ? null : toUsd(fee, weiPerUsd),
+            computed_fee_usd: feeUsd,
           },
   });
-}
-
-const usdDecimals = 18n;
-
-/** Decimal text of wei / (wei per USD), cut after 18 decimals, without trailing zeros. */
-function toUsd(wei: Rational, weiPerUsd: Rational): string {
-  const scaled = divideRoundingDown(
-    { numerator: wei.numerator * 10n ** usdDecimals, denominator: wei.denominator },
-    rational(weiPerUsd.numerator, weiPerUsd.denominator),
-  );
-  const digits = scaled.toString().padStart(Number(usdDecimals) + 1, '0');
-  const whole = digits.slice(0, -Number(usdDecimals));
-  const fraction = digits.slice(-Number(usdDecimals)).replace(/0+$/, '');
-  return fraction === '' ? whole : `${whole}.${fraction}`;
 }

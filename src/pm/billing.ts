@@ -12,6 +12,9 @@ export type Price = { readonly pricePerUnit: bigint; readonly pixelsPerUnit: big
 
 const nanosecondsPerSecond = 1_000_000_000n;
 const lv2vPixelsPerSecond = 1280n * 720n * 30n;
+/** How many units of what is billed by time make an hour. */
+export const unitsPerHour = { lv2v: 3600n * lv2vPixelsPerSecond, live: 3600n } as const;
+
 /** What a first payment covers before any time has passed. */
 const preloadNanoseconds = {
   lv2v: 60n * nanosecondsPerSecond,

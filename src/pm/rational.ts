@@ -44,6 +44,14 @@ export function scale(a: Rational, factor: bigint): Rational {
   return { numerator: a.numerator * factor, denominator: a.denominator };
 }
 
+/** a · b */
+export function multiply(a: Rational, b: Rational): Rational {
+  return {
+    numerator: a.numerator * b.numerator,
+    denominator: a.denominator * b.denominator,
+  };
+}
+
 /** Negative when a < b, zero when equal, positive when a > b. */
 export function compare(a: Rational, b: Rational): -1 | 0 | 1 {
   const difference = a.numerator * b.denominator - b.numerator * a.denominator;

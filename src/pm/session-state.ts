@@ -36,6 +36,8 @@ export type SessionState = {
   readonly startedAt: bigint | undefined;
   /** expected value in wei of all tickets so far, each payment's rounded up; undefined in states that did not record it */
   readonly spentEv: bigint | undefined;
+  /** the rate that the session's amounts in USD are converted at, wei; undefined in states that did not record it */
+  readonly weiPerUsd: Rational | undefined;
   /** the segment credentials signed last; undefined in states that don't carry them */
   readonly segmentCredentials: CarriedCredentials | undefined;
 };
@@ -48,6 +50,8 @@ export type SessionUpdate = {
   readonly balance: Rational;
   /** expected value of the payment's tickets in wei, rounded up */
   readonly ev: bigint;
+  /** wei, of the session; undefined while none is known */
+  readonly weiPerUsd: Rational | undefined;
   readonly billingRule: BillingRule;
 };
 

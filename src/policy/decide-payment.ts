@@ -10,6 +10,7 @@ import { type SessionState, advanceSession } from '../pm/session-state.ts';
 import { type TicketLimits, refuseTicketParams } from '../pm/ticket-params-validation.ts';
 import type { Ticket } from '../pm/ticket.ts';
 import { drawUpTickets } from '../pm/tickets.ts';
+import { requireWei, sessionRate } from './exchange-rate.ts';
 import { reasonOf } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
 import type {
@@ -153,10 +154,11 @@ export function createPaymentDecision({
 
   function refusePayment(proposal: PaymentProposal): Refusal | undefined {
     const { quote, params, chain, books, type, models } = proposal;
+    const weiPerUsd = sessionRate(books, chain);
     const aboveCeiling = refuseAboveCeilings(proposal, [
       {
         source: 'configured maximum price',
-        maximum: configuredCeiling(prices, type, models),
+        maximum: configuredCeiling(prices, type, models, (amount) => requireWei(amount, weiPerUsd)),
       },
       { source: 'request maxPrice', maximum: proposal.requestMaxPrice },
       {
@@ -188,6 +190,7 @@ export function createPaymentDecision({
       senderNonce: quote.lastNonce + Number(quote.ticketCount),
       balance: quote.balance,
       ev: spendOf(factsOf(proposal)).ev,
+      weiPerUsd: sessionRate(proposal.books, proposal.chain),
       billingRule,
     });
     let authorization: Authorization | undefined;

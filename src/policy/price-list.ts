@@ -1,47 +1,64 @@
 import type { PaymentType } from '../pm/billing.ts';
 import { type Rational, compare, max } from '../pm/rational.ts';
+import type { Money } from '../pm/usd.ts';
 import { liveVideoToVideo } from './pipelines.ts';
 
 /** A capability number and model id that a request names. */
 export type CapabilityModel = { readonly capability: number; readonly model: string };
 
-/** A configured ceiling for one capability and model; `default` stands for the capability's other models. */
-export type CapabilityCeiling = CapabilityModel & {
-  /** wei per billing unit */
-  readonly maximum: Rational;
-};
+/** A ceiling for each payment type, per billing unit; what is absent has none. */
+export type CeilingsByType = Readonly<Partial<Record<Exclude<PaymentType, ''>, Money | undefined>>>;
 
-/** The operator's price ceilings, wei per billing unit; what is absent has none. */
+/** Configured ceilings for one capability and model; `default` stands for the capability's other models. */
+export type CapabilityCeiling = CapabilityModel & { readonly maximum: CeilingsByType };
+
+/** The operator's price ceilings. */
 export type PriceList = {
-  readonly byType: Readonly<Partial<Record<Exclude<PaymentType, ''>, Rational | undefined>>>;
+  readonly byType: CeilingsByType;
   readonly byCapability: readonly CapabilityCeiling[];
 };
 
 /**
- * The configured ceiling for a request: the largest entry among the capabilities and models it names, never a sum that
- * the caller could choose; the payment type's own where no entry matches; undefined for none. `lv2v` pays for
+ * The configured ceiling for a request, wei per billing unit: the largest entry among the capabilities and models it names, never
+ * a sum that the caller could choose; the payment type's own where no entry matches; undefined for none. `lv2v` pays for
  * live-video-to-video alone, so no other capability's entry counts for it. A payment without a type is held to the lowest
- * ceiling of all.
+ * ceiling of all. `inWei` is asked for what counts only, and may throw.
  */
 export function configuredCeiling(
   prices: PriceList,
   type: PaymentType,
   models: readonly CapabilityModel[],
+  inWei: (amount: Money) => Rational,
 ): Rational | undefined {
-  if (type === '') return lowestCeiling(prices);
+  if (type === '') return lowestCeiling(prices, inWei);
   const isRelevant = ({ capability }: CapabilityModel) =>
     type !== 'lv2v' || capability === liveVideoToVideo;
   const find = (capability: number, model: string) =>
-    prices.byCapability.find((entry) => entry.capability === capability && entry.model === model);
+    prices.byCapability.find(
+      (entry) =>
+        entry.capability === capability &&
+        entry.model === model &&
+        entry.maximum[type] !== undefined,
+    );
   const matches = models
     .filter(isRelevant)
     .map(({ capability, model }) => find(capability, model) ?? find(capability, 'default'))
-    .filter((entry) => entry !== undefined)
-    .map((entry) => entry.maximum);
-  return matches.length > 0 ? matches.reduce(max) : prices.byType[type];
+    .map((entry) => entry?.maximum[type])
+    .filter((maximum) => maximum !== undefined);
+  if (matches.length > 0) return matches.map(inWei).reduce(max);
+  const own = prices.byType[type];
+  return own && inWei(own);
 }
 
-function lowestCeiling({ byType, byCapability }: PriceList): Rational | undefined {
-  const all = [...Object.values(byType), ...byCapability.map(({ maximum }) => maximum)];
-  return all.filter((maximum) => maximum !== undefined).toSorted(compare)[0];
+function lowestCeiling(
+  { byType, byCapability }: PriceList,
+  inWei: (amount: Money) => Rational,
+): Rational | undefined {
+  const all = [byType, ...byCapability.map(({ maximum }) => maximum)].flatMap((ceilings) =>
+    Object.values(ceilings),
+  );
+  return all
+    .filter((maximum) => maximum !== undefined)
+    .map(inWei)
+    .toSorted(compare)[0];
 }

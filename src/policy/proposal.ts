@@ -8,6 +8,7 @@ import type { Rational } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import { type SessionState, sessionStart } from '../pm/session-state.ts';
 import type { TicketParams } from '../pm/ticket.ts';
+import { sessionRate } from './exchange-rate.ts';
 import type { CapabilityModel } from './price-list.ts';
 import type { PaymentFacts } from './rules/facts.ts';
 
@@ -61,7 +62,7 @@ export function refuseAboveCeilings(
 
 /** What rules are evaluated over; the principal is still the transport's. */
 export function factsOf(proposal: PaymentProposal): PaymentFacts {
-  const { books, params, quote, caller, now } = proposal;
+  const { books, params, quote, caller, chain, now } = proposal;
   return {
     principal: caller.principal,
     app: books.app,
@@ -78,6 +79,7 @@ export function factsOf(proposal: PaymentProposal): PaymentFacts {
       ev: books.spentEv ?? 0n,
       startedAt: sessionStart(books, now) * 1_000_000_000n,
     },
+    weiPerUsd: { ofSession: sessionRate(books, chain), now: chain.weiPerUsd },
     now,
   };
 }

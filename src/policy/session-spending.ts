@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Refusal } from '../pm/refusal.ts';
+import { toWholeWei } from '../pm/usd.ts';
+import { sessionRate } from './exchange-rate.ts';
 import type { SessionCharge } from './limits/ledger.ts';
 import { sessionIdleMs } from './limits/sessions.ts';
 import type { PaymentProposal } from './proposal.ts';
@@ -12,15 +14,17 @@ import type { CompiledPolicy } from './rules/compile.ts';
 export function sessionChargeOf(
   { limitsSessionEv, rules }: CompiledPolicy,
   matched: readonly string[],
-  { books, sender }: PaymentProposal,
+  { books, chain, sender }: PaymentProposal,
 ): SessionCharge | undefined {
   if (!limitsSessionEv) return undefined;
+  const weiPerUsd = sessionRate(books, chain);
   const name = JSON.stringify([sender, books.orchestratorAddress, books.stateId]);
   return {
     id: hash('sha256', name, 'base64url'),
     spentEv: books.spentEv ?? 0n,
     limits: rules.flatMap(({ id, mode, effect }) => {
-      const maximum = effect.kind === 'limit' ? effect.limits.sessionEv : undefined;
+      const limit = effect.kind === 'limit' ? effect.limits.sessionEv : undefined;
+      const maximum = limit === undefined ? undefined : toWholeWei(limit, weiPerUsd);
       if (maximum === undefined || !matched.includes(id)) return [];
       return { ruleId: id, maximum, isEnforced: mode === 'enforce' };
     }),

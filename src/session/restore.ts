@@ -121,6 +121,7 @@ function openSession(
     principal: undefined,
     startedAt: undefined,
     spentEv: undefined,
+    weiPerUsd: undefined,
     segmentCredentials: undefined,
   };
 }

@@ -30,7 +30,15 @@ export function encodeUpstreamState(state: SessionState): string {
 
 /** The same, followed by what we add; go-livepeer ignores unknown members. */
 export function encodeExtendedState(state: SessionState): string {
-  const { recipient, credentialHash, principal, startedAt, spentEv, segmentCredentials } = state;
+  const {
+    recipient,
+    credentialHash,
+    principal,
+    startedAt,
+    spentEv,
+    weiPerUsd,
+    segmentCredentials,
+  } = state;
   let members = upstreamMembers(state);
   if (recipient !== undefined) members += `,"Recipient":"${recipient}"`;
   if (credentialHash !== undefined) {
@@ -39,6 +47,7 @@ export function encodeExtendedState(state: SessionState): string {
   if (principal !== undefined) members += `,"Principal":${formatGoJsonString(principal)}`;
   if (startedAt !== undefined) members += `,"StartedAt":${startedAt.toString()}`;
   if (spentEv !== undefined) members += `,"SpentEV":"${spentEv.toString()}"`;
+  if (weiPerUsd !== undefined) members += `,"WeiPerUSD":"${formatRational(weiPerUsd)}"`;
   if (segmentCredentials) {
     const { manifestIdHash, signature } = segmentCredentials;
     members += `,"ManifestIDHash":${formatGoJsonString(manifestIdHash)}`;
@@ -92,6 +101,7 @@ export function decodeState(bytes: Uint8Array): SessionState {
     principal: undefined,
     startedAt: undefined,
     spentEv: undefined,
+    weiPerUsd: undefined,
     segmentCredentials: undefined,
   };
   const carried = { manifestIdHash: '', signature: new Uint8Array() };
@@ -139,6 +149,7 @@ const readMembers = createStructReader<{
   Principal: ({ state }, json, field) => (state.principal = readString(json, field)),
   StartedAt: ({ state }, json, field) => (state.startedAt = int64(json, field)),
   SpentEV: ({ state }, json, field) => (state.spentEv = readWei(json, field)),
+  WeiPerUSD: ({ state }, json, field) => (state.weiPerUsd = readRate(json, field)),
   ManifestIDHash: ({ carried }, json, field) => (carried.manifestIdHash = readString(json, field)),
   SegCredsSig: ({ carried }, json, field) => (carried.signature = readBytes(json, field)),
 });
@@ -153,6 +164,12 @@ function readWei(json: JsonValue, field: string): bigint {
   const text = readString(json, field);
   if (!/^\d{1,78}$/.test(text)) throw new FieldTypeError(field, 'whole wei');
   return BigInt(text);
+}
+
+function readRate(json: JsonValue, field: string) {
+  const rate = parseRational(readString(json, field));
+  if (!rate || rate.numerator <= 0n) throw new FieldTypeError(field, 'a positive number');
+  return rate;
 }
 
 function readTime(json: JsonValue, field: string): bigint | undefined {

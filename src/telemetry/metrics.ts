@@ -12,6 +12,14 @@ export type SenderSample = {
         readonly isFresh: boolean;
         readonly isDepositLow: boolean;
         readonly isReserveLow: boolean;
+        /** undefined where no price feed is read */
+        readonly priceFeed:
+          | {
+              readonly isFresh: boolean;
+              /** undefined before the first answer */
+              readonly answer: { readonly ageMs: number } | undefined;
+            }
+          | undefined;
       }
     | undefined;
 };
@@ -135,6 +143,14 @@ export function createMetrics(): Metrics {
     'livepeer_hsm_signer_reserve_low',
     '1 while the reserve is below the configured threshold',
   );
+  const feedAge = gauge(
+    'livepeer_hsm_signer_price_feed_age_seconds',
+    'Since the price feed was updated',
+  );
+  const feedStale = gauge(
+    'livepeer_hsm_signer_price_feed_stale',
+    '1 while there is no rate for amounts in USD',
+  );
   let files: readonly FileSample[] = [];
   new Gauge({
     name: 'livepeer_hsm_signer_file_not_in_force',
@@ -163,6 +179,10 @@ export function createMetrics(): Metrics {
       stale.set({ sender: address }, chain.isFresh ? 0 : 1);
       depositLow.set({ sender: address }, chain.isDepositLow ? 1 : 0);
       reserveLow.set({ sender: address }, chain.isReserveLow ? 1 : 0);
+      if (!chain.priceFeed) continue;
+      const { isFresh, answer } = chain.priceFeed;
+      feedStale.set({ sender: address }, isFresh ? 0 : 1);
+      if (answer) feedAge.set({ sender: address }, answer.ageMs / 1000);
     }
   }
 

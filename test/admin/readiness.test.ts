@@ -15,6 +15,7 @@ const chain = createStaticChain({
     reserve: 1n,
     withdrawRound: 0n,
     lastInitializedRound: { round: 1n, blockHash: zeroBytes32 },
+    weiPerUsd: undefined,
   },
 });
 

@@ -31,7 +31,13 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
   });
   const { round, roundBlockHash, l1Block, ...funds } = settings.chain;
   const lastInitializedRound = { round, blockHash: roundBlockHash };
-  const chain: ChainFacts = { ...funds, l1Block, round, lastInitializedRound };
+  const chain: ChainFacts = {
+    ...funds,
+    l1Block,
+    round,
+    lastInitializedRound,
+    weiPerUsd: undefined,
+  };
   const now = BigInt(Date.now()) * 1_000_000n;
   const params = orchestrator.ticketParams;
   const books = decodeState(request.state.state);

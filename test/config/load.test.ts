@@ -85,7 +85,7 @@ describe('a configuration with many faults', () => {
         `tickets.maxTicketEv: expected ${amount}`,
         'tickets.depositMultiplier: expected at least 1',
         'tickets.maxTickets: expected 1 to 100',
-        `prices.maxPrice.lv2v: expected ${amount}`,
+        'prices.maxPrice.lv2v: expected a price, such as "1200 wei", "3.6 usd/hour" or, for requests, "0.05 usd"',
         'prices.capabilities.0.pipeline: there is no such pipeline; there are text-to-image, image-to-image, image-to-video, upscale, audio-to-text, segment-anything-2, llm, image-to-text, live-video-to-video, text-to-speech, byoc',
         'session.seal: Invalid option: expected one of "delegated"|"key"',
         'auth.webhook.url: expected an http or https URL',

@@ -17,6 +17,7 @@ describe('a payment as people write it', () => {
       faceValue: 0n,
       tickets: 1n,
       session: { isNew: true, ev: 0n, startedAt: facts.now },
+      weiPerUsd: { ofSession: undefined, now: undefined },
       now: facts.now,
     });
   });
@@ -34,6 +35,7 @@ describe('a payment as people write it', () => {
       ticketEv: '90071992547409930001 wei',
       faceValue: '0.1 ether',
       tickets: 7,
+      weiPerUsd: '1000000000000000000/3200',
       session: { ev: '3 gwei', age: '90s' },
     });
     const { now, ...facts } = parseRequest(text, 'request.json');
@@ -52,6 +54,10 @@ describe('a payment as people write it', () => {
       faceValue: 10n ** 17n,
       tickets: 7n,
       session: { isNew: false, ev: 3_000_000_000n, startedAt: now - 90_000_000_000n },
+      weiPerUsd: {
+        ofSession: { numerator: 10n ** 18n, denominator: 3_200n },
+        now: { numerator: 10n ** 18n, denominator: 3_200n },
+      },
     });
   });
 

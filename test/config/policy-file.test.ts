@@ -94,6 +94,36 @@ describe('a policy file', () => {
       },
     },
     {
+      rule:
+        'when: { type: [lv2v] }, limit: { price: 3.6 usd/hour, ticketEv: 0.001 usd, totalEv: 1 usd, faceValue: 2.5 usd, ' +
+        'sessionEv: 10 usd }',
+      is: {
+        effect: {
+          kind: 'limit',
+          limits: {
+            // an hour of 1280 x 720 pixels, 30 times a second
+            price: { usd: { numerator: 1n, denominator: 27_648_000_000n } },
+            ticketEv: { usd: { numerator: 1n, denominator: 1_000n } },
+            totalEv: { usd: { numerator: 1n, denominator: 1n } },
+            faceValue: { usd: { numerator: 5n, denominator: 2n } },
+            sessionEv: { usd: { numerator: 10n, denominator: 1n } },
+          },
+        },
+      },
+    },
+    {
+      rule: 'when: { type: [live] }, limit: { price: 3.6 usd/hour }',
+      is: { effect: { limits: { price: { usd: { numerator: 1n, denominator: 1_000n } } } } },
+    },
+    {
+      rule: 'when: { type: [fixed] }, limit: { price: 0.05 usd }',
+      is: { effect: { limits: { price: { usd: { numerator: 1n, denominator: 20n } } } } },
+    },
+    {
+      rule: 'window: { per: tenant, every: 1h, ev: 5 usd }',
+      is: { effect: { limits: { ev: { usd: { numerator: 5n, denominator: 1n } } } } },
+    },
+    {
       rule: 'window: { per: all, every: 31d, tickets: 5 }',
       is: { effect: { windowMs: 2_678_400_000, limits: { tickets: 5n } } },
     },
@@ -121,6 +151,24 @@ describe('a policy file', () => {
     {
       rule: 'id: a, then: deny, limit: { tickets: 1 }',
       says: 'rules.0: expected exactly one of then, limit, window, found then and limit',
+    },
+    ...[
+      ['lv2v', '3.6 usd', '"3.6 usd/hour", for an hour of 720p at 30 frames a second'],
+      ['live', '3.6 usd', '"3.6 usd/hour"'],
+      ['fixed', '3.6 usd/hour', '"0.05 usd", for a request'],
+      ['untyped', '3.6 usd', 'wei: payments without a type count pixels'],
+      ['untyped', '3.6 usd/hour', 'wei: payments without a type count pixels'],
+    ].map(([type, price, expected]) => ({
+      rule: `id: a, when: { type: [${type}] }, limit: { price: ${price} }`,
+      says: `rules.0.limit.price: in US dollars, expected ${expected}`,
+    })),
+    {
+      rule: 'id: a, limit: { ticketEv: 1 usd/hour }',
+      says: 'rules.0.limit.ticketEv: expected an amount',
+    },
+    {
+      rule: 'id: a, window: { per: all, every: 1h, ev: $5 }',
+      says: 'rules.0.window.ev: expected an amount',
     },
     { rule: 'id: a, then: maybe', says: 'rules.0.then: Invalid option' },
     { rule: 'id: a, mode: warn, then: deny', says: 'rules.0.mode: Invalid option' },
@@ -215,7 +263,7 @@ extra: 1`;
       expect.stringContaining('rules.0.id: expected'),
       expect.stringContaining('rules.0.when.tenant: expected at least one value'),
       expect.stringContaining('rules.0.when.colour: unknown field'),
-      expect.stringContaining('rules.0.limit.price: expected an amount'),
+      expect.stringContaining('rules.0.limit.price: expected a price'),
       expect.stringContaining(
         'rules.0: expected exactly one of then, limit, window, found then and limit',
       ),

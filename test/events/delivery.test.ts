@@ -55,8 +55,15 @@ const parse = (body: string): Event => JSON.parse(body) as Event;
 
 const closing: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {
-  for (const one of closing.splice(0)) await one.close();
+  for (const one of closing.splice(0).toReversed()) await one.close();
 });
+
+/** A folder that is there until the processes that write into it have ended. */
+function folderOf(): Folder {
+  const folder = new Folder();
+  closing.push({ close: () => Promise.resolve(folder[Symbol.dispose]()) });
+  return folder;
+}
 
 async function inboxOf(): Promise<Inbox> {
   const inbox = await openInbox();
@@ -66,11 +73,17 @@ async function inboxOf(): Promise<Inbox> {
 
 type Serving = { readonly url: string; readonly cli: Cli };
 
-async function serve(folder: Folder, events: object, workers = 1): Promise<Serving> {
+async function serve(
+  folder: Folder,
+  events: object,
+  workers = 1,
+  more: object = {},
+): Promise<Serving> {
   const sections = {
     server: { listen: '127.0.0.1:0', workers },
     audit: { path: 'audit', maxFileBytes: 65_536 },
     events,
+    ...more,
   };
   const lines = Object.entries(sections).map(
     ([name, value]) => `${name}: ${JSON.stringify(value)}`,
@@ -112,7 +125,7 @@ const upstreamKeys = [
 
 describe('events', () => {
   it('tell of each payment in go-livepeer’s envelope and 21 keys, in a file and at a webhook', async () => {
-    using folder = new Folder();
+    const folder = folderOf();
     const inbox = await inboxOf();
     const webhook = { url: inbox.url, headers: { 'X-Source': 'signer-7' } };
     const { url } = await serve(folder, { gateway: 'gw-1', webhook, file: { path: 'out.jsonl' } });
@@ -140,23 +153,33 @@ describe('events', () => {
     }
   });
 
-  it('have payer and fee in USD too, for livepeer/node’s consumers', async () => {
-    using folder = new Folder();
-    const inbox = await inboxOf();
-    const { url, cli } = await serve(folder, {
-      profile: 'livepeer-node',
-      webhook: { url: inbox.url },
-    });
-    await pay(url, new PayingSession(1), 1);
-    await soon(() => expect(inbox.bodies).toHaveLength(1));
-    const { data } = parse(inbox.bodies[0] ?? '');
-    expect(Object.keys(data)).toEqual([...upstreamKeys, 'payer_address', 'computed_fee_usd']);
-    expect(cli.stdout).toContain(`as ${String(data['payer_address'])}\n`);
-    expect(data['computed_fee_usd']).toBeNull();
-  });
+  it.each([
+    ['with a rate', { prices: { feed: { weiPerUsd: '1000000000000000000/3200' } } }, 'text'],
+    ['without one', {}, 'null'],
+  ])(
+    'have payer and fee in USD too, for livepeer/node’s consumers: %s',
+    async (_case, more, fee) => {
+      const folder = folderOf();
+      const inbox = await inboxOf();
+      const events = { profile: 'livepeer-node', webhook: { url: inbox.url } };
+      const { url, cli } = await serve(folder, events, 1, more);
+      await pay(url, new PayingSession(1), 1);
+      await soon(() => expect(inbox.bodies).toHaveLength(1));
+      const { data } = parse(inbox.bodies[0] ?? '');
+      expect(Object.keys(data)).toEqual([...upstreamKeys, 'payer_address', 'computed_fee_usd']);
+      expect(cli.stdout).toContain(`as ${String(data['payer_address'])}\n`);
+      if (fee === 'null') expect(data['computed_fee_usd']).toBeNull();
+      else {
+        // whole wei, so exact in 18 places
+        const digits = (BigInt(String(data['computed_fee'])) * 3_200n).toString().padStart(19, '0');
+        const usd = `${digits.slice(0, -18)}.${digits.slice(-18)}`.replace(/\.?0+$/, '');
+        expect(data['computed_fee_usd']).toBe(usd);
+      }
+    },
+  );
 
   it('all arrive after outages and kills, also of workers that are no more; repeats are the same bytes', async () => {
-    using folder = new Folder();
+    const folder = folderOf();
     const inbox = await inboxOf();
     const events = { webhook: { url: inbox.url } };
     const sessions = Array.from({ length: 4 }, () => new PayingSession(1));
@@ -196,7 +219,7 @@ describe('events', () => {
   });
 
   it('keep a session’s order at a single worker, over files that end', async () => {
-    using folder = new Folder();
+    const folder = folderOf();
     const inbox = await inboxOf();
     const { url } = await serve(folder, { webhook: { url: inbox.url } });
     await pay(url, new PayingSession(1), 60);
@@ -206,7 +229,7 @@ describe('events', () => {
   });
 
   it('stop payments with 503 when too many wait, and let them go on once they are delivered', async () => {
-    using folder = new Folder();
+    const folder = folderOf();
     const inbox = await inboxOf();
     inbox.isTaking = false;
     const { url } = await serve(folder, {

@@ -10,6 +10,8 @@ import type { SessionState } from '../../src/pm/session-state.ts';
 import { expectedValue } from '../../src/pm/ticket.ts';
 import { type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
 import type { PaymentProposal } from '../../src/policy/proposal.ts';
+import type { Money } from '../../src/pm/usd.ts';
+import { requireWei } from '../../src/policy/exchange-rate.ts';
 import { noRules } from './no-rules.ts';
 import { fc } from '../support/fast-check.ts';
 
@@ -51,6 +53,7 @@ const books: SessionState = {
   principal: undefined,
   startedAt: undefined,
   spentEv: undefined,
+  weiPerUsd: undefined,
   segmentCredentials: undefined,
 };
 
@@ -76,6 +79,7 @@ const good: PaymentProposal = {
     reserve: 10n ** 17n,
     withdrawRound: 0n,
     lastInitializedRound: { round: 3800n, blockHash: roundHash },
+    weiPerUsd: undefined,
   },
   now,
   type: 'lv2v',
@@ -308,8 +312,9 @@ function overstepsAny(proposal: PaymentProposal, rails: PolicyOptions['guardrail
   };
   const asked = isAbove(quoted, first) ? quoted : first;
   const { lv2v, live } = rails.prices.byType;
+  const inWei = (amount: Money | undefined) => amount && requireWei(amount, chain.weiPerUsd);
   const ceilings = [
-    proposal.type === '' ? (lv2v ?? live) : rails.prices.byType[proposal.type],
+    inWei(proposal.type === '' ? (lv2v ?? live) : rails.prices.byType[proposal.type]),
     proposal.requestMaxPrice,
     proposal.isNewSession ? undefined : first,
   ];

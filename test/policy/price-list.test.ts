@@ -1,17 +1,38 @@
 import { describe, expect, it } from 'vitest';
-import { rational } from '../../src/pm/rational.ts';
-import { type PriceList, configuredCeiling } from '../../src/policy/price-list.ts';
+import type { PaymentType } from '../../src/pm/billing.ts';
+import { type Rational, rational } from '../../src/pm/rational.ts';
+import { requireWei } from '../../src/policy/exchange-rate.ts';
+import {
+  type CapabilityModel,
+  type PriceList,
+  configuredCeiling as ceilingInWei,
+} from '../../src/policy/price-list.ts';
 import { fc } from '../support/fast-check.ts';
 
 const wei = (value: number) => rational(BigInt(value));
+/** the same for each type, as prices in wei are */
+const all = (value: number) => ({ lv2v: wei(value), live: wei(value), fixed: wei(value) });
+
+/** wei per USD, of an ether at 3,200 USD */
+const weiPerUsd = rational(10n ** 18n, 3_200n);
+
+function configuredCeiling(
+  list: PriceList,
+  type: PaymentType,
+  models: readonly CapabilityModel[],
+  rate: Rational | undefined = weiPerUsd,
+): Rational | undefined {
+  const ceiling = ceilingInWei(list, type, models, (amount) => requireWei(amount, rate));
+  return ceiling && rational(ceiling.numerator, ceiling.denominator);
+}
 
 const prices: PriceList = {
   byType: { lv2v: wei(1), live: wei(2), fixed: wei(3) },
   byCapability: [
-    { capability: 35, model: 'default', maximum: wei(100) },
-    { capability: 35, model: 'noop', maximum: wei(50) },
-    { capability: 35, model: 'large', maximum: wei(900) },
-    { capability: 33, model: 'llama', maximum: wei(400) },
+    { capability: 35, model: 'default', maximum: all(100) },
+    { capability: 35, model: 'noop', maximum: all(50) },
+    { capability: 35, model: 'large', maximum: all(900) },
+    { capability: 33, model: 'llama', maximum: all(400) },
   ],
 };
 
@@ -101,5 +122,60 @@ describe('configuredCeiling', () => {
         expect(ceiling).toBe(matches.length > 0 ? largest : own[type]);
       }),
     );
+  });
+
+  describe('in USD', () => {
+    const usd = (numerator: bigint, denominator = 1n) => ({
+      usd: rational(numerator, denominator),
+    });
+    const list: PriceList = {
+      byType: { lv2v: usd(1n, 10n ** 11n), live: usd(1n, 1_000n), fixed: wei(3) },
+      byCapability: [
+        {
+          capability: 35,
+          model: 'noop',
+          maximum: { lv2v: usd(2n, 10n ** 11n), live: usd(1n, 3n) },
+        },
+        { capability: 35, model: 'noop', maximum: { fixed: usd(7n) } },
+        { capability: 33, model: 'default', maximum: all(5) },
+      ],
+    };
+    const noop = [{ capability: 35, model: 'noop' }];
+
+    it('is worth what the rate says, exactly', () => {
+      expect(configuredCeiling(list, 'lv2v', [])).toEqual(wei(3_125));
+      expect(configuredCeiling(list, 'live', noop)).toEqual(rational(10n ** 18n, 9_600n));
+      expect(configuredCeiling(list, 'live', [], rational(10n ** 18n, 7n))).toEqual(
+        rational(10n ** 15n, 7n),
+      );
+    });
+
+    it('counts for the payment types that it is written for', () => {
+      expect(configuredCeiling(list, 'fixed', noop)).toEqual(rational(7n * 10n ** 18n, 3_200n));
+      const hourlyOnly = { ...list, byCapability: list.byCapability.slice(0, 1) };
+      expect(configuredCeiling(hourlyOnly, 'fixed', noop)).toEqual(wei(3));
+    });
+
+    it('is the largest in wei of several, and the lowest in wei without a type', () => {
+      const both = [...noop, { capability: 33, model: 'x' }];
+      expect(configuredCeiling(list, 'live', both)).toEqual(rational(10n ** 18n, 9_600n));
+      expect(configuredCeiling(list, 'live', both, wei(1))).toEqual(wei(5));
+      expect(configuredCeiling(list, '', [])).toEqual(wei(3));
+      expect(configuredCeiling(list, '', [], rational(10n ** 11n))).toEqual(wei(1));
+    });
+
+    it('is unknown without a rate, where it counts and nowhere else', () => {
+      const withoutRate = (type: PaymentType, models: readonly CapabilityModel[]) =>
+        ceilingInWei(list, type, models, (amount) => requireWei(amount, undefined));
+      expect(withoutRate('fixed', [])).toEqual(wei(3));
+      expect(withoutRate('live', [{ capability: 33, model: 'x' }])).toEqual(wei(5));
+      for (const ask of [
+        () => withoutRate('lv2v', []),
+        () => withoutRate('fixed', noop),
+        () => withoutRate('', []),
+      ]) {
+        expect(ask).toThrow(expect.objectContaining({ code: 'PRICE_FEED_UNAVAILABLE' }));
+      }
+    });
   });
 });

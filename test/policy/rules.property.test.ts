@@ -108,6 +108,7 @@ const facts: fc.Arbitrary<PaymentFacts> = fc.record({
     ev: wei,
     startedAt: fc.bigInt(now - 10n ** 15n, now),
   }),
+  weiPerUsd: fc.constant({ ofSession: undefined, now: undefined }),
   now: fc.constant(now),
 });
 

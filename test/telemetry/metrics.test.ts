@@ -27,10 +27,17 @@ describe('metrics', () => {
     await signer.close();
   });
 
-  it('tell of a low deposit and of stale facts', async () => {
+  it('tell of a low deposit, and of stale facts and prices', async () => {
     const metrics = createMetrics();
     const address = '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266';
-    const chain = { ageMs: 2500, isFresh: false, isDepositLow: true, isReserveLow: false };
+    const priceFeed = { isFresh: false, answer: { ageMs: 7_300_000 } };
+    const chain = {
+      ageMs: 2500,
+      isFresh: false,
+      isDepositLow: true,
+      isReserveLow: false,
+      priceFeed,
+    };
     metrics.watchSenders(() => [{ address, sessionsInLastHour: 0, chain }]);
     const text = await metrics.text();
     const values = [
@@ -38,8 +45,10 @@ describe('metrics', () => {
       'chain_facts_stale',
       'deposit_low',
       'reserve_low',
+      'price_feed_age_seconds',
+      'price_feed_stale',
     ].map((name) => sampleOf(text, `livepeer_hsm_signer_${name}{sender="${address}"}`));
-    expect(values).toEqual([2.5, 1, 1, 0]);
+    expect(values).toEqual([2.5, 1, 1, 0, 7300, 1]);
   });
 
   it('tell which build this is', async () => {

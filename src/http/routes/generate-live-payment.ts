@@ -53,7 +53,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
     .all(refuseMethod('POST'));
 
   function noteSigned(requestId: string, payment: MadePayment, durationMs: number): void {
-    const { record, sender, allowed, isFork, usageLabels } = payment;
+    const { record, sender, allowed, isFork, usageLabels, feeUsd } = payment;
     metrics.paymentSigned(sender, record.pipeline, record.num_tickets, durationMs / 1000);
     metrics.rulesObserved(allowed.observed);
     if (isFork) metrics.stateForked();
@@ -69,7 +69,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
         fork: isFork,
         usage: usageLabels,
         duration_ms: durationMs,
-        payment: record,
+        payment: { ...record, computed_fee_usd: feeUsd },
       },
       'payment signed',
     );

@@ -1,6 +1,6 @@
 import type { PaymentType } from '../../pm/billing.ts';
 import type { Address } from '../../pm/bytes.ts';
-import type { Rational } from '../../pm/rational.ts';
+import type { Money, Usd } from '../../pm/usd.ts';
 import type { WindowLimits } from '../limits/ledger.ts';
 import type { CapabilityModel } from '../price-list.ts';
 import type { PaymentFacts } from './facts.ts';
@@ -45,23 +45,23 @@ export type RuleEffect =
       readonly kind: 'window';
       readonly per: WindowScope;
       readonly windowMs: number;
-      readonly limits: WindowLimits;
+      readonly limits: Omit<WindowLimits, 'ev'> & { readonly ev?: bigint | Usd };
     };
 
 /** What one payment, or the session it belongs to, may come to at most; what is absent has no limit. */
 export type RuleLimits = {
-  /** wei per billing unit */
-  readonly price?: Rational;
-  /** wei, of one ticket */
-  readonly ticketEv?: Rational;
+  /** per billing unit */
+  readonly price?: Money;
+  /** of one ticket */
+  readonly ticketEv?: Money;
   /** wei, of all tickets of a payment */
-  readonly totalEv?: bigint;
+  readonly totalEv?: bigint | Usd;
   /** wei, of one ticket */
-  readonly faceValue?: bigint;
+  readonly faceValue?: bigint | Usd;
   /** of one payment */
   readonly tickets?: bigint;
   /** wei, this payment included */
-  readonly sessionEv?: bigint;
+  readonly sessionEv?: bigint | Usd;
   readonly sessionDurationMs?: number;
 };
 
@@ -87,6 +87,8 @@ export type CompiledPolicy = {
   readonly hasSessionLimits: boolean;
   /** Whether what a session spends is limited, which its forks must be counted for. */
   readonly limitsSessionEv: boolean;
+  /** Whether an exchange rate is needed, for a limit or a window. */
+  readonly usesUsd: boolean;
 };
 
 /** Prepares the conditions once, so that a request costs a few look-ups a rule. */
@@ -103,9 +105,18 @@ export function compilePolicy(definition: PolicyDefinition): CompiledPolicy {
     hasSessionLimits: rules.some(
       ({ effect }) =>
         effect.kind === 'limit' &&
-        (effect.limits.sessionEv !== undefined || effect.limits.sessionDurationMs !== undefined),
+        (effect.limits.sessionEv !== undefined ||
+          effect.limits.sessionDurationMs !== undefined ||
+          // at the rate at which the session began
+          hasUsd(effect.limits)),
     ),
+    usesUsd: rules.some(({ effect }) => 'limits' in effect && hasUsd(effect.limits)),
   };
+}
+
+/** Whether one of a rule's limits is in USD. */
+export function hasUsd(limits: object): boolean {
+  return Object.values(limits).some((limit) => typeof limit === 'object' && 'usd' in limit);
 }
 
 /** Where no policy file is configured: everything is allowed. */

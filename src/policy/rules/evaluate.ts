@@ -1,9 +1,10 @@
 import type { Refusal, RefusalOf } from '../../pm/refusal.ts';
 import type { ReserveOutcome, Spend, WindowCharge } from '../limits/ledger.ts';
-import type { CompiledPolicy, CompiledRule } from './compile.ts';
 import { findExceeded, nothingSpent } from '../limits/windows.ts';
+import { rateUnavailable } from '../exchange-rate.ts';
+import { type CompiledPolicy, type CompiledRule, hasUsd } from './compile.ts';
 import { type PaymentFacts, spendOf } from './facts.ts';
-import { refuseAboveLimits } from './limits.ts';
+import { limitsInWei, refuseAboveLimits } from './limits.ts';
 import { chargeOf } from './windows.ts';
 
 /** What the rules say of a payment. */
@@ -35,7 +36,8 @@ const notAllowed: Denial = {
 
 /**
  * Judges a payment: an explicit deny wins over any allow; then, unless the default is to allow, a rule must allow it; then
- * all limits must hold. The verdict does not depend on the order of rules, which only decides whose refusal it is.
+ * all limits must hold. The verdict does not depend on the order of rules, which only decides whose refusal it is. Throws
+ * `PRICE_FEED_UNAVAILABLE` where an enforced limit in USD applies to a payment that is not denied anyway, and there is no rate.
  */
 export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): RuleVerdict {
   const matched: string[] = [];
@@ -45,6 +47,7 @@ export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): Rule
   let isAllowed = policy.default === 'allow';
   let denied: Denial | undefined;
   let limited: Denial | undefined;
+  let lacksRate = false;
   for (const rule of policy.rules) {
     if (!isMatch(rule, facts)) continue;
     const ruleId = rule.id;
@@ -52,16 +55,19 @@ export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): Rule
     const finding = judge(rule, facts, spend);
     if (finding.charge) charges.push(finding.charge);
     if (rule.mode === 'observe') {
-      if (finding.refusal) observed.push(ruleId);
+      if (finding.refusal || finding.lacksRate === true) observed.push(ruleId);
     } else if (rule.effect.kind === 'allow') {
       isAllowed = true;
     } else if (finding.refusal) {
       const denial = { ruleId, refusal: finding.refusal };
       if (rule.effect.kind === 'deny') denied ??= denial;
       else limited ??= denial;
+    } else if (finding.lacksRate === true) {
+      lacksRate = true;
     }
   }
   const denial = denied ?? (isAllowed ? limited : notAllowed);
+  if (!denial && lacksRate) throw rateUnavailable();
   return denial
     ? { kind: 'deny', ...denial, matched, observed }
     : { kind: 'allow', matched, observed, charges };
@@ -77,6 +83,8 @@ export type RuleFinding = {
   readonly refusal?: Refusal | undefined;
   /** the window that the payment counts in */
   readonly charge?: WindowCharge;
+  /** it has a limit in USD, and there is no rate to say what that is worth */
+  readonly lacksRate?: boolean;
 };
 
 /** The finding of a single rule, whose conditions must hold; `spend` is the payment's. */
@@ -91,9 +99,20 @@ export function judge(
     case 'deny':
       return { refusal: { code: 'RULE_DENIED', data: { ruleId: id } } };
     case 'limit':
-      return { refusal: refuseAboveLimits(id, effect.limits, facts, spend) };
+      return {
+        refusal: refuseAboveLimits(
+          id,
+          limitsInWei(effect.limits, facts.weiPerUsd.ofSession),
+          facts,
+          spend,
+        ),
+        lacksRate: facts.weiPerUsd.ofSession === undefined && hasUsd(effect.limits),
+      };
     case 'window':
-      return { charge: chargeOf(id, effect, mode === 'enforce', facts) };
+      return {
+        charge: chargeOf(id, effect, mode === 'enforce', facts),
+        lacksRate: facts.weiPerUsd.now === undefined && hasUsd(effect.limits),
+      };
   }
 }
 

@@ -29,6 +29,13 @@ export type PaymentFacts = {
     /** Unix nanoseconds */
     readonly startedAt: bigint;
   };
+  /** what a US dollar is worth; undefined while that is not known */
+  readonly weiPerUsd: {
+    /** when the session began: for limits */
+    readonly ofSession: Rational | undefined;
+    /** for windows */
+    readonly now: Rational | undefined;
+  };
   /** Unix nanoseconds */
   readonly now: bigint;
 };

@@ -1,5 +1,6 @@
 import { type Rational, compare } from '../../pm/rational.ts';
 import type { Refusal, RefusalOf } from '../../pm/refusal.ts';
+import { toWei, toWholeWei } from '../../pm/usd.ts';
 import type { Spend } from '../limits/ledger.ts';
 import type { RuleLimits } from './compile.ts';
 import type { PaymentFacts } from './facts.ts';
@@ -12,10 +13,32 @@ type ExceededLimit = DistributiveOmit<RefusalOf<'RULE_LIMIT_EXCEEDED'>['data'], 
 
 const nanosecondsPerMillisecond = 1_000_000n;
 
+/** {@link RuleLimits} in wei. */
+type WeiLimits = Pick<RuleLimits, 'tickets' | 'sessionDurationMs'> & {
+  readonly price: Rational | undefined;
+  readonly ticketEv: Rational | undefined;
+  readonly totalEv: bigint | undefined;
+  readonly faceValue: bigint | undefined;
+  readonly sessionEv: bigint | undefined;
+};
+
+/** Those in USD are rounded down, and missing where there is no rate. */
+export function limitsInWei(limits: RuleLimits, weiPerUsd: Rational | undefined): WeiLimits {
+  const { price, ticketEv, totalEv, faceValue, sessionEv } = limits;
+  return {
+    ...limits,
+    price: price && toWei(price, weiPerUsd),
+    ticketEv: ticketEv && toWei(ticketEv, weiPerUsd),
+    totalEv: totalEv === undefined ? undefined : toWholeWei(totalEv, weiPerUsd),
+    faceValue: faceValue === undefined ? undefined : toWholeWei(faceValue, weiPerUsd),
+    sessionEv: sessionEv === undefined ? undefined : toWholeWei(sessionEv, weiPerUsd),
+  };
+}
+
 /** The first limit that the payment goes over; what is equal to a limit is within it. `spend` is the payment's. */
 export function refuseAboveLimits(
   ruleId: string,
-  limits: RuleLimits,
+  limits: WeiLimits,
   facts: PaymentFacts,
   spend: Spend,
 ): Refusal | undefined {

@@ -274,6 +274,126 @@ describe('limits', () => {
   });
 });
 
+describe('amounts in USD', () => {
+  /** ether at 3,200 USD when the session began, and at 6,400 USD now */
+  const weiPerUsd = {
+    ofSession: wei(10n ** 18n, 3_200n),
+    now: wei(10n ** 18n, 6_400n),
+  };
+  const noRate = { ofSession: undefined, now: undefined };
+
+  it.each([
+    {
+      when: 'when: { type: [live] }, ',
+      limit: 'price: 3.6 usd/hour',
+      within: { price: wei(10n ** 15n, 3_200n) },
+      above: { price: wei(10n ** 15n * 1_000n + 1n, 3_200n * 1_000n) },
+      code: 'PRICE_ABOVE_CEILING',
+    },
+    {
+      limit: 'ticketEv: 0.01 usd',
+      within: { ticketEv: wei(10n ** 16n, 3_200n) },
+      above: { ticketEv: wei(10n ** 16n + 1n, 3_200n) },
+    },
+    {
+      limit: 'totalEv: 3 usd',
+      within: { ticketEv: wei(937_500_000_000_000n) },
+      above: { ticketEv: wei(937_500_000_000_001n) },
+    },
+    {
+      limit: 'faceValue: 0.7 usd',
+      within: { faceValue: 218_750_000_000_000n },
+      above: { faceValue: 218_750_000_000_001n },
+    },
+    {
+      limit: 'sessionEv: 1 usd',
+      within: { session: session(312_499_999_999_900n, now) },
+      above: { session: session(312_499_999_999_901n, now) },
+    },
+  ])(
+    '$limit is worth what it was when the session began: what is equal passes',
+    ({ when = '', limit, within, above, code = 'RULE_LIMIT_EXCEEDED' }) => {
+      const rules = policy('allow', `${when}limit: { ${limit} }`);
+      const judged = (parts: object) =>
+        verdictOf(rules, paymentFacts({ type: 'live', weiPerUsd, ...parts }));
+      expect(judged(within)).toBe('allow');
+      expect(judged(above)).toBe(`${code} by r0`);
+      expect(judged({ ...within, weiPerUsd: { ...weiPerUsd, now: undefined } })).toBe('allow');
+      expect(() => judged({ ...within, weiPerUsd: { ...noRate, now: weiPerUsd.now } })).toThrow(
+        expect.objectContaining({ code: 'PRICE_FEED_UNAVAILABLE' }),
+      );
+    },
+  );
+
+  it('of whole wei are rounded down, against the spender', () => {
+    const rules = policy(
+      'allow',
+      'limit: { faceValue: 1 usd }',
+      'window: { per: all, every: 1h, ev: 1 usd }',
+    );
+    const rate = { ofSession: wei(29n, 3n), now: wei(20n, 3n) };
+    const judged = (faceValue: bigint) =>
+      evaluateRules(rules, paymentFacts({ faceValue, ticketEv: wei(1n), weiPerUsd: rate }));
+    expect(judged(9n)).toMatchObject({ kind: 'allow', charges: [{ limits: { ev: 6n } }] });
+    expect(judged(10n)).toMatchObject({ kind: 'deny', refusal: { data: { maximum: 9n } } });
+  });
+
+  it('of windows are worth what they are now', () => {
+    const rules = policy('allow', 'window: { per: all, every: 1h, ev: 5 usd, tickets: 7 }');
+    expect(evaluateRules(rules, paymentFacts({ weiPerUsd }))).toMatchObject({
+      charges: [{ limits: { ev: 781_250_000_000_000n, tickets: 7n } }],
+    });
+    const unknown = paymentFacts({ weiPerUsd: { ...weiPerUsd, now: undefined } });
+    expect(() => evaluateRules(rules, unknown)).toThrow(
+      expect.objectContaining({ code: 'PRICE_FEED_UNAVAILABLE' }),
+    );
+  });
+
+  it('need a rate only where a rule applies that has some, is enforced, and the payment is not denied anyway', () => {
+    const unknown = paymentFacts({ weiPerUsd: noRate });
+    const elsewhere = policy(
+      'allow',
+      'when: { tenant: [globex] }, limit: { totalEv: 1 usd }',
+      'when: { tenant: [globex] }, window: { per: all, every: 1h, ev: 1 usd }',
+    );
+    expect(verdictOf(elsewhere, unknown)).toBe('allow');
+    expect(verdictOf(policy('allow', 'limit: { totalEv: 1 usd }', 'then: deny'), unknown)).toBe(
+      'RULE_DENIED by r1',
+    );
+    expect(verdictOf(policy('deny', 'limit: { totalEv: 1 usd }'), unknown)).toBe('NO_RULE_ALLOWS');
+    expect(
+      verdictOf(policy('allow', 'limit: { totalEv: 1 usd }', 'limit: { tickets: 0 }'), unknown),
+    ).toBe('RULE_LIMIT_EXCEEDED by r1');
+  });
+
+  it('in observe mode never refuse: without a rate they are reported, and windows counted', () => {
+    const rules = policy(
+      'allow',
+      'mode: observe, limit: { totalEv: 1 usd }',
+      'mode: observe, window: { per: all, every: 1h, ev: 1 usd }',
+    );
+    expect(evaluateRules(rules, paymentFacts({ weiPerUsd: noRate }))).toMatchObject({
+      kind: 'allow',
+      observed: ['r0', 'r1'],
+      charges: [{ ruleId: 'r1', limits: {} }],
+    });
+    expect(evaluateRules(rules, paymentFacts({ weiPerUsd }))).toMatchObject({ observed: [] });
+  });
+
+  it('make the policy ask for a rate, and limits for states that remember it', () => {
+    const uses = (...rules: string[]) => {
+      const { usesUsd, hasSessionLimits } = policy('allow', ...rules);
+      return { usesUsd, hasSessionLimits };
+    };
+    expect(uses('limit: { totalEv: 1 wei }')).toEqual({ usesUsd: false, hasSessionLimits: false });
+    expect(uses('limit: { totalEv: 1 usd }')).toEqual({ usesUsd: true, hasSessionLimits: true });
+    expect(uses('window: { per: all, every: 1h, ev: 1 usd }')).toEqual({
+      usesUsd: true,
+      hasSessionLimits: false,
+    });
+  });
+});
+
 describe('windows', () => {
   const window = 'every: 1h, ev: 0.01 ether, tickets: 5000';
 

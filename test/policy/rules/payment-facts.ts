@@ -30,6 +30,7 @@ export function paymentFacts(parts: Partial<PaymentFacts> = {}): PaymentFacts {
     faceValue: 10_000n,
     tickets: 1n,
     session: { isNew: true, ev: 0n, startedAt: now },
+    weiPerUsd: { ofSession: undefined, now: undefined },
     now,
     ...parts,
   };
