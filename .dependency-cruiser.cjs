@@ -6,7 +6,7 @@ const layer = (folder, allowed, modules = []) => ({
   from: from(folder),
   to: {
     path: '^(src|plugins|test)/',
-    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|ip-networks|program-version|foreign-error|plain-file|private-file|random-id|script-runner|secret)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
+    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(errors|ip-networks|principal-name|program-version|foreign-error|plain-file|private-file|random-id|script-runner|secret)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
   },
 });
 

@@ -23,6 +23,8 @@ export const errorFamilies = {
   MANIFEST_ID_MISSING: 'request',
   MANIFEST_ID_INVALID: 'request',
   MANIFEST_ID_MISMATCH: 'request',
+  APP_TOO_LONG: 'request',
+  ANSWER_TOO_LARGE: 'request',
   CAPABILITIES_MALFORMED: 'request',
   AUTH_TOKEN_MISSING: 'request',
   JOB_TYPE_UNKNOWN: 'request',

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import { createNetworkList } from '../ip-networks.ts';
 import type { Authenticator } from './authenticator.ts';
-import type { Caller } from './authorization.ts';
+import { AuthError, type Caller } from './authorization.ts';
 import type { ClientCertificate } from './client-certificate.ts';
+import { isPrincipalName, principalNameForm } from '../principal-name.ts';
 
 /** What the transport tells of a request's sender. */
 export type Transport = {
@@ -28,13 +29,20 @@ export function createCallerIdentifier(
     const headers = readHeaders(rawHeaders, isTrustedProxy(remoteAddress));
     return {
       headers,
-      authId: headers.get('Signer-Auth-Id')?.[0] ?? '',
+      authId: readAuthId(headers),
       principal: await authenticate({ headers, certificate }, demand),
       get credentialHash() {
         return hashCredential(headers, certificate);
       },
     };
   };
+}
+
+/** The trusted proxy's word. Throws `CREDENTIAL_INVALID` where it is no principal's name. */
+function readAuthId(headers: Caller['headers']): string {
+  const authId = headers.get('Signer-Auth-Id')?.[0] ?? '';
+  if (authId === '' || isPrincipalName(authId)) return authId;
+  throw new AuthError('CREDENTIAL_INVALID', `Signer-Auth-Id is not ${principalNameForm}`);
 }
 
 const knownNames = new Map<string, string>();

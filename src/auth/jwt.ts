@@ -7,6 +7,7 @@ import {
   jwtVerify,
 } from 'jose';
 import { type AuthMethod, bearerTokens } from './authenticator.ts';
+import { isPrincipalName, principalNameForm } from '../principal-name.ts';
 import { AuthError } from './authorization.ts';
 import type { Principal } from './principal.ts';
 
@@ -136,8 +137,8 @@ function requireScopes({ scope, scp }: JWTPayload, required: readonly string[]):
 
 function readClaim(payload: JWTPayload, name: string): string {
   const value = payload[name];
-  if (typeof value === 'string' && value !== '') return value;
-  throw invalid(`its claim ${name} is no text, or is empty`);
+  if (typeof value === 'string' && isPrincipalName(value)) return value;
+  throw invalid(`its claim ${name} is no text of ${principalNameForm}`);
 }
 
 function invalid(details: string, cause?: unknown): AuthError {

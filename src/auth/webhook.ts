@@ -18,6 +18,7 @@ import {
   type PaymentAuthorizer,
   WebhookRejectionError,
 } from './authorization.ts';
+import { isPrincipalName, principalNameForm } from '../principal-name.ts';
 
 export type WebhookOptions = {
   readonly url: string;
@@ -128,7 +129,13 @@ export function readAnswer(body: Uint8Array): Authorization {
   if (status <= 0n) {
     throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer has no positive status");
   }
-  if (status === 200n) return authorization;
+  if (status === 200n) {
+    if (authorization.authId === '' || isPrincipalName(authorization.authId)) return authorization;
+    throw new AuthError(
+      'AUTH_WEBHOOK_ANSWER_INVALID',
+      `the auth webhook's auth_id is not ${principalNameForm}`,
+    );
+  }
   if (status < 400n || status > 599n) {
     throw new AuthError(
       'AUTH_WEBHOOK_ANSWER_INVALID',

@@ -1,3 +1,4 @@
+import { asksForCredentials } from '../config/auth-schema.ts';
 import type { Config } from '../config/load.ts';
 import { type KeyJournal, noJournal } from '../keys/key-journal.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -25,7 +26,7 @@ const nothingRecorded: Audit = {
 
 /** Opens this writer's chain of the configured audit log; nothing is recorded where none is. Throws `AUDIT_UNAVAILABLE`. */
 export async function openAudit(
-  { settings: { audit }, resolvePath }: Config,
+  { settings: { audit, auth }, resolvePath }: Config,
   logger: Logger,
   chain: string,
 ): Promise<Audit> {
@@ -43,7 +44,9 @@ export async function openAudit(
   });
   return {
     journal: createKeyUseJournal(log),
-    recordDenial: createDenialRecorder(log),
+    recordDenial: createDenialRecorder(log, {
+      webhookKnowsCallers: auth.webhook !== undefined && !asksForCredentials(auth),
+    }),
     recordPolicy: createPolicyRecorder(log),
     checkHealth: () => log.checkHealth(),
     close: () => log.close(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isPrincipalName, principalNameForm } from '../principal-name.ts';
 import { address, milliseconds, network } from './fields.ts';
 import { isReference } from './rpc-urls.ts';
 
@@ -29,10 +30,7 @@ const webhook = z.strictObject({
   timeoutMs: milliseconds.default(5_000),
 });
 
-/** Printed in log lines and audit records, compared in rules. */
-const name = z
-  .string()
-  .regex(/^[^\p{Cc}]{1,255}$/u, 'expected 1 to 255 characters, none of them a control character');
+const name = z.string().refine(isPrincipalName, `expected ${principalNameForm}`);
 
 /** Whom a credential stands for; the same in the configuration and in the file of API keys. */
 export const principalFields = {

@@ -18,8 +18,9 @@ type CallLimits = {
  * service at some time between its start and its end, so it counts from its start until a second after its end: whatever the
  * way does, the service never gets more than `requestsPerSecond` calls in any one second.
  *
- * The queue has lanes, which take turns: a lane that has a hundred calls to make does not keep one that has a single call
- * waiting. Within a lane it is first in, first out.
+ * The queue is fair: tenants take turns, and within a tenant its lanes do. A lane that has a hundred calls to make does not keep
+ * one that has a single call waiting, nor does a tenant with a thousand lanes. Within a lane it is first in, first out. And a
+ * tenant may have no more calls waiting than it leaves places free for the others.
  *
  * Each call of {@link CallLimiter.run} is one request to the service: a retry has to wait for its turn again.
  */
@@ -27,8 +28,8 @@ export class CallLimiter {
   readonly #limits: CallLimits;
   readonly #capacity: number;
   readonly #tokensPerMs: number;
-  /** Lanes in the order of their turns; none is empty. */
-  readonly #lanes = new Map<object, Set<() => void>>();
+  /** Tenants in the order of their turns; none is empty. */
+  readonly #tenants = new Map<string, Backlog>();
   readonly #commonLane = {};
   #waitingCount = 0;
   /** When the calls of the last second ended, the oldest first. */
@@ -47,19 +48,20 @@ export class CallLimiter {
   }
 
   /**
-   * Calls `work` when its turn has come, and gives its result. Calls that name the same `lane` object share its turns, as do
-   * all that name none.
+   * Calls `work` when its turn has come, and gives its result. Calls of one `tenant` ('' for whoever is none) that name the same
+   * `lane` object share its turns, as do all that name none.
    *
-   * @throws ProviderError `PROVIDER_THROTTLED` (retryable) at once when `maxQueued` calls wait already; the signal's reason
-   * when it is aborted before the turn has come (`work` is not called then); whatever `work` throws.
+   * @throws ProviderError `PROVIDER_THROTTLED` (retryable) at once when `maxQueued` calls wait already, or as many of a tenant's as
+   * it leaves places free; the signal's reason when it is aborted before the turn has come (`work` is not called then); whatever `work` throws.
    */
   async run<Result>(
     work: () => Promise<Result>,
     signal: AbortSignal,
     lane: object = this.#commonLane,
+    tenant = '',
   ): Promise<Result> {
     signal.throwIfAborted();
-    if (this.#waitingCount > 0 || !this.#tryStart()) await this.#queue(signal, lane);
+    if (this.#waitingCount > 0 || !this.#tryStart()) await this.#queue(signal, lane, tenant);
     try {
       return await work();
     } finally {
@@ -69,12 +71,15 @@ export class CallLimiter {
     }
   }
 
-  #queue(signal: AbortSignal, lane: object): Promise<void> {
-    const { maxQueued } = this.#limits;
-    if (this.#waitingCount >= maxQueued) {
+  #queue(signal: AbortSignal, lane: object, tenant: string): Promise<void> {
+    const free = this.#limits.maxQueued - this.#waitingCount;
+    const own = this.#tenants.get(tenant)?.size ?? 0;
+    if (free <= 0 || (tenant !== '' && own >= free)) {
       throw new ProviderError(
         'PROVIDER_THROTTLED',
-        `${maxQueued} calls wait for the key service already; try again later`,
+        free <= 0
+          ? `${this.#waitingCount} calls wait for the key service already; try again later`
+          : `${own} calls of this tenant wait for the key service already; try again later`,
         { retryable: true },
       );
     }
@@ -84,39 +89,39 @@ export class CallLimiter {
         resolve();
       };
       const leave = (): void => {
-        this.#leaveLane(lane, start);
+        this.#leave(tenant, lane, start);
         if (this.#waitingCount === 0) this.#cancelWakeUp();
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the reason is the caller's own
         reject(signal.reason);
       };
       signal.addEventListener('abort', leave, { once: true });
-      this.#enterLane(lane, start);
+      this.#enter(tenant, lane, start);
       this.#startWaiting();
     });
   }
 
-  #enterLane(lane: object, start: () => void): void {
-    const waiting = this.#lanes.get(lane);
-    if (waiting) waiting.add(start);
-    else this.#lanes.set(lane, new Set([start]));
+  #enter(tenant: string, lane: object, start: () => void): void {
+    const backlog = this.#tenants.get(tenant) ?? new Backlog();
+    this.#tenants.set(tenant, backlog);
+    backlog.add(lane, start);
     this.#waitingCount += 1;
   }
 
-  #leaveLane(lane: object, start: () => void): void {
-    const waiting = this.#lanes.get(lane);
-    waiting?.delete(start);
-    if (waiting?.size === 0) this.#lanes.delete(lane);
+  #leave(tenant: string, lane: object, start: () => void): void {
+    const backlog = this.#tenants.get(tenant);
+    backlog?.delete(lane, start);
+    if (backlog?.size === 0) this.#tenants.delete(tenant);
     this.#waitingCount -= 1;
   }
 
-  /** Takes the next call of the lane whose turn it is, and puts that lane behind the others. */
+  /** Takes the next call of the tenant whose turn it is, and puts that tenant behind the others. */
   #takeNext(): (() => void) | undefined {
-    for (const [lane, waiting] of this.#lanes) {
-      for (const start of waiting) {
-        this.#leaveLane(lane, start);
-        if (this.#lanes.delete(lane)) this.#lanes.set(lane, waiting);
-        return start;
-      }
+    for (const [tenant, backlog] of this.#tenants) {
+      const start = backlog.takeNext();
+      this.#waitingCount -= 1;
+      this.#tenants.delete(tenant);
+      if (backlog.size > 0) this.#tenants.set(tenant, backlog);
+      return start;
     }
     return undefined;
   }
@@ -168,5 +173,36 @@ export class CallLimiter {
   #cancelWakeUp(): void {
     clearTimeout(this.#wakeUp);
     this.#wakeUp = undefined;
+  }
+}
+
+/** What a tenant has waiting: lanes in the order of their turns, none of them empty. */
+class Backlog {
+  readonly #lanes = new Map<object, Set<() => void>>();
+  size = 0;
+
+  add(lane: object, start: () => void): void {
+    const waiting = this.#lanes.get(lane);
+    if (waiting) waiting.add(start);
+    else this.#lanes.set(lane, new Set([start]));
+    this.size += 1;
+  }
+
+  delete(lane: object, start: () => void): void {
+    const waiting = this.#lanes.get(lane);
+    if (waiting?.delete(start)) this.size -= 1;
+    if (waiting?.size === 0) this.#lanes.delete(lane);
+  }
+
+  /** Takes the next call of the lane whose turn it is, and puts that lane behind the others. */
+  takeNext(): (() => void) | undefined {
+    for (const [lane, waiting] of this.#lanes) {
+      for (const start of waiting) {
+        this.delete(lane, start);
+        if (this.#lanes.delete(lane)) this.#lanes.set(lane, waiting);
+        return start;
+      }
+    }
+    return undefined;
   }
 }

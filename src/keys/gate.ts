@@ -2,7 +2,7 @@ import { isSignerError } from '../errors.ts';
 import type { Address } from '../pm/bytes.ts';
 import { CallLimiter } from './call-limiter.ts';
 import { describeAbort } from './describe-abort.ts';
-import type { Grant, Permission } from './grant.ts';
+import type { Grant, GrantReason, Permission } from './grant.ts';
 import { digestsOf } from './intents.ts';
 import { KeyCondition } from './key-condition.ts';
 import type { KeyJournal } from './key-journal.ts';
@@ -32,7 +32,7 @@ export type KeyGate = {
   /**
    * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
    * {@link KeyGate.address}. The calls run at once, within what the provider takes, and take turns with those of other
-   * grants; when one fails the others are cancelled and nothing is returned. The journal has it in writing before the key
+   * tenants and grants; when one fails the others are cancelled and nothing is returned. The journal has it in writing before the key
    * is called, and for good before a signature is returned. Throws `GRANT_INVALID`, `AUDIT_UNAVAILABLE` and
    * {@link ProviderError}.
    */
@@ -48,6 +48,15 @@ export type KeySignOptions = {
   readonly maxQueued: number;
   readonly signal: AbortSignal;
 };
+
+/** Whose calls take turns with whose. */
+type Turn = { readonly grant: Grant; readonly tenant: string };
+
+/** The tenant that is to have its share of the key; a principal that has none is its own. '' for nobody who is known. */
+function tenantOf({ tenant = '', principal = '' }: GrantReason): string {
+  if (tenant !== '') return `tenant:${tenant}`;
+  return principal === '' ? '' : `principal:${principal}`;
+}
 
 /** Reads and pins the provider's public key. Throws {@link ProviderError}. */
 export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
@@ -65,7 +74,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
   function signDigest(
     digest: Uint8Array,
     stopped: AbortController,
-    lane: Grant,
+    turn: Turn,
     onCall: SignOptions['onCall'],
   ): Promise<Uint8Array> {
     const { signal } = stopped;
@@ -83,13 +92,13 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         throw error;
       }
     };
-    return limiter.run(work, signal, lane);
+    return limiter.run(work, signal, turn.grant, turn.tenant);
   }
 
   async function signAll(
     digests: readonly Uint8Array[],
     { signal, onCall }: SignOptions,
-    lane: Grant,
+    turn: Turn,
   ): Promise<Uint8Array[]> {
     const stopped = new AbortController();
     const left = Promise.withResolvers<never>();
@@ -101,7 +110,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
     if (signal.aborted) leave();
     signal.addEventListener('abort', leave, { once: true });
     try {
-      const signatures = digests.map((digest) => signDigest(digest, stopped, lane, onCall));
+      const signatures = digests.map((digest) => signDigest(digest, stopped, turn, onCall));
       return await Promise.race([Promise.all(signatures), left.promise]);
     } catch (error) {
       stopped.abort(error);
@@ -127,8 +136,8 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
       const startedAt = performance.now();
       let signatures: Uint8Array[];
       try {
-        signatures = await signAll(digests, options, grant);
-        await options.whole?.otherParts;
+        const turn = { grant, tenant: tenantOf(permission.reason) };
+        signatures = await signAll(digests, options, turn);
       } catch (error) {
         const code = isSignerError(error) ? error.code : 'INTERNAL';
         record.failed(code, performance.now() - startedAt);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Principal } from '../auth/principal.ts';
+import type { Caller } from '../auth/authorization.ts';
+import { type Principal, principalOfAuthId } from '../auth/principal.ts';
 import { type ErrorData, errorFamilies } from '../errors.ts';
 import type { KeyJournal } from '../keys/key-journal.ts';
 import type { DenialRecorder } from './denials.ts';
@@ -64,14 +65,20 @@ export function createKeyUseJournal(log: JournalLog): KeyJournal {
 }
 
 /**
- * Records denials. A caller that nobody has authenticated and that is refused as such is left out, so that strangers can't
- * fill the disk.
+ * Records denials. Strangers are left out, so that they can't fill the disk: a caller that nobody has authenticated and that is
+ * refused as such; and where `webhookKnowsCallers`, since nobody else does, whoever is refused before the webhook has vouched for
+ * it.
  */
-export function createDenialRecorder(log: JournalLog): DenialRecorder {
+export function createDenialRecorder(
+  log: JournalLog,
+  { webhookKnowsCallers }: { readonly webhookKnowsCallers: boolean },
+): DenialRecorder {
   return ({ error, requestId, caller, orchestrator }) => {
     const refusal = error instanceof RefusalError ? error : undefined;
-    const principal = refusal?.principal ?? caller.principal;
-    if (errorFamilies[error.code] === 'caller' && isStranger(principal)) return;
+    const vouchedFor = refusal?.principal;
+    const principal = vouchedFor ?? callerPrincipal(caller);
+    const mayBeAnybody = webhookKnowsCallers && !vouchedFor;
+    if (isStranger(principal) && (mayBeAnybody || errorFamilies[error.code] === 'caller')) return;
     const record = {
       kind: 'denied',
       request: requestId,
@@ -91,6 +98,10 @@ export function createDenialRecorder(log: JournalLog): DenialRecorder {
 export function createPolicyRecorder(log: JournalLog): (sha256: string) => void {
   return (sha256) => dontWait(log.write({ kind: 'policy', sha256 }));
 }
+
+/** A trusted proxy's word counts as a credential does. */
+const callerPrincipal = ({ principal, authId }: Caller): Principal =>
+  isStranger(principal) ? principalOfAuthId(authId) : principal;
 
 const isStranger = ({ id }: Principal): boolean => id === '';
 

@@ -18,7 +18,8 @@ import {
   decodeOrchestratorInfo,
   listModels,
 } from '../wire/orchestrator-info.ts';
-import { encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
+import type { AuthToken, Capabilities } from '../wire/net_pb.ts';
+import { countCopiedBytes, encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
 import {
   type PaymentRequest,
   type UsageLabels,
@@ -102,7 +103,7 @@ export async function generateLivePayment(
     drafted.kind === 'done' && service.ticketNonces === 'unique'
       ? demandNonces(sender.gate.address, caller, drafted.result)
       : undefined;
-  const identity = { request, caller, idempotencyKey };
+  const identity = { request, caller, sender: sender.gate.address, idempotencyKey };
   const claim = await claimUse(service.answers, identity, demand, signal);
   if (claim.kind === 'answered') return { answer: claim.answer, payment: undefined };
   let nonces: 'unused' | 'used' = 'unused';
@@ -149,6 +150,8 @@ function draftPayment(
   const session = restoreSession(request, orchestrator, service);
   const capabilities = decodeCapabilities(request.capabilities);
   const authToken = requireAuthToken(orchestrator);
+
+  requireSmallAnswer(orchestrator, authToken, capabilities);
 
   const now = tellTime();
   const chain = sender.chain.currentFacts();
@@ -250,6 +253,22 @@ async function makePayment(
       feeUsd,
     },
   };
+}
+
+/** Of what an answer copies from its request, in bytes: answers are kept for whoever repeats it. */
+const maxCopiedBytes = 32_768;
+
+function requireSmallAnswer(
+  orchestrator: OrchestratorInfo,
+  authToken: AuthToken,
+  capabilities: Capabilities | undefined,
+): void {
+  const bytes = countCopiedBytes(orchestrator, authToken, capabilities);
+  if (bytes <= maxCopiedBytes) return;
+  throw new RequestError(
+    'ANSWER_TOO_LARGE',
+    `auth token, price, seed and capabilities have ${bytes} bytes, and an answer may copy ${maxCopiedBytes}`,
+  );
 }
 
 function reusedIdempotencyKey(): RequestError {

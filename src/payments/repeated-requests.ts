@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Caller } from '../auth/authorization.ts';
+import type { Address } from '../pm/bytes.ts';
 import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
 import type { NonceDemand } from '../session/nonce-demand.ts';
 import type { PaymentRequest } from '../wire/payment-request.ts';
@@ -8,6 +9,8 @@ import type { PaymentRequest } from '../wire/payment-request.ts';
 export type RequestIdentity = {
   readonly request: PaymentRequest;
   readonly caller: Caller;
+  /** the key that pays, as the caller asks for it or its principal's attributes say */
+  readonly sender: Address;
   /** `Idempotency-Key`, which counts for a session's first payment */
   readonly idempotencyKey: string | undefined;
 };
@@ -18,7 +21,7 @@ export type RequestIdentity = {
  */
 export async function claimUse(
   answers: AnswerMemory,
-  { request, caller, idempotencyKey }: RequestIdentity,
+  { request, caller, sender, idempotencyKey }: RequestIdentity,
   nonces: NonceDemand | undefined,
   signal: AbortSignal,
 ): Promise<Claim> {
@@ -26,7 +29,7 @@ export async function claimUse(
   const use = request.state
     ? hash('sha256', request.state.state)
     : idempotencyKey && hash('sha256', JSON.stringify(['idempotency-key', who, idempotencyKey]));
-  return answers.claim({ use, requestHash: hashRequest(request, who), nonces }, signal);
+  return answers.claim({ use, requestHash: hashRequest(request, who, sender), nonces }, signal);
 }
 
 /** A credential may be renewed between two tries, who is behind it stays the same. */
@@ -37,9 +40,18 @@ function identify(caller: Caller): readonly string[] {
     : [id, tenant, caller.authId, ''];
 }
 
-function hashRequest(request: PaymentRequest, who: readonly string[]): string {
+/** All of a request that its answer depends on; usage labels decide nothing, and may be others when a client tries again. */
+function hashRequest(request: PaymentRequest, who: readonly string[], sender: Address): string {
   const { orchestrator, capabilities, manifestId, app, inPixels, type, maxPrice } = request;
-  const fields = [who, manifestId, app, inPixels.toString(), type, maxPrice, orchestrator.length];
-  const text = JSON.stringify(fields);
+  const text = JSON.stringify([
+    who,
+    sender,
+    manifestId,
+    app,
+    inPixels.toString(),
+    type,
+    maxPrice,
+    orchestrator.length,
+  ]);
   return hash('sha256', Buffer.concat([Buffer.from(text), orchestrator, capabilities]));
 }

@@ -198,7 +198,9 @@ export function createPaymentDecision({
     if (authorize && (isTypeNew || !isStillAuthorized(proposal.books, caller, now))) {
       authorization = await authorize(caller, projected, signal);
       const aboveWebhookCeiling = refuseAboveWebhookCeiling(proposal, authorization);
-      if (aboveWebhookCeiling) return deny(aboveWebhookCeiling);
+      if (aboveWebhookCeiling) {
+        return deny(aboveWebhookCeiling, { principal: caller.principal });
+      }
     }
     const books = withAuthorization(projected, caller, authorization);
     const principal =

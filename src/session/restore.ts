@@ -32,6 +32,7 @@ export function restoreSession(
   orchestrator: OrchestratorInfo,
   options: RestoreOptions,
 ): RestoredSession {
+  requireShortNames(request);
   if (!request.state) {
     return {
       books: openSession(request, orchestrator, options.randomId()),
@@ -88,6 +89,19 @@ function chooseManifestId(
 
 function missingManifestId(): RequestError {
   return new RequestError('MANIFEST_ID_MISSING', 'missing manifestID');
+}
+
+/** In bytes of UTF-8: they stand in states, records and counters of windows. */
+const longestName = 255;
+
+function requireShortNames({ app, manifestId }: PaymentRequest): void {
+  if (Buffer.byteLength(app) > longestName) {
+    throw new RequestError('APP_TOO_LONG', `app must not have more than ${longestName} bytes`);
+  }
+  if (Buffer.byteLength(manifestId) > longestName) {
+    const message = `manifestID must not have more than ${longestName} bytes`;
+    throw new RequestError('MANIFEST_ID_INVALID', message);
+  }
 }
 
 function decodeSealedState(bytes: Uint8Array): SessionState {

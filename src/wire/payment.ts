@@ -10,6 +10,7 @@ import {
   Capabilities_CapabilityConstraints_ModelConstraintSchema,
   Capabilities_ConstraintsSchema,
   PaymentSchema,
+  PriceInfoSchema,
   SegDataSchema,
 } from './net_pb.ts';
 import type { OrchestratorInfo } from './orchestrator-info.ts';
@@ -117,4 +118,20 @@ function mapValues<From, To>(
   convert: (value: From) => To,
 ): Record<string, To> {
   return Object.fromEntries(Object.entries(from).map(([key, value]) => [key, convert(value)]));
+}
+
+/** How many bytes of its request an answer copies, as far as these may be any number. */
+export function countCopiedBytes(
+  { priceInfo, ticketParams: { seed, expirationBlock } }: OrchestratorInfo,
+  authToken: AuthToken,
+  capabilities: Capabilities | undefined,
+): number {
+  const credentials = create(SegDataSchema, { authToken });
+  if (capabilities) credentials.capabilities = rebuildCapabilities(capabilities);
+  return (
+    toBinary(SegDataSchema, credentials).length +
+    toBinary(PriceInfoSchema, priceInfo).length +
+    uintToMinimalBytes(seed).length +
+    uintToMinimalBytes(expirationBlock).length
+  );
 }

@@ -274,6 +274,16 @@ const invalidTokens = rows(401, 'CREDENTIAL_INVALID', [
     () => ({ headers: bearer(world.token({ org: ['a'] })) }),
     /claim org/,
   ],
+  [
+    'a token whose principal has a line break',
+    () => ({ headers: bearer(world.token({ sub: 'acme\nroot' })) }),
+    /claim sub/,
+  ],
+  [
+    'a token whose tenant is too long',
+    () => ({ headers: bearer(world.token({ org: 'x'.repeat(256) })) }),
+    /claim org/,
+  ],
   ['two tokens', () => ({ headers: bearer(world.token(), world.token()) }), /more than one/],
 ]);
 

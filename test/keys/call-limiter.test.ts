@@ -121,6 +121,43 @@ describe('CallLimiter', () => {
     expect(order).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4', 'a5']);
   });
 
+  it('lets tenants take turns, however many lanes one of them has', async () => {
+    const limiter = new CallLimiter({ concurrency: 1, maxQueued: 100 });
+    const order: string[] = [];
+    const run = (tenant: string, ...names: string[]) =>
+      names.map((name) => limiter.run(() => Promise.resolve(order.push(name)), never, {}, tenant));
+    await Promise.all([
+      ...run('a', 'a1', 'a2', 'a3', 'a4', 'a5'),
+      ...run('b', 'b1', 'b2'),
+      ...run('', 'own'),
+    ]);
+    expect(order).toEqual(['a1', 'a2', 'b1', 'own', 'a3', 'b2', 'a4', 'a5']);
+  });
+
+  it('lets a tenant have as many calls waiting as it leaves free, and whoever is none fill the queue', async () => {
+    const limiter = new CallLimiter({ concurrency: 1, maxQueued: 12 });
+    const first = heldCall();
+    const running = limiter.run(first.work, never);
+    const outcomes: Promise<unknown>[] = [];
+    const queue = (tenant: string, calls: number): void => {
+      for (let call = 0; call < calls; call += 1) {
+        outcomes.push(limiter.run(() => Promise.resolve(), never, {}, tenant).catch(String));
+      }
+    };
+    queue('greedy', 20);
+    queue('other', 20);
+    queue('', 20);
+    first.end();
+    await running;
+    const results = await Promise.all(outcomes);
+    const served = [0, 20, 40].map(
+      (from) => results.slice(from, from + 20).filter((result) => result === undefined).length,
+    );
+    expect(served).toEqual([6, 3, 3]);
+    expect(results[19]).toMatch('6 calls of this tenant wait');
+    expect(results[59]).toMatch('12 calls wait');
+  });
+
   it('counts the calls of all lanes against its bound, and forgets those that left', async () => {
     const limiter = new CallLimiter({ concurrency: 1, maxQueued: 2 });
     const first = heldCall();

@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { claimUse } from '../../src/payments/repeated-requests.ts';
+import { decodePaymentRequest } from '../../src/wire/payment-request.ts';
+import { createMemoryAnswers } from '../../src/session/memory-answers.ts';
+import { anonymous } from '../../src/auth/principal.ts';
+import { addressFromBytes } from '../../src/pm/bytes.ts';
+import { type AuthWebhook, startAuthWebhook } from '../payments/auth-webhook.ts';
+import { expectPaid, expectRefusal } from '../payments/expectations.ts';
+import type { Changes, Members } from '../payments/request-builder.ts';
+import { type GuardedSigner, as, firstPayment, startGuardedSigner } from './guarded-signer.ts';
+
+let signer: GuardedSigner;
+let webhook: AuthWebhook | undefined;
+afterEach(async () => {
+  await signer.close();
+  await webhook?.close();
+  webhook = undefined;
+});
+
+const deniedRecords = (): number =>
+  (
+    readFileSync(join(signer.folder, 'audit/server-1/000001.jsonl'), 'utf8').match(/"denied"/g) ??
+    []
+  ).length;
+
+describe('the key', () => {
+  it('serves a tenant in turns with another that has 60 payments waiting', async () => {
+    signer = await startGuardedSigner({ concurrency: 1, delayMs: 5 });
+    const done: string[] = [];
+    const pay = async (authId: string): Promise<void> => {
+      expectPaid(await signer.post(await firstPayment(1), as(authId)));
+      done.push(authId);
+    };
+    const greedy = Array.from({ length: 60 }, () => pay('greedy:1'));
+    await expect.poll(() => signer.key.digests.length).toBeGreaterThan(2);
+    await Promise.all(Array.from({ length: 4 }, () => pay('modest:1')));
+    // 16 signatures for both, besides those that were made before the modest ones were asked for
+    expect(done.filter((authId) => authId === 'greedy:1').length).toBeLessThan(30);
+    await Promise.all(greedy);
+  });
+});
+
+describe('names that callers invent', () => {
+  it.each<[string, Members, RegExp]>([
+    ['app', { app: 'é'.repeat(128) }, /app must not have more than 255 bytes/],
+    ['manifest id', { ManifestID: 'x'.repeat(256) }, /manifestID must not have more than 255/],
+  ])('have a limited length: %s', async (_, body, message) => {
+    signer = await startGuardedSigner();
+    expectRefusal(signer, await signer.post(await firstPayment(1, { body })), 400, message);
+  });
+
+  it('may be as long as that', async () => {
+    signer = await startGuardedSigner();
+    const body = { app: 'x'.repeat(255), ManifestID: 'x'.repeat(255) };
+    expectPaid(await signer.post(await firstPayment(1, { body })));
+  });
+
+  it.each<[string, Changes]>([
+    ['auth token', { authToken: { sessionId: 'x'.repeat(33_000) } }],
+    ['seed', { ticketParams: { seed: new Uint8Array(33_000).fill(1) } }],
+  ])('make no answer too large to be kept: %s', async (_, changes) => {
+    signer = await startGuardedSigner();
+    const answer = await signer.post(await firstPayment(1, changes));
+    expectRefusal(signer, answer, 400, /an answer may copy 32768/);
+  });
+});
+
+describe('where only the webhook knows who asks', () => {
+  async function start(): Promise<AuthWebhook> {
+    webhook = await startAuthWebhook();
+    const auth = { webhook: { url: webhook.url } };
+    const policy = 'default: allow\nrules: [{ id: small, limit: { tickets: 2 } }]';
+    const prices = { maxPrice: { lv2v: '1 wei', live: '1 wei', fixed: '1 wei' } };
+    signer = await startGuardedSigner({ policy, settings: { auth, prices } });
+    return webhook;
+  }
+
+  it('nothing is recorded of what is refused before it agrees, nor is it asked', async () => {
+    const { asked } = await start();
+    const dear: Changes = { priceInfo: { pricePerUnit: 10n ** 15n, pixelsPerUnit: 1n } };
+    expect((await signer.post(await firstPayment(1, dear))).status).toBe(481);
+    for (const body of [{ app: 'x'.repeat(256) }, { capabilities: 'AA' }, { type: 'none' }]) {
+      expect((await signer.post(await firstPayment(1, { body }))).status).toBe(400);
+    }
+    expect(asked).toHaveLength(0);
+    expect(deniedRecords()).toBe(0);
+  });
+
+  it('an auth_id that is no principal’s name is refused', async () => {
+    const { asked } = await start();
+    for (const authId of ['x'.repeat(256), 'acme:a\nb']) {
+      if (webhook) webhook.reply = { status: 200, auth_id: authId };
+      const body = { type: 'fixed' };
+      const cheap: Changes = { body, priceInfo: { pricePerUnit: 1n, pixelsPerUnit: 1n } };
+      const answer = await signer.post(await firstPayment(1, cheap));
+      expect([answer.status, answer.text]).toEqual([
+        502,
+        expect.stringContaining('auth_id is not 1 to 255 characters'),
+      ]);
+    }
+    expect(asked).toHaveLength(2);
+  });
+});
+
+it('two requests that ask for different keys to pay are two', async () => {
+  signer = await startGuardedSigner();
+  const answers = createMemoryAnswers({ ttlMs: 60_000, maxBytes: 100_000, nowMs: () => 0 });
+  const caller = { headers: new Map(), authId: '', credentialHash: '', principal: anonymous };
+  const request = decodePaymentRequest(Buffer.from(await firstPayment(1)));
+  const claim = (key: number) => {
+    const sender = addressFromBytes(Uint8Array.of(key));
+    const identity = { request, caller, sender, idempotencyKey: 'key-1' };
+    return claimUse(answers, identity, undefined, AbortSignal.timeout(5_000));
+  };
+  const first = await claim(1);
+  if (first.kind === 'new') await first.remember('an answer');
+  expect(await claim(1)).toEqual({ kind: 'answered', answer: 'an answer' });
+  expect(await claim(2)).toMatchObject({ kind: 'new', isFork: true });
+});
