@@ -246,7 +246,8 @@ function buildBody(
     },
     info: { address: addressBytes(orchestrator) },
     ticketParams: { recipient: addressBytes(recipient) },
-    priceInfo: { pricePerUnit: price.wei, pixelsPerUnit: price.units },
+    // later quotes are lower, and what is billed is not
+    priceInfo: { pricePerUnit: state ? price.wei / 2n : price.wei, pixelsPerUnit: price.units },
   });
 }
 
