@@ -11,3 +11,11 @@ export type ScriptRunner = {
     onLate?: (reply: unknown) => void,
   ): Promise<unknown>;
 };
+
+/**
+ * Whether a store was reached and refused, by a script's error: with OOM, READONLY or NOAUTH for instance. One that is still
+ * LOADING can't be reached yet.
+ */
+export function isRefusal(message: string): boolean {
+  return /^Redis answered (?!LOADING\b)/.test(message);
+}

@@ -1,4 +1,5 @@
 import { isSignerError } from '../errors.ts';
+import { isRefusal } from '../script-runner.ts';
 import type { AnswerMemory, Claim } from './answer-memory.ts';
 import { NonceMarks } from './nonce-marks.ts';
 import { shareClaims } from './shared-claims.ts';
@@ -18,6 +19,7 @@ export function failOpenAnswers(
 
   function passOver(error: unknown): void {
     if (!isSignerError(error) || error.code !== 'ANSWERS_UNAVAILABLE') throw error;
+    if (isRefusal(error.details ?? '')) throw error;
     if (performance.now() < nextLogMs) return;
     nextLogMs = performance.now() + logIntervalMs;
     const { message, details } = error;

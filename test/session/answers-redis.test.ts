@@ -6,6 +6,7 @@ import { startRedisServer } from '../support/redis-server.ts';
 import {
   describeAnswers,
   never,
+  newNonces,
   newState,
   otherPayment,
   payment,
@@ -173,4 +174,18 @@ it('goes on without Redis where that is asked for: requests at the same time sha
   expect(new Set(answers).size).toBe(1);
   expect(lines).toEqual(['warn payments go on without a memory of answers']);
   await expect(lenient.checkHealth()).rejects.toMatchObject({ code: 'ANSWERS_UNAVAILABLE' });
+});
+
+it('is no way round a Redis that is full: one that refuses a write was reached', async () => {
+  const { server, memory } = await openForOne();
+  const lenient = failOpenAnswers(memory, () => undefined);
+  const request = () => ({ use: newState(), requestHash: payment, nonces: newNonces() });
+  await server.command('CONFIG SET maxmemory 1');
+  const refused = { code: 'ANSWERS_UNAVAILABLE' };
+  await expect(lenient.claim(request(), never)).rejects.toMatchObject(refused);
+  await expect(lenient.claim({ ...request(), use: undefined }, never)).rejects.toMatchObject(
+    refused,
+  );
+  await server.command('CONFIG SET maxmemory 0');
+  await requireNew(await lenient.claim(request(), never)).forget('unused');
 });

@@ -1,4 +1,5 @@
 import { isSignerError } from '../../errors.ts';
+import { isRefusal } from '../../script-runner.ts';
 import type { ReserveOutcome, SpendLedger } from './ledger.ts';
 
 const logIntervalMs = 5_000;
@@ -19,6 +20,7 @@ export function failOpen(
         return await ledger.reserve(charges, spend, signal, session);
       } catch (error) {
         if (!isSignerError(error) || error.code !== 'LEDGER_UNAVAILABLE') throw error;
+        if (isRefusal(error.details ?? '')) throw error;
         if (performance.now() >= nextLogMs) {
           nextLogMs = performance.now() + logIntervalMs;
           const { message, details } = error;
