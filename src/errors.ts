@@ -7,6 +7,7 @@ export const errorFamilies = {
   // request: what the caller sent can't be served
   BODY_MALFORMED: 'request',
   BODY_TOO_LARGE: 'request',
+  BODY_LATE: 'request',
   ORCHESTRATOR_MISSING: 'request',
   ORCHESTRATOR_MALFORMED: 'request',
   PRICE_INFO_INVALID: 'request',
@@ -106,6 +107,7 @@ export const errorFamilies = {
 
   // server: the process itself can't serve now
   SERVER_OVERLOADED: 'server',
+  SERVER_STOPPING: 'server',
 
   // internal: a defect of this program
   GRANT_INVALID: 'internal',

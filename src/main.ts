@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { createHealthRoutes } from './admin/health-routes.ts';
 import { createCallerIdentifier } from './auth/caller.ts';
 import { openAuthentication } from './compose/authentication.ts';
@@ -5,12 +6,14 @@ import { openDiscovery } from './compose/discovery.ts';
 import { withActiveKey } from './compose/key.ts';
 import { openRecords } from './compose/records.ts';
 import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
+import { watchTlsFiles } from './compose/tls.ts';
 import { refuseOpenServer } from './config/exposure.ts';
 import type { Config } from './config/load.ts';
 import type { WatchedFileState } from './config/watched-file.ts';
-import { ConfigError, isSignerError } from './errors.ts';
+import { ConfigError, ServerError, isSignerError } from './errors.ts';
 import { type HttpServer, listen } from './http/listen.ts';
 import { createHttpApp } from './http/server.ts';
+import type { TlsFiles } from './http/tls.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { type Metrics, createMetrics } from './telemetry/metrics.ts';
 import { curveLibrary } from './keys/secp256k1.ts';
@@ -41,8 +44,11 @@ export type RunningSigner = {
   readonly checksumAddress: string;
   readonly url: string;
   readonly isNewKey: boolean;
-  /** Lets requests under way finish, then lets go of the key. */
-  close(): Promise<void>;
+  /**
+   * Turns readiness red and asks clients to close their connections while it still serves for `lameDuckMs`, 0 unless told; then lets
+   * requests under way finish, and lets go of the key.
+   */
+  close(lameDuckMs?: number): Promise<void>;
 };
 
 /**
@@ -84,10 +90,24 @@ export async function startSigner(
     encodeEvent: records.encodeEvent,
     ...sources,
   };
+  let isStopping = false;
   const checkReadiness = createReadinessCheck({
     checkKey: active.checkKey,
     chain: active.sender.chain,
-    healthChecks: records.healthChecks,
+    healthChecks: [
+      {
+        name: 'server',
+        check: () => {
+          if (isStopping) throw new ServerError('SERVER_STOPPING', 'the signer is stopping');
+        },
+      },
+      {
+        name: 'seal',
+        // throws when the delegation that states are sealed under has ended
+        check: () => void active.sender.instanceSeal?.current(),
+      },
+      ...records.healthChecks,
+    ],
     log: (level, message, fields) => logger[level](fields, message),
   });
   const nowMs = (): number => Number(sources.now() / 1_000_000n);
@@ -126,6 +146,13 @@ export async function startSigner(
     }),
   });
   opened.defer(() => server.close());
+  const { tls } = settings.server;
+  if (tls) {
+    const watched = watchTlsFiles(toTlsFiles(config, tls), logger, (renewed) =>
+      server.renewTls(renewed),
+    );
+    opened.defer(() => watched.close());
+  }
   metrics.watchSenders(() =>
     senders.map(({ orchestratorInfo, usage, chain }) => ({
       address: orchestratorInfo.address,
@@ -141,7 +168,12 @@ export async function startSigner(
     checksumAddress: address,
     url: server.url,
     isNewKey: active.isNew,
-    close: () => kept.disposeAsync(),
+    async close(lameDuckMs = 0) {
+      isStopping = true;
+      server.sayGoodbye();
+      if (lameDuckMs > 0) await delay(lameDuckMs);
+      await kept.disposeAsync();
+    },
   };
 }
 
@@ -171,23 +203,32 @@ function requireDifferentKeys(senders: Senders): void {
   );
 }
 
+function toTlsFiles(
+  { resolvePath }: Config,
+  { cert, key, clientCa }: NonNullable<Config['settings']['server']['tls']>,
+): TlsFiles {
+  return {
+    cert: resolvePath(cert),
+    key: resolvePath(key),
+    clientCa: clientCa && resolvePath(clientCa),
+  };
+}
+
 async function serve(
-  { settings: { server }, resolvePath }: Config,
+  config: Config,
   options: Parameters<typeof createHttpApp>[0],
 ): Promise<HttpServer> {
+  const { server } = config.settings;
   const { host, port } = server.listen;
   try {
     return await listen(createHttpApp(options), {
       host,
       port,
-      tls: server.tls && {
-        cert: resolvePath(server.tls.cert),
-        key: resolvePath(server.tls.key),
-        clientCa: server.tls.clientCa && resolvePath(server.tls.clientCa),
-      },
+      tls: server.tls && toTlsFiles(config, server.tls),
       headersTimeoutMs: server.headersTimeoutMs,
       receiveTimeoutMs: server.receiveTimeoutMs,
       keepAliveTimeoutMs: server.keepAliveTimeoutMs,
+      maxIdleConnections: server.maxIdleConnections,
     });
   } catch (cause) {
     if (isSignerError(cause)) throw cause;

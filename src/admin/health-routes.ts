@@ -3,7 +3,9 @@ import { json, send } from '../http/send.ts';
 import type { Readiness } from './readiness.ts';
 
 /** `/healthz`, 200 while the process runs, and `/readyz`, 200 or 503 with a report. */
-export function createHealthRoutes(checkReadiness: () => Promise<Readiness>): express.Router {
+export function createHealthRoutes(
+  checkReadiness: () => Promise<Pick<Readiness, 'isReady' | 'report'>>,
+): express.Router {
   const router = express.Router({ strict: true, caseSensitive: true });
   router.all('/healthz', (_request, response) =>
     send(response, { status: 200, headers: {}, body: '' }),

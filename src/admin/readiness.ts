@@ -1,19 +1,34 @@
 import type { ChainSource, ChainStatus, PriceFeedStatus } from '../chain/facts.ts';
-import { isSignerError } from '../errors.ts';
+import { SignerError, isSignerError } from '../errors.ts';
 import { formatDecimal } from '../pm/rational.ts';
+import { refuseSender } from '../pm/ticket-params-validation.ts';
 
 /** Whether payments can be made now, and what an operator or a load balancer may know of it. */
 export type Readiness = {
   readonly isReady: boolean;
-  /** for JSON: amounts and numbers of the chain are decimal text */
+  /** for JSON: amounts and numbers of the chain are decimal text; codes only, since anybody may read it */
   readonly report: object;
+  /** for operators, in the order of the report */
+  readonly parts: readonly PartStatus[];
+};
+
+/** Whether one part that payments need can be used. */
+export type PartStatus = {
+  readonly name: string;
+  readonly isReady: boolean;
+  /** of docs/errors.md; undefined while it is ready */
+  readonly code: string | undefined;
+  /** for operators: may name hosts and files */
+  readonly message: string | undefined;
+  /** how old what is known of it is */
+  readonly ageMs: number;
 };
 
 /** A part that payments need. */
 export type HealthCheck = {
   readonly name: string;
-  /** Rejects when the part can't be used right now. */
-  check(): Promise<void>;
+  /** Throws or rejects when the part can't be used right now. */
+  readonly check: () => Promise<void> | void;
 };
 
 export type ReadinessOptions = {
@@ -35,14 +50,29 @@ export function createReadinessCheck({
   healthChecks,
   log,
 }: ReadinessOptions): () => Promise<Readiness> {
-  const key: HealthCheck = { name: 'key', check: checkKey };
+  const checks: readonly HealthCheck[] = [
+    { name: 'key', check: checkKey },
+    { name: 'chain', check: () => requirePayingChain(chain) },
+    ...healthChecks,
+  ];
   const problems = new Map<string, string>();
 
-  async function describePart(part: HealthCheck) {
-    const error: unknown = await part.check().then(() => undefined, toError);
-    const problem = error === undefined ? undefined : codeOf(error);
-    noteChange(part.name, problem, error);
-    return [part.name, { ready: problem === undefined, problem }] as const;
+  async function askPart({ name, check }: HealthCheck): Promise<PartStatus> {
+    let error: Error | undefined;
+    try {
+      await check();
+    } catch (thrown) {
+      error = toError(thrown);
+    }
+    const code = error && codeOf(error);
+    noteChange(name, code, error);
+    return {
+      name,
+      isReady: code === undefined,
+      code,
+      message: error?.message,
+      ageMs: name === 'chain' ? Math.round(chain.status()?.ageMs ?? 0) : 0,
+    };
   }
 
   function noteChange(part: string, problem: string | undefined, error: unknown): void {
@@ -57,23 +87,32 @@ export function createReadinessCheck({
   }
 
   return async () => {
-    const [[, keyState], ...parts] = await Promise.all([
-      describePart(key),
-      ...healthChecks.map(describePart),
-    ]);
+    const parts = await Promise.all(checks.map(askPart));
+    const isReady = parts.every((part) => part.isReady);
     const status = chain.status();
-    const isReady =
-      keyState.ready && (status?.isFresh ?? true) && parts.every(([, { ready }]) => ready);
+    const described = parts.map(({ name, isReady: ready, code: problem }) => [
+      name,
+      { ready, problem, ...(name === 'chain' && status ? describe(status) : {}) },
+    ]);
     return {
       isReady,
-      report: {
-        ready: isReady,
-        key: keyState,
-        chain: status ? describe(status) : { ready: true },
-        ...Object.fromEntries(parts),
-      },
+      report: { ready: isReady, ...(Object.fromEntries(described) as object) },
+      parts,
     };
   };
+}
+
+const whatToDo: Readonly<Partial<Record<string, string>>> = {
+  SENDER_UNLOCKING:
+    'the deposit is unlocked and may be withdrawn soon: fund it, or cancel the unlock',
+  RESERVE_EMPTY: 'the reserve is empty: fund it',
+  DEPOSIT_EMPTY: 'the deposit is empty: fund it',
+};
+
+/** Throws while no payment can be made with what is known of the chain. */
+function requirePayingChain(chain: ChainSource): void {
+  const refusal = refuseSender(chain.currentFacts());
+  if (refusal) throw new SignerError(refusal.code, whatToDo[refusal.code] ?? refusal.code);
 }
 
 const toError = (thrown: unknown): Error =>
@@ -85,7 +124,6 @@ function codeOf(error: unknown): string {
 
 function describe({ facts, priceFeed, ...status }: ChainStatus) {
   return {
-    ready: status.isFresh,
     ageMs: Math.round(status.ageMs),
     l1Block: facts.l1Block.toString(),
     round: facts.round.toString(),

@@ -2,6 +2,9 @@
 import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+// Node would open a debugger, to which a process with the key has nothing to say; and the other would end the program
+for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
+
 /**
  * Compiled code is kept in the program's own folder, which nobody may write who may not change the program itself; the one that
  * Node would choose lies in a folder of all users. Where it can't be written, nothing is kept.

@@ -49,8 +49,10 @@ export async function serve(options: { config: string; listen?: string }): Promi
   });
   const { url, checksumAddress, isNewKey } = signer;
   onStopSignal((signal) => {
-    logger.info({ signal }, 'stopping');
-    void signer.close().then(async () => {
+    // whoever presses Ctrl-C wants no load balancer to notice first
+    const lameDuckMs = signal === 'SIGTERM' ? server.lameDuckMs : 0;
+    logger.info({ signal, lameDuckMs }, 'stopping');
+    void signer.close(lameDuckMs).then(async () => {
       await delivery?.close();
       logger.info('stopped');
       cluster.worker?.disconnect();

@@ -38,14 +38,14 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
     return worker;
   };
 
-  const stop = (): void => {
+  const stop = (signal: NodeJS.Signals): void => {
     phase = 'stopping';
     ended.resolve(undefined);
-    for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGTERM');
+    for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(signal);
   };
   onStopSignal((signal) => {
     logger.info({ signal }, 'stopping workers');
-    stop();
+    stop(signal);
   });
 
   // one that has not come so far reads its files anyway, and would die of the signal
@@ -65,7 +65,7 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
     slots.delete(id);
     if (phase === 'starting') {
       process.exitCode = code ?? exitFailure;
-      stop();
+      stop('SIGINT');
     }
     if (phase !== 'serving') return;
     if (livedMs >= soundAfterMs) pauseMs = firstPauseMs;

@@ -3,6 +3,9 @@ import type { WatchedFileState } from '../config/watched-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { HealthCheck } from '../admin/readiness.ts';
 import type { DenialRecorder } from '../payments/denials.ts';
+import type { CompiledPolicy } from '../policy/rules/compile.ts';
+import { findDenialOfEverything } from '../policy/rules/lint.ts';
+import { SignerError } from '../errors.ts';
 import type { SpendLedger } from '../policy/limits/ledger.ts';
 import type { AnswerMemory } from '../session/answer-memory.ts';
 import { openAudit } from './audit.ts';
@@ -73,6 +76,7 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
     answers: store.answers,
     policyFile: { setting: 'policy.file', problem: () => rules.problem() },
     healthChecks: [
+      { name: 'policy', check: () => requireSomethingAllowed(rules.current()) },
       { name: 'audit', check: () => audit.checkHealth() },
       ...(events ? [{ name: 'events', check: () => events.checkHealth() }] : []),
       { name: 'answers', check: () => store.answers.checkHealth() },
@@ -85,4 +89,10 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
     ],
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
+}
+
+/** Throws `NO_RULE_ALLOWS` for rules that deny every payment. */
+function requireSomethingAllowed(policy: CompiledPolicy): void {
+  const denial = findDenialOfEverything(policy);
+  if (denial !== undefined) throw new SignerError('NO_RULE_ALLOWS', denial);
 }

@@ -5,6 +5,7 @@ import { readTextFile } from '../config/read-text-file.ts';
 import { type WatchedFile, openWatchedFile } from '../config/watched-file.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { lintPolicy } from '../policy/rules/lint.ts';
 import { type CompiledPolicy, type CompiledRule, emptyPolicy } from '../policy/rules/compile.ts';
 
 /**
@@ -25,6 +26,7 @@ export function openRules(
     parse: (text, path) => {
       const policy = parseRules(text, path, settings);
       onLoaded(hash('sha256', text));
+      for (const warning of lintPolicy(policy)) logger.warn({ path }, warning);
       return policy;
     },
     log: (level, message, fields) => logger[level](fields, message),

@@ -74,7 +74,12 @@ const server = z
     /** How long a client may take to send its headers, and the whole request. */
     headersTimeoutMs: milliseconds.default(5_000),
     receiveTimeoutMs: milliseconds.default(10_000),
-    keepAliveTimeoutMs: milliseconds.default(600_000),
+    /** Load balancers hold connections for up to 600 s; who closes first must not be the signer. */
+    keepAliveTimeoutMs: milliseconds.default(620_000),
+    /** Connections without a request that are kept; beyond it the one idle for longest is closed. */
+    maxIdleConnections: z.int().positive().default(2_048),
+    /** From SIGTERM on, requests are served for so long, while readiness is red. */
+    lameDuckMs: z.int().nonnegative().max(600_000).default(6_000),
   })
   .refine(({ headersTimeoutMs, receiveTimeoutMs }) => headersTimeoutMs <= receiveTimeoutMs, {
     path: ['receiveTimeoutMs'],

@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import type express from 'express';
 import { type TlsFiles, readTlsFiles } from './tls.ts';
 
@@ -12,10 +13,16 @@ export type ListenOptions = {
   readonly headersTimeoutMs: number;
   readonly receiveTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** connections without a request that are kept; beyond it the one idle for longest is closed */
+  readonly maxIdleConnections: number;
 };
 
 export type HttpServer = {
   readonly url: string;
+  /** Takes a renewed certificate for connections from now on. Nothing without TLS. */
+  renewTls(options: TlsOptions): void;
+  /** From now on every answer asks its client to close the connection. Requests are still served. */
+  sayGoodbye(): void;
   /** Takes no new requests, lets those under way finish, and closes. */
   close(): Promise<void>;
 };
@@ -35,10 +42,16 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
     connectionsCheckingInterval,
   };
   const { tls } = options;
-  const server = tls
-    ? https.createServer({ ...settings, ...readTlsFiles(tls) })
-    : http.createServer(settings);
-  const close = drainable(server, options.receiveTimeoutMs);
+  const secure = tls
+    ? https.createServer({
+        ...settings,
+        handshakeTimeout: options.headersTimeoutMs,
+        ...readTlsFiles(tls),
+      })
+    : undefined;
+  const server = secure ?? http.createServer(settings);
+  boundIdleConnections(server, options.maxIdleConnections);
+  const { sayGoodbye, close } = drainable(server, options.receiveTimeoutMs);
   server.on('request', app);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(describeListenError(error)));
@@ -46,7 +59,12 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
   });
   const { port } = server.address() as AddressInfo;
   const host = options.host.includes(':') ? `[${options.host}]` : options.host;
-  return { url: `${tls ? 'https' : 'http'}://${host}:${port}`, close };
+  return {
+    url: `${tls ? 'https' : 'http'}://${host}:${port}`,
+    renewTls: (renewed) => secure?.setSecureContext(renewed),
+    sayGoodbye,
+    close,
+  };
 }
 
 function describeListenError(error: NodeJS.ErrnoException): Error {
@@ -56,33 +74,98 @@ function describeListenError(error: NodeJS.ErrnoException): Error {
   return new Error(message, { cause: error });
 }
 
+/** Closes the connection that has been idle for longest when there are more than `maximum`; one without a request is idle. */
+function boundIdleConnections(server: http.Server, maximum: number): void {
+  /** by the client's address, the one idle for longest first */
+  const idle = new Map<string, Socket>();
+  const underWay = new WeakMap<Socket, number>();
+
+  function add(name: string, socket: Socket): void {
+    idle.delete(name);
+    idle.set(name, socket);
+    if (idle.size <= maximum) return;
+    for (const [oldest, connection] of idle) {
+      idle.delete(oldest);
+      connection.destroySoon();
+      return;
+    }
+  }
+
+  const take = (socket: Socket): void => {
+    const name = nameOf(socket);
+    // over TLS the same connection comes twice: as TCP's, and after the handshake
+    add(name, socket);
+    socket.once('close', () => {
+      if (idle.get(name) === socket) idle.delete(name);
+    });
+  };
+  server.on('connection', take).on('secureConnection', take);
+  server.on('request', ({ socket }: http.IncomingMessage, response: http.ServerResponse) => {
+    const name = nameOf(socket);
+    idle.delete(name);
+    underWay.set(socket, (underWay.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const others = (underWay.get(socket) ?? 1) - 1;
+      underWay.set(socket, others);
+      if (others === 0 && !socket.destroyed) add(name, socket);
+    });
+  });
+}
+
+function nameOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** While stopping, how long a client may take for the rest of a request line and headers. */
+const halfRequestMs = 500;
+
 /**
- * Makes the server's closing orderly: requests under way are answered, their connections then closed. A body must have
+ * Makes the server's closing orderly: requests under way are answered, their connections then closed. A request must have
  * arrived within `receiveTimeoutMs`, since Node itself stops looking at the time when it closes.
  */
-function drainable(server: http.Server, receiveTimeoutMs: number): () => Promise<void> {
+function drainable(
+  server: http.Server,
+  receiveTimeoutMs: number,
+): Pick<HttpServer, 'sayGoodbye' | 'close'> {
   const underWay = new Set<http.ServerResponse>();
-  const sayGoodbye = (response: http.ServerResponse): void => {
+  let isLeaving = false;
+  const askToClose = (response: http.ServerResponse): void => {
     if (!response.headersSent) response.setHeader('Connection', 'close');
   };
-  server.on('request', (_request, response: http.ServerResponse) => {
+  server.prependListener('request', (_request, response: http.ServerResponse) => {
     underWay.add(response);
-    if (!server.listening) sayGoodbye(response);
+    if (isLeaving) askToClose(response);
     response.once('close', () => {
       underWay.delete(response);
-      if (!server.listening && underWay.size === 0) server.closeAllConnections();
+      if (!server.listening) closeUnused();
     });
   });
 
-  return async () => {
+  /** Half a request may still become a whole one; nothing else is waited for. */
+  function closeUnused(): void {
+    server.closeIdleConnections();
+    if (underWay.size > 0) return;
+    setTimeout(() => {
+      if (underWay.size === 0) server.closeAllConnections();
+    }, halfRequestMs).unref();
+  }
+
+  function sayGoodbye(): void {
+    isLeaving = true;
+    underWay.forEach(askToClose);
+  }
+
+  async function close(): Promise<void> {
+    sayGoodbye();
+    // whoever is connecting just now is taken first
+    await new Promise((resolve) => setImmediate(resolve));
     const closed = new Promise<void>((resolve, reject) => {
       server.close((error) => (error ? reject(error) : resolve()));
     });
-    underWay.forEach(sayGoodbye);
-    if (underWay.size === 0) server.closeAllConnections();
-    const cutOff = setTimeout(() => {
-      for (const { req } of underWay) if (!req.complete) req.destroy();
-    }, receiveTimeoutMs);
+    closeUnused();
+    const cutOff = setTimeout(() => server.closeAllConnections(), receiveTimeoutMs);
     await closed.finally(() => clearTimeout(cutOff));
-  };
+  }
+
+  return { sayGoodbye, close };
 }

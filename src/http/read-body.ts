@@ -1,11 +1,12 @@
 import type { Request, RequestHandler } from 'express';
 import { RequestError } from '../errors.ts';
+import { deadlineOf } from './request-context.ts';
 
-/** Reads the body as it is, whatever its type, into `request.body`; a compressed one is refused. */
+/** Reads the body as it is, whatever its type, into `request.body`; a compressed one is refused, and one that has not come by the deadline. */
 export function readBody(limitBytes: number): RequestHandler {
   const tooLarge = () =>
     new RequestError('BODY_TOO_LARGE', `request body is over ${limitBytes} bytes`);
-  return (request: Request, _response, next) => {
+  return (request: Request, response, next) => {
     const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
     if (encoding.toLowerCase() !== 'identity') {
       next(unreadable('content encoding unsupported'));
@@ -27,12 +28,22 @@ export function readBody(limitBytes: number): RequestHandler {
       finish();
     };
     const fail = ({ message }: Error): void => finish(unreadable(message));
+    const deadline = deadlineOf(response);
+    const giveUp = (): void => {
+      const { reason } = deadline as { reason: unknown };
+      if (!(reason instanceof DOMException)) return;
+      response.setHeader('Connection', 'close');
+      finish(new RequestError('BODY_LATE', 'the request body did not come in time'));
+    };
     const finish = (error?: RequestError): void => {
       request.off('data', take).off('end', end).off('error', fail);
+      deadline.removeEventListener('abort', giveUp);
       if (error) request.pause();
       next(error);
     };
     request.on('data', take).on('end', end).on('error', fail);
+    deadline.addEventListener('abort', giveUp);
+    if (deadline.aborted) giveUp();
   };
 }
 

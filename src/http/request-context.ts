@@ -20,11 +20,9 @@ export function identifyCaller(
   demand: 'required' | 'optional',
 ): RequestHandler {
   return async ({ rawHeaders, socket }, response, next) => {
-    const startedAt = performance.now();
     const remoteAddress = socket.remoteAddress ?? '';
     const transport = { rawHeaders, remoteAddress, certificate: certificateOf(socket) };
     response.locals['caller'] = await identify(transport, demand);
-    response.locals['identifiedInMs'] = performance.now() - startedAt;
     next();
   };
 }
@@ -46,20 +44,27 @@ export function bodyOf(request: Request): Uint8Array {
 }
 
 /**
- * Aborts when the request has taken `deadlineMs`, the time in which its caller was identified included, and when the client
- * goes away before it has its answer.
+ * Begins the time that a request may take, at its head: identifying its caller and receiving its body count. {@link deadlineOf}
+ * is aborted when it is over, and when the client goes away before it has its answer.
  */
-export function deadlineOf(response: Response, deadlineMs: number): AbortSignal {
-  const ended = new AbortController();
-  const identifiedInMs = response.locals['identifiedInMs'] as number;
-  const timer = setTimeout(() => {
-    ended.abort(new DOMException("the request's deadline has passed", 'TimeoutError'));
-  }, deadlineMs - identifiedInMs);
-  response.once('close', () => {
-    clearTimeout(timer);
-    if (!response.writableEnded) ended.abort(new Error('the client has gone away'));
-  });
-  return ended.signal;
+export function startDeadline(deadlineMs: number): RequestHandler {
+  return (_request, response, next) => {
+    const ended = new AbortController();
+    const timer = setTimeout(() => {
+      ended.abort(new DOMException("the request's deadline has passed", 'TimeoutError'));
+    }, deadlineMs);
+    response.once('close', () => {
+      clearTimeout(timer);
+      if (!response.writableEnded) ended.abort(new Error('the client has gone away'));
+    });
+    response.locals['deadline'] = ended.signal;
+    next();
+  };
+}
+
+/** The signal of {@link startDeadline}. */
+export function deadlineOf(response: Response): AbortSignal {
+  return response.locals['deadline'] as AbortSignal;
 }
 
 /** For log lines; nothing where nobody was authenticated. */

@@ -21,6 +21,7 @@ const statusOfFamily: Readonly<Record<ErrorFamily, number>> = {
 
 const statusOfCode: Readonly<Partial<Record<ErrorCode, number>>> = {
   BODY_TOO_LARGE: 413,
+  BODY_LATE: 408,
   AUTH_TOKEN_EXPIRING: refreshSession,
   TICKET_PARAMS_EXPIRED: refreshSession,
   NONCES_USED_UP: refreshSession,

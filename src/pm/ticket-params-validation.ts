@@ -75,12 +75,8 @@ export function refuseTicketParams(
   if (compare(ev, limits.maxTicketEv) > 0) {
     return { code: 'TICKET_EV_ABOVE_MAXIMUM', data: { actual: ev, maximum: limits.maxTicketEv } };
   }
-  const { withdrawRound } = facts;
-  if (withdrawRound !== 0n && withdrawRound <= facts.round + 1n) {
-    return { code: 'SENDER_UNLOCKING', data: { withdrawRound } };
-  }
-  if (facts.reserve === 0n) return { code: 'RESERVE_EMPTY', data: {} };
-  if (facts.deposit === 0n) return { code: 'DEPOSIT_EMPTY', data: {} };
+  const refusedSender = refuseSender(facts);
+  if (refusedSender) return refusedSender;
 
   const totalEv = scale(ev, count);
   if (compare(totalEv, limits.maxTotalEv) > 0) {
@@ -96,5 +92,20 @@ export function refuseTicketParams(
       data: { actual: params.faceValue, maximum: maxFaceValue },
     };
   }
+  return undefined;
+}
+
+/** Why no ticket of this sender that is worth anything can be redeemed, in go-livepeer's order; undefined where it can. */
+export function refuseSender({
+  withdrawRound,
+  round,
+  reserve,
+  deposit,
+}: Omit<SenderFacts, 'l1Block'>): Refusal | undefined {
+  if (withdrawRound !== 0n && withdrawRound <= round + 1n) {
+    return { code: 'SENDER_UNLOCKING', data: { withdrawRound } };
+  }
+  if (reserve === 0n) return { code: 'RESERVE_EMPTY', data: {} };
+  if (deposit === 0n) return { code: 'DEPOSIT_EMPTY', data: {} };
   return undefined;
 }

@@ -35,7 +35,8 @@ const signs = () => Promise.resolve();
 
 describe('readiness', () => {
   it('is given where the key signs and nothing is read from a chain', async () => {
-    expect(await openCheck(signs)()).toEqual({
+    const { isReady, report } = await openCheck(signs)();
+    expect({ isReady, report }).toEqual({
       isReady: true,
       report: { ready: true, key: { ready: true, problem: undefined }, chain: { ready: true } },
     });
@@ -44,7 +45,8 @@ describe('readiness', () => {
   it('is denied with the code of what is wrong with the key, and no more than that', async () => {
     const checkKey = () =>
       Promise.reject(new ProviderError('PROVIDER_UNAVAILABLE', 'slot 3 of hsm.internal is gone'));
-    expect(await openCheck(checkKey)()).toEqual({
+    const { isReady, report, parts } = await openCheck(checkKey)();
+    expect({ isReady, report }).toEqual({
       isReady: false,
       report: {
         ready: false,
@@ -52,6 +54,8 @@ describe('readiness', () => {
         chain: { ready: true },
       },
     });
+    const message = 'slot 3 of hsm.internal is gone';
+    expect(parts[0]).toMatchObject({ name: 'key', code: 'PROVIDER_UNAVAILABLE', message });
   });
 
   it('is denied with the code of each part that can’t be used', async () => {

@@ -7,6 +7,9 @@ import { join, resolve } from 'node:path';
 export const root = resolve(import.meta.dirname, '../..');
 const program = join(root, 'src/cli/livepeer-hsm-signer.ts');
 
+/** No load balancer stands before a signer of a test, unless the test is about that. */
+const withoutLameDuck = { LIVEPEER_HSM_SIGNER__SERVER__LAME_DUCK_MS: '0' };
+
 export type Ended = {
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -28,7 +31,7 @@ export class Cli {
     script: string = program,
   ) {
     this.child = spawn(process.execPath, [script, ...args], {
-      env: { ...process.env, ...environment },
+      env: { ...process.env, ...(args[0] === 'serve' && withoutLameDuck), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));

@@ -59,6 +59,7 @@ export async function startApp(
     headersTimeoutMs: 5_000,
     receiveTimeoutMs: 10_000,
     keepAliveTimeoutMs: 60_000,
+    maxIdleConnections: 100,
     ...listenOptions,
   });
   return { ...server, port: Number(new URL(server.url).port), logLines };

@@ -157,6 +157,36 @@ describe('the deadline', () => {
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(145);
   });
 
+  it('counts from the head of the request: a late body leaves less time', async () => {
+    const signals: AbortSignal[] = [];
+    const app = await start(
+      (call) => {
+        signals.push(call.signal);
+        return waitForAbort(call);
+      },
+      { requestDeadlineMs: 1_000 },
+    );
+    const socket = net.connect(app.port, '127.0.0.1');
+    await once(socket, 'connect');
+    const startedAt = performance.now();
+    socket.write(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{`);
+    await delay(600);
+    socket.write('}');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(statusesIn(answer.toString())).toEqual([503]);
+    expect(signals).toHaveLength(1);
+    expect(performance.now() - startedAt).toBeLessThan(1_550);
+    socket.destroy();
+  });
+
+  it('is 408 for a body that has not come by then, and closes the connection', async () => {
+    const app = await start(neverCalled, { requestDeadlineMs: 200 });
+    const answer = await exchange(app.port, `${head}Content-Length: 10\r\n\r\n{`);
+    expect(statusesIn(answer)).toEqual([408]);
+    expect(answer).toContain(envelope('the request body did not come in time'));
+    expect(app.logLines).toMatchObject([{ code: 'BODY_LATE', status: 408 }]);
+  });
+
   it('holds for a key that takes too long, whatever its provider does', async () => {
     const device: { held?: Promise<void> } = {};
     const signer = await startTestSigner({
@@ -174,6 +204,56 @@ describe('the deadline', () => {
     resolve(undefined);
     expect({ status, text }).toEqual({ status: 503, text: envelope('Service Unavailable Error') });
     expect(signer.logLines.at(-1)).toMatchObject({ code: 'PROVIDER_TIMEOUT', status: 503 });
+  });
+});
+
+describe('idle connections', () => {
+  async function connect(app: TestApp): Promise<net.Socket> {
+    const socket = net.connect(app.port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(socket, 'data');
+    return socket;
+  }
+
+  it('are as many as configured: the one idle for longest is closed', async () => {
+    const app = await start(neverCalled, { maxIdleConnections: 3 });
+    const sockets: net.Socket[] = [];
+    for (let count = 0; count < 3; count += 1) sockets.push(await connect(app));
+    const [first, second] = sockets;
+    if (!first || !second) throw new Error('three were to be opened');
+    // the first one is used again, so that the second one has been idle for longest
+    first.write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(first, 'data');
+    const closed = once(second, 'close');
+    sockets.push(await connect(app));
+    second.resume();
+    await closed;
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, true, false, false]);
+    sockets.forEach((socket) => socket.destroy());
+  });
+
+  it('count before their first request too, and those with a request under way do not', async () => {
+    const underWay = Promise.withResolvers<never>();
+    const reached = Promise.withResolvers<undefined>();
+    const app = await start(
+      () => {
+        reached.resolve(undefined);
+        return underWay.promise;
+      },
+      { maxIdleConnections: 1 },
+    );
+    const answered = fetch(`${app.url}/generate-live-payment`, { method: 'POST', body: '{}' });
+    await reached.promise;
+    const silent = net.connect(app.port, '127.0.0.1');
+    await once(silent, 'connect');
+    const closed = once(silent, 'close');
+    silent.resume();
+    const other = await connect(app);
+    await closed;
+    underWay.reject(new ProviderError('PROVIDER_CLOSED', 'enough'));
+    expect((await answered).status).toBe(503);
+    other.destroy();
   });
 });
 

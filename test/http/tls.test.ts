@@ -3,8 +3,10 @@ import https from 'node:https';
 import { once } from 'node:events';
 import type http from 'node:http';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { generate } from 'selfsigned';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { newCertificate } from '../auth/certificates.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { Cli, Folder, devConfig } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
@@ -110,5 +112,51 @@ describe('TLS', () => {
     const { status, stderr } = await new Cli(['serve', '--config', config]).ended();
     expect(status).toBe(2);
     expect(stderr).toContain(`server.tls.cert: ${join(folder.path, 'absent.pem')} can't be read`);
+  });
+
+  it('takes up a renewed certificate for new connections, once it fits its key', async () => {
+    const names = ['old', 'new'] as const;
+    const made = await Promise.all(
+      names.map((commonName) =>
+        newCertificate(undefined, {
+          commonName,
+          usage: 'serverAuth',
+          altNames: [{ type: 7, ip: '127.0.0.1' }],
+        }),
+      ),
+    );
+    const [before, after] = made;
+    if (!before || !after) throw new Error('two were to be made');
+    using own = new Folder();
+    own.write('cert.pem', before.cert);
+    own.write('key.pem', before.key);
+    const config = own.write(
+      'signer.yaml',
+      `${devConfig}server: { listen: 0, tls: { cert: cert.pem, key: key.pem } }\n`,
+    );
+    const cli = new Cli(['serve', '--config', config]);
+    const shown = async (url: string): Promise<string> => {
+      const socket = tls.connect({
+        port: Number(new URL(url).port),
+        host: '127.0.0.1',
+        rejectUnauthorized: false,
+      });
+      await once(socket, 'secureConnect');
+      const { subject } = socket.getPeerCertificate();
+      socket.destroy();
+      return String(subject.CN);
+    };
+    try {
+      const url = await cli.listening();
+      expect(await shown(url)).toBe('old');
+      own.write('cert.pem', after.cert);
+      await vi.waitFor(() => expect(cli.stderr).toContain('file not reloaded'), 20_000);
+      expect(await shown(url)).toBe('old');
+      own.write('key.pem', after.key);
+      await vi.waitFor(async () => expect(await shown(url)).toBe('new'), 20_000);
+    } finally {
+      cli.child.kill('SIGTERM');
+    }
+    expect((await cli.ended()).status).toBe(0);
   });
 });

@@ -10,7 +10,14 @@ import type { Logger } from '../../telemetry/logger.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { readBody } from '../read-body.ts';
 import { refuseMethod } from '../refuse-method.ts';
-import { bodyOf, callerOf, deadlineOf, identifyCaller, requestIdOf } from '../request-context.ts';
+import {
+  bodyOf,
+  callerOf,
+  deadlineOf,
+  identifyCaller,
+  requestIdOf,
+  startDeadline,
+} from '../request-context.ts';
 import { json, send } from '../send.ts';
 
 export type GenerateLivePaymentRoute = {
@@ -31,6 +38,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
   const { logger, metrics } = options;
   router
     .route('/generate-live-payment')
+    .post(startDeadline(options.requestDeadlineMs))
     .post(identifyCaller(options.identifyCaller, 'required'), readBody(options.bodyLimitBytes))
     .post(async (request, response) => {
       const startedAt = performance.now();
@@ -40,7 +48,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
         caller: callerOf(response),
         requestId,
         idempotencyKey: idempotencyKeyOf(request),
-        signal: deadlineOf(response, options.requestDeadlineMs),
+        signal: deadlineOf(response),
       });
       send(response, { status: 200, headers: json, body: `${answer}\n` });
       if (payment) {

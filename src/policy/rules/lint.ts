@@ -2,7 +2,12 @@ import type { CapabilityPattern, CompiledPolicy, CompiledRule, RuleConditions } 
 
 /** What a valid policy most likely does not mean: a sentence for each. */
 export function lintPolicy(policy: CompiledPolicy): string[] {
-  return [...findUselessAllows(policy), ...findShadowed(policy), ...findDenialOfEverything(policy)];
+  const denial = findDenialOfEverything(policy);
+  return [
+    ...findUselessAllows(policy),
+    ...findShadowed(policy),
+    ...(denial === undefined ? [] : [denial]),
+  ];
 }
 
 const isAllow = ({ effect }: CompiledRule): boolean => effect.kind === 'allow';
@@ -36,14 +41,15 @@ function findShadowed({ rules }: CompiledPolicy): string[] {
   });
 }
 
-function findDenialOfEverything({ rules, ...policy }: CompiledPolicy): string[] {
+/** Why no payment at all can be allowed; undefined where one can. */
+export function findDenialOfEverything({ rules, ...policy }: CompiledPolicy): string | undefined {
   const deny = rules.find((rule) => isEnforcedDeny(rule) && rule.conditions.length === 0);
-  if (deny) return [`every payment is denied: rule ${deny.id} has no conditions`];
+  if (deny) return `every payment is denied: rule ${deny.id} has no conditions`;
   const isSomethingAllowed =
     policy.default === 'allow' || rules.some((rule) => isAllow(rule) && rule.mode === 'enforce');
   return isSomethingAllowed
-    ? []
-    : ['every payment is denied: the default is to deny, and no rule allows any'];
+    ? undefined
+    : 'every payment is denied: the default is to deny, and no rule allows any';
 }
 
 /** Whether `wide`, of a rule that denies, holds for each payment that `narrow` holds for. */

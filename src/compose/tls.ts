@@ -1,0 +1,24 @@
+import type { TlsOptions } from 'node:tls';
+import { openWatchedFile } from '../config/watched-file.ts';
+import { type TlsFiles, readTlsFiles } from '../http/tls.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+/**
+ * Has `renew` told of the files' content whenever one of them changes and all of them fit together; until then what was in force
+ * stays, and the log says why.
+ */
+export function watchTlsFiles(
+  files: TlsFiles,
+  logger: Logger,
+  renew: (options: TlsOptions) => void,
+): { close(): void } {
+  const paths = [files.cert, files.key, files.clientCa].filter((path) => path !== undefined);
+  const watched = paths.map((path) =>
+    openWatchedFile({
+      path,
+      parse: () => renew(readTlsFiles(files)),
+      log: (level, message, fields) => logger[level](fields, message),
+    }),
+  );
+  return { close: () => watched.forEach((file) => file.close()) };
+}
