@@ -23,13 +23,17 @@ local function take(mark, holder)
   if last >= tonumber(ARGV[7]) then return 'used-up', last, 0 end
   if known then
     lifetime = math.max(lifetime, redis.call('PTTL', mark))
+  elseif redis.call('ZCOUNT', holder, now, '+inf') >= ${maxMarks} then
+    return 'no-room', last, 0
+  end
+  -- first what a full Redis refuses: after another write it would let it pass
+  redis.call('SET', mark, last + count, 'PX', lifetime)
+  if known then
     redis.call('ZADD', holder, 'XX', now + lifetime, member)
   else
-    redis.call('ZREMRANGEBYSCORE', holder, '-inf', now)
-    if redis.call('ZCARD', holder) >= ${maxMarks} then return 'no-room', last, 0 end
     redis.call('ZADD', holder, now + lifetime, member)
   end
-  redis.call('SET', mark, last + count, 'PX', lifetime)
+  redis.call('ZREMRANGEBYSCORE', holder, '-inf', now)
   if redis.call('PTTL', holder) < lifetime then redis.call('PEXPIRE', holder, lifetime) end
   return 'taken', last, known and 0 or 1
 end
