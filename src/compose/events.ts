@@ -43,7 +43,7 @@ export async function openEvents(
       room.require();
       return encodePaymentEvent(record, { ...amounts, profile, gateway });
     },
-    checkHealth: () => new Promise((resolve) => resolve(room.require())),
+    checkHealth: () => Promise.resolve().then(() => room.require()),
     close: () => room.close(),
   };
 }

@@ -63,8 +63,8 @@ async function open(options: { nodes?: number; address?: string } = {}): Promise
 }
 
 /** wei per USD as `n/d`, or undefined */
-function rateOf({ currentFacts }: TestSource): string | undefined {
-  const { weiPerUsd } = currentFacts();
+function rateOf(source: TestSource): string | undefined {
+  const { weiPerUsd } = source.currentFacts();
   return weiPerUsd && formatRational(weiPerUsd);
 }
 
@@ -316,7 +316,7 @@ describe('nodes and the price feed', () => {
 
   it('that can’t read it leave it to the others', async () => {
     const [broken] = nodes;
-    if (!broken) throw never();
+    if (!broken) throw new Error('two nodes were started');
     broken.fault = {
       kind: 'results',
       replace: ({ method, params, result }) =>

@@ -88,7 +88,7 @@ export function startLoad(url: string, paymentsPerSecond: number): Load {
   return {
     attempts,
     mostAtOnce: () => mostAtOnce,
-    starvedMs: starvation.totalMs,
+    starvedMs: () => starvation.totalMs(),
     stop: async () => {
       isOver = true;
       await running;

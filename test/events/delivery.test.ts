@@ -61,7 +61,7 @@ afterEach(async () => {
 /** A folder that is there until the processes that write into it have ended. */
 function folderOf(): Folder {
   const folder = new Folder();
-  closing.push({ close: () => Promise.resolve(folder[Symbol.dispose]()) });
+  closing.push({ close: () => Promise.resolve().then(() => folder[Symbol.dispose]()) });
   return folder;
 }
 
@@ -247,9 +247,12 @@ describe('events', () => {
       return response.status;
     };
     let paid = 0;
-    let status = 200;
-    while ((status = await statusOfPayment()) === 200) paid += 1;
-    expect(status).toBe(503);
+    for (; ; paid += 1) {
+      const status = await statusOfPayment();
+      if (status === 200) continue;
+      expect(status).toBe(503);
+      break;
+    }
     const ready = await fetch(`${url}/readyz`);
     expect(ready.status).toBe(503);
     expect(await ready.json()).toMatchObject({
