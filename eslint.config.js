@@ -93,5 +93,9 @@ export default tseslint.config(
     },
   },
   { files: ['bin/*.js'], languageOptions: { globals: { process: 'readonly' } } },
+  {
+    files: ['test/sdks/web/*.js'],
+    languageOptions: { globals: { process: 'readonly', AbortController: 'readonly' } },
+  },
   prettier,
 );

@@ -144,6 +144,9 @@ async function answer(
     case 'POST /refresh-payment':
       answerRefresh(orchestrator, body, response);
       return;
+    case 'POST /live-video-to-video':
+      answerVideo(orchestrator, request, response);
+      return;
     case 'GET /sandbox/stats':
       answerJson(response, 200, collectStats(orchestrator));
       return;
@@ -230,11 +233,32 @@ function answerRefresh(
   });
 }
 
+/** Begins a job for a payment. Later ones name the manifest id of the answer, and go to `/payment`. */
+function answerVideo(
+  orchestrator: SandboxOrchestrator,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+): void {
+  const outcome = orchestrator.receivePayment(
+    header(request, 'livepeer-payment'),
+    header(request, 'livepeer-segment'),
+  );
+  if (outcome.status === 200) {
+    answerJson(response, 200, { manifest_id: outcome.result.info?.authToken?.sessionId });
+    return;
+  }
+  response.writeHead(outcome.status, { 'content-type': 'text/plain; charset=utf-8' });
+  response.end(`${outcome.reason}\n`);
+}
+
 const runnerPath = /^\/apps\/([^/]+)\/(session|session\/([^/]+)\/payment|app\/(.*))$/;
+const sessionPath = /^\/apps\/[^/]+\/session\/([^/]+)\/(stop|app\/.*|payment\/refresh-payment)$/;
 
 /**
  * A live runner of any name: `session` reserves, `session/ID/payment` takes later payments, and `app/…` works at once and sends
- * back what it was sent. `app/paid/N` goes on until the session was paid N times. False for other paths.
+ * back what it was sent. `app/paid/N` goes on until the session was paid N times. A session that was paid for works at
+ * `session/ID/app/…`, and `session/ID/stop` says that it is over; terms for its next payments are at `session/ID/payment/refresh-payment` too. False for
+ * other paths.
  */
 function answerRunner(
   orchestrator: SandboxOrchestrator,
@@ -242,6 +266,18 @@ function answerRunner(
   body: Buffer,
   response: Http2ServerResponse,
 ): boolean {
+  const [, ownSession, ownTask] = sessionPath.exec(request.url) ?? [];
+  if (ownTask === 'payment/refresh-payment') {
+    answerRefresh(orchestrator, body, response);
+    return true;
+  }
+  if (ownSession !== undefined) {
+    const isPaid = orchestrator.accounts.some((each) => each.manifestId === ownSession);
+    if (!isPaid) return false;
+    if (ownTask === 'stop') response.end();
+    else echo(request, body, response);
+    return true;
+  }
   const [, runner, task, sessionId, app = ''] = runnerPath.exec(request.url) ?? [];
   if (runner === undefined || task === undefined) return false;
   const [payment, segment] = [
@@ -271,8 +307,13 @@ function answerRunner(
     answerJson(response, 200, reservationOf(info?.transcoder, runner, id));
   else if (app.startsWith('paid/'))
     answerUntilPaid(orchestrator, id, Number(app.slice(5)), response);
-  else response.end(body);
+  else echo(request, body, response);
   return true;
+}
+
+function echo(request: Http2ServerRequest, body: Buffer, response: Http2ServerResponse): void {
+  response.setHeader('content-type', header(request, 'content-type') || 'application/octet-stream');
+  response.end(body);
 }
 
 function challengeOf(info: OrchestratorInfo, runner: string): Record<string, string> {

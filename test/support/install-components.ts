@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { installKafka } from './install-kafka.ts';
 import { installPackages } from './install-packages.ts';
+import { installPython } from './install-python.ts';
 
 /** What the tests need of the operating system, and the Debian package that brings it. */
 const components = [
@@ -17,6 +18,7 @@ const components = [
   { file: '/usr/bin/promtool', package: 'prometheus' },
   { file: '/usr/bin/java', package: 'default-jre-headless' },
   { file: '/usr/bin/mvn', package: 'maven' },
+  { file: '/usr/bin/python3', package: 'python3-venv' },
 ];
 
 function run(command: string, ...args: string[]): boolean {
@@ -46,4 +48,6 @@ if (missing.size > 0) {
 installPackages('contracts');
 installPackages('tools');
 installPackages('client/tools');
+installPackages('sdks/web');
+installPython();
 installKafka();

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
  * Installs the npm packages of a folder in test/, where they are missing or older than its lock file. Says on standard error
  * what it does, and sets the exit code when it could not.
  */
-export function installPackages(name: 'contracts' | 'tools' | 'client/tools'): void {
+export function installPackages(name: 'contracts' | 'tools' | 'client/tools' | 'sdks/web'): void {
   const folder = fileURLToPath(new URL(`../${name}`, import.meta.url));
   const installedAt = timeOf(`${folder}/node_modules/.package-lock.json`);
   if (installedAt >= timeOf(`${folder}/package-lock.json`)) return;
