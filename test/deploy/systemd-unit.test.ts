@@ -70,9 +70,9 @@ describe('the systemd unit', () => {
 
   it('waits at a stop for as long as requests may take', () => {
     const { server } = configSchema.shape;
-    const { receiveTimeoutMs, requestDeadlineMs } = server.parse({});
+    const { lameDuckMs, requestDeadlineMs } = server.parse({});
     const [seconds] = valuesOf('TimeoutStopSec').map(Number);
-    expect((seconds ?? 0) * 1000).toBeGreaterThan(receiveTimeoutMs + requestDeadlineMs);
+    expect((seconds ?? 0) * 1000).toBeGreaterThan(lameDuckMs + requestDeadlineMs);
     expect(valuesOf('KillMode')).toEqual(['mixed']);
   });
 
@@ -85,7 +85,7 @@ describe('the systemd unit', () => {
 
   it('reloads by a signal that the program survives, and stops by one it ends well at', async () => {
     using folder = new Folder();
-    const config = folder.write('signer.yaml', devConfig);
+    const config = folder.write('signer.yaml', `${devConfig}server: { lameDuckMs: 0 }\n`);
     const cli = new Cli([...programArguments.slice(0, -1), config, '--listen', '127.0.0.1:0']);
     const url = await cli.listening();
     const [, signal = ''] = /kill -(\w+) \$MAINPID/.exec(valuesOf('ExecReload').join()) ?? [];
