@@ -163,6 +163,13 @@ export class SdkWorld implements AsyncDisposable {
     await signer?.close();
   }
 
+  /** Starts the signer again with another policy file. */
+  async changePolicy(text: string): Promise<void> {
+    await this.stopSigner();
+    this.#folder.write('policy.yaml', text);
+    await this.startSigner();
+  }
+
   /** Lets all terms expire that were given so far; the signer sees that when it is started the next time. */
   async ageTerms(): Promise<void> {
     this.#world.advance({ l1Blocks: blocksBehind });

@@ -63,6 +63,20 @@ describe.each(sdks)('$published', ({ name }) => {
     expectAllTaken(world, { stopped: 1 });
   });
 
+  it('goes on with a session that a window had no room for, when there is more', async () => {
+    const policyOf = (tickets: number): string => `default: allow
+rules: [{ id: minute, window: { per: all, every: 1m, tickets: ${tickets} } }]`;
+    await using world = await SdkWorld.start({ policy: policyOf(12) });
+    const session = await reserve(world);
+    await soon(() => expect(world.answered(429)).toBeGreaterThanOrEqual(3));
+    expect(await sdk.do('is-paying', { session })).toBe(true);
+    await world.changePolicy(policyOf(1_000));
+    await expectMore(world, session, 4);
+    expect(await sdk.do('is-paying', { session })).toBe(true);
+    await sdk.do('stop', { session });
+    expectAllTaken(world, { stopped: 1 });
+  });
+
   it('ends a session when its token has expired, and pays with the next one', async () => {
     const jwks = new JwksServer();
     const key = newIssuerKey('p256', 'ES256');
