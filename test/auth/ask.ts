@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
+import { expect } from 'vitest';
+import { soon } from '../support/soon.ts';
 
 export type Question = {
   readonly path?: string;
@@ -39,4 +41,17 @@ export async function ask(signerUrl: string, question: Question): Promise<Answer
     headers: response.headers,
     text: Buffer.concat(chunks).toString(),
   };
+}
+
+/** Has the file of API keys read again, and waits until this key of it is taken. */
+export async function untilTaken(
+  signerUrl: string,
+  key: string,
+  tls: SecureContextOptions = {},
+): Promise<void> {
+  process.emit('SIGHUP');
+  await soon(async () => {
+    const { status } = await ask(signerUrl, { body: '{}', headers: { 'X-Api-Key': key }, tls });
+    expect(status).not.toBe(401);
+  });
 }

@@ -3,7 +3,7 @@ import type http from 'node:http';
 import https from 'node:https';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { payableRequest } from '../cli/payable-request.ts';
-import { type Question, ask } from './ask.ts';
+import { type Question, ask, untilTaken } from './ask.ts';
 import { AuthWorld, claimsWith } from './auth-world.ts';
 import { type Certificate, newAuthority, newCertificate } from './certificates.ts';
 import {
@@ -43,7 +43,7 @@ beforeAll(async () => {
     expiring: keyFile.add({ principal: 'expiring', expires: '2126-01-01T00:00:00Z' }),
     revoked: keyFile.add({ principal: 'key-gateway', revoked: true }),
   };
-  process.emit('SIGHUP');
+  await untilTaken(world.signer.url, keys.good, world.tls());
   const uri = [{ type: 6, value: 'spiffe://acme/gateway' }] as const;
   const day = 86_400_000;
   certificates = {

@@ -158,7 +158,7 @@ describe('server.tls.clientCa', () => {
       what: 'is missing',
       name: 'absent.pem',
       text: undefined,
-      says: /absent\.pem can't be read: ENOENT/,
+      says: /absent\.pem can't be read: it does not exist/,
     },
     { what: 'is empty', name: 'empty.pem', text: '', says: /there is none in it/ },
     { what: 'is no PEM', name: 'text.pem', text: 'hello', says: /there is none in it/ },

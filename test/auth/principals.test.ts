@@ -10,8 +10,7 @@ import { payableRequest } from '../cli/payable-request.ts';
 import { startAuthWebhook } from '../payments/auth-webhook.ts';
 import { createTestKey } from '../support/test-key.ts';
 import { type TestSigner, startTestSigner, vectorChain } from '../support/test-signer.ts';
-import { soon } from '../support/soon.ts';
-import { ask } from './ask.ts';
+import { ask, untilTaken } from './ask.ts';
 import { KeyFile } from './auth-world.ts';
 
 describe('the principal of an auth id', () => {
@@ -49,7 +48,7 @@ describe('a signer that asks for API keys', () => {
   it('protects /sign-orchestrator-info where it is told to', async () => {
     const file = await start({ protectOrchestratorInfo: true });
     const key = file.add({ principal: 'gateway' });
-    process.emit('SIGHUP');
+    await untilTaken(signer.url, key);
     const path = '/sign-orchestrator-info';
     const refused = await ask(signer.url, { path });
     expect(refused.status).toBe(401);
@@ -71,7 +70,7 @@ describe('a signer that asks for API keys', () => {
   it('keeps a session to the principal it began with, whichever of its keys is sent', async () => {
     const file = await start();
     const keys = ['gateway', 'gateway', 'thief'].map((principal) => file.add({ principal }));
-    process.emit('SIGHUP');
+    await untilTaken(signer.url, keys[2] ?? '');
     const as = (index: number) => ({ 'X-Api-Key': keys[index] ?? '' });
     const first = await signer.post(payableRequest(), as(0));
     const { state } = JSON.parse(first.text) as { state: object };
@@ -92,17 +91,13 @@ describe('a signer that asks for API keys', () => {
       const file = await start({ webhook: { url: webhook.url } });
       const key = file.add({ principal: 'gateway', tenant: 'acme' });
       const loner = file.add({ principal: 'loner' });
-      process.emit('SIGHUP');
-      const ids: string[] = [];
+      await untilTaken(signer.url, loner);
       const pay = async (body: string, apiKey = key): Promise<string> => {
-        await soon(async () => {
-          const answer = await signer.post(body, { 'X-Api-Key': apiKey });
-          expect(answer.status).toBe(200);
-          const { state } = JSON.parse(answer.text) as { state: { State: string } };
-          ids.push(authIdIn(state.State));
-          next = JSON.stringify({ ...request, ManifestID: 'm', state });
-        });
-        return ids.at(-1) ?? '';
+        const answer = await signer.post(body, { 'X-Api-Key': apiKey });
+        expect({ status: answer.status, text: answer.text }).toMatchObject({ status: 200 });
+        const { state } = JSON.parse(answer.text) as { state: { State: string } };
+        next = JSON.stringify({ ...request, ManifestID: 'm', state });
+        return authIdIn(state.State);
       };
       const request = JSON.parse(payableRequest()) as object;
       let next = '';
@@ -121,6 +116,8 @@ describe('a signer that asks for API keys', () => {
       webhook.reply = { status: 200 };
       expect(await goOn()).toBe('client:user');
       webhook.reply = { status: 200, auth_id: 'client:other' };
+      later += 70_000;
+      signer.now = BigInt(Date.now() + later) * 1_000_000n;
       expect((await signer.post(next, { 'X-Api-Key': key })).status).toBe(500);
       expect(signer.logLines.at(-1)).toMatchObject({ code: 'AUTH_ID_CHANGED' });
     } finally {
@@ -133,7 +130,7 @@ describe('a signer that asks for API keys', () => {
     try {
       const file = await start({ webhook: { url: webhook.url } });
       const key = file.add({ principal: 'gateway' });
-      process.emit('SIGHUP');
+      await untilTaken(signer.url, key);
       const token = 'Bearer eyJhbGciOiJub25lIn0.e30.';
       const body = payableRequest();
       expect((await signer.post(body, { Authorization: token })).status).toBe(401);
@@ -149,7 +146,7 @@ describe('a signer that asks for API keys', () => {
   it('names the principal of a refused payment in the log', async () => {
     const file = await start();
     const key = file.add({ principal: 'gateway', tenant: 'acme' });
-    process.emit('SIGHUP');
+    await untilTaken(signer.url, key);
     expect((await signer.post('{}', { 'X-Api-Key': key })).status).toBe(400);
     expect(signer.logLines.at(-1)).toMatchObject({
       msg: 'request refused',
@@ -214,7 +211,7 @@ describe('the attribute payer', () => {
     const pinned = file.add({ principal: 'old', attributes: { payer } });
     const free = file.add({ principal: 'free' });
     const lost = file.add({ principal: 'lost', attributes: { payer: stranger } });
-    process.emit('SIGHUP');
+    await untilTaken(signer.url, lost);
     const asking = async (key: string, named?: string) => {
       const headers = { 'X-Api-Key': key, ...(named && { 'Livepeer-Payer-Address': named }) };
       const path = '/sign-orchestrator-info';

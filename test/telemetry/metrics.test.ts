@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { programVersion } from '../../src/program-version.ts';
+import { createEventMetrics } from '../../src/telemetry/event-metrics.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { startMetricsSigner } from './metrics-signer.ts';
 
@@ -63,9 +64,8 @@ describe('metrics', () => {
     const documented = [...document.matchAll(/^\| `(livepeer_hsm_signer_\w+)` \| (\w+)/gm)].map(
       ([, name, type]) => `${name} ${type}`,
     );
-    const exposed = [...(await createMetrics().text()).matchAll(/^# TYPE (\w+ \w+)$/gm)].map(
-      ([, type]) => type,
-    );
+    const texts = [await createMetrics().text(), await createEventMetrics(() => []).text()];
+    const exposed = [...texts.join('\n').matchAll(/^# TYPE (\w+ \w+)$/gm)].map(([, type]) => type);
     expect(exposed).toEqual(documented);
   });
 });
