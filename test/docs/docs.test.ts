@@ -114,6 +114,17 @@ describe('docs/configuration.md', () => {
   });
 });
 
+describe.each(['docs/migration.md', 'docs/clearinghouses.md', 'docs/runbook.md'])('%s', (file) => {
+  it('names only settings that there are', () => {
+    const sections = Object.keys(configSchema.shape).join('|');
+    const pattern = new RegExp(`\`((?:${sections})(?:\\[\\])?\\.[A-Za-z.]*[A-Za-z])`, 'g');
+    const named = [...readDocument(file).matchAll(pattern)].map(([, name = '']) => name);
+    const documented = readDocument('docs/configuration.md');
+    expect(named.length).toBeGreaterThan(3);
+    expect(named.filter((name) => !documented.includes(`\`${name}`))).toEqual([]);
+  });
+});
+
 describe('README.md', () => {
   const lines = shellLines(readDocument('README.md'));
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
