@@ -229,7 +229,9 @@ export class SdkWorld implements AsyncDisposable {
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
     const path = incoming.url ?? '';
     if (path === '/generate-live-payment') this.passTime(secondsOfPayment);
-    const { host: _host, connection: _connection, ...headers } = incoming.headers;
+    const headers = { ...incoming.headers };
+    delete headers.host;
+    delete headers.connection;
     const request = { path: path.replace(/\?.*/, ''), status: 0 };
     try {
       const answer = await fetch(`${this.#signer?.url ?? 'http://127.0.0.1:1'}${path}`, {
