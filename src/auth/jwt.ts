@@ -1,6 +1,7 @@
 import {
   type JWTPayload,
   type JWTVerifyGetKey,
+  type JWTVerifyOptions,
   createRemoteJWKSet,
   decodeJwt,
   errors,
@@ -9,6 +10,7 @@ import {
 import { type AuthMethod, bearerTokens } from './authenticator.ts';
 import { isPrincipalName, principalNameForm } from '../principal-name.ts';
 import { AuthError } from './authorization.ts';
+import { describeFetchFailure } from './fetch-failure.ts';
 import type { Principal } from './principal.ts';
 
 /** Whose tokens count, and what must be in them. */
@@ -68,7 +70,7 @@ function readIssuer(token: string): string {
 function createVerifier(issuer: JwtIssuer, { nowMs, timeoutMs }: JwtOptions) {
   const getKey = fetchKeys(issuer.jwksUrl, timeoutMs);
   return async (token: string): Promise<Principal> => {
-    const { payload } = await jwtVerify(token, getKey, {
+    const { payload } = await verifyWithAny(token, getKey, {
       issuer: issuer.issuer,
       audience: issuer.audience,
       algorithms: [...issuer.algorithms],
@@ -88,6 +90,23 @@ function createVerifier(issuer: JwtIssuer, { nowMs, timeoutMs }: JwtOptions) {
   };
 }
 
+/** Tries each of the issuer's keys that could be the token's: several may have the same id, or the token name none. */
+async function verifyWithAny(token: string, getKey: JWTVerifyGetKey, options: JWTVerifyOptions) {
+  try {
+    return await jwtVerify(token, getKey, options);
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    for await (const key of error) {
+      try {
+        return await jwtVerify(token, key, options);
+      } catch (refused) {
+        if (!(refused instanceof errors.JWSSignatureVerificationFailed)) throw refused;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed();
+  }
+}
+
 /** The issuer's keys; what goes wrong with them is not the token's fault. */
 function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
   const keys = createRemoteJWKSet(new URL(url), {
@@ -105,7 +124,9 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
       ) {
         throw cause;
       }
-      const reason = cause instanceof Error ? cause.message : 'unknown';
+      // the library's own errors tell what was wrong with an answer; where there was none, fetch knows why
+      const isAnswer = cause instanceof errors.JOSEError && !(cause instanceof errors.JWKSTimeout);
+      const reason = isAnswer ? cause.message : describeFetchFailure(cause);
       throw new AuthError('AUTH_UNAVAILABLE', "the token issuer's keys can't be had", {
         details: `${url}: ${reason}`,
         retryable: true,
@@ -124,12 +145,11 @@ function describeRefusal(error: unknown): AuthError {
   return invalid(details, error);
 }
 
-/** OAuth 2.0 writes `scope` as text with spaces; some issuers write a list, `scp`. */
+/** OAuth 2.0 writes `scope` as text with blanks; issuers write it, or `scp`, as text or as a list. */
 function requireScopes({ scope, scp }: JWTPayload, required: readonly string[]): void {
-  const granted = [
-    ...(typeof scope === 'string' ? scope.split(' ') : []),
-    ...(Array.isArray(scp) ? (scp as unknown[]) : []),
-  ];
+  const granted = [scope, scp].flatMap((claim: unknown): unknown[] =>
+    typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [],
+  );
   const missing = required.filter((name) => !granted.includes(name));
   if (missing.length === 0) return;
   throw new AuthError('CREDENTIAL_NOT_PERMITTED', `the token lacks scope ${missing.join(' ')}`);

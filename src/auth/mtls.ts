@@ -1,8 +1,9 @@
 import type { AuthMethod } from './authenticator.ts';
 import { AuthError } from './authorization.ts';
+import { isSameName } from './distinguished-name.ts';
 import type { Principal } from './principal.ts';
 
-/** Whose certificate it is; either by its subject or by one of its alternative names, compared as they are. */
+/** Whose certificate it is: either by its subject, or by one of its alternative names, which are compared as they are. */
 export type CertificateRule = {
   readonly subject?: string | undefined;
   readonly san?: string | undefined;
@@ -30,7 +31,9 @@ export function createCertificateMethod(
       });
     }
     const rule = rules.find((rule) =>
-      rule.san === undefined ? rule.subject === subject : altNames.includes(rule.san),
+      rule.san === undefined
+        ? isSameName(rule.subject ?? '', subject)
+        : altNames.includes(rule.san),
     );
     if (rule) return rule.principal;
     throw new AuthError('CREDENTIAL_NOT_PERMITTED', 'the client certificate is of no principal', {

@@ -11,6 +11,7 @@ import {
 } from '../wire/go-struct.ts';
 import { type JsonValue, formatGoJsonString, parseJson } from '../wire/json.ts';
 import { readMaxPrice } from '../wire/max-price.ts';
+import { describeFetchFailure } from './fetch-failure.ts';
 import {
   AuthError,
   type Authorization,
@@ -31,6 +32,9 @@ export type WebhookOptions = {
 
 const maxAnswerBytes = 65_536;
 
+/** Unix seconds, in the year 5138; today's milliseconds are more. */
+const latestExpiry = 100_000_000_000n;
+
 /**
  * go-livepeer's auth webhook: asked with the caller's headers and the books as they would become, before anything
  * is signed. No answer, or one that is not understood, is `AUTH_WEBHOOK_FAILED`. Throws `CONFIG_INVALID` for a header that
@@ -42,7 +46,11 @@ export function createWebhookAuthorizer(options: WebhookOptions): PaymentAuthori
     try {
       answer = await ask(options, caller, projected, signal);
     } catch (cause) {
-      throw new AuthError('AUTH_WEBHOOK_FAILED', 'the auth webhook could not be asked', { cause });
+      if (cause instanceof AuthError) throw cause;
+      throw new AuthError('AUTH_WEBHOOK_FAILED', 'the auth webhook could not be asked', {
+        details: describeFetchFailure(cause),
+        cause,
+      });
     }
     return readAnswer(answer);
   };
@@ -58,18 +66,34 @@ async function ask(
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...revealHeaders(headers) },
     body: `{"headers":${encodeHeaders(caller.headers)},"state":${encodeState(projected)}}`,
+    // its secret, and the caller's credentials, are for this address only
+    redirect: 'manual',
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
   });
   if (response.status !== 200) {
     await response.body?.cancel();
-    throw new Error(`the webhook answered with HTTP status ${response.status}, not 200`);
+    if (response.status >= 300 && response.status <= 399) {
+      throw new AuthError(
+        'AUTH_WEBHOOK_ANSWER_INVALID',
+        'the auth webhook answered with a redirect',
+        {
+          details: `HTTP status ${response.status}: set auth.webhook.url to where it leads`,
+        },
+      );
+    }
+    throw new AuthError('AUTH_WEBHOOK_FAILED', 'the auth webhook failed', {
+      details: `it answered with HTTP status ${response.status}, not 200`,
+    });
   }
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     size += chunk.length;
-    if (size > maxAnswerBytes)
-      throw new Error(`the webhook's answer is over ${maxAnswerBytes} bytes`);
+    if (size > maxAnswerBytes) {
+      throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer is malformed", {
+        details: `it is over ${maxAnswerBytes} bytes`,
+      });
+    }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -128,6 +152,12 @@ export function readAnswer(body: Uint8Array): Authorization {
   const { status, reason, code, ...authorization } = answer;
   if (status <= 0n) {
     throw new AuthError('AUTH_WEBHOOK_FAILED', "the auth webhook's answer has no positive status");
+  }
+  if (answer.expiry > latestExpiry) {
+    throw new AuthError(
+      'AUTH_WEBHOOK_ANSWER_INVALID',
+      "the auth webhook's expiry is no time in Unix seconds: it lies after the year 5000, as milliseconds do",
+    );
   }
   if (status === 200n) {
     if (authorization.authId === '' || isPrincipalName(authorization.authId)) return authorization;

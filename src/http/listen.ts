@@ -3,7 +3,7 @@ import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 import type express from 'express';
-import { type TlsFiles, readTlsFiles } from './tls.ts';
+import { type TlsFiles, readTlsFiles, trustIssuingCa } from './tls.ts';
 
 export type ListenOptions = {
   readonly host: string;
@@ -49,6 +49,7 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
         ...readTlsFiles(tls),
       })
     : undefined;
+  if (secure) trustIssuingCa(secure);
   const server = secure ?? http.createServer(settings);
   boundIdleConnections(server, options.maxIdleConnections);
   const { sayGoodbye, close } = drainable(server, options.receiveTimeoutMs);
@@ -61,7 +62,10 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
   const host = options.host.includes(':') ? `[${options.host}]` : options.host;
   return {
     url: `${tls ? 'https' : 'http'}://${host}:${port}`,
-    renewTls: (renewed) => secure?.setSecureContext(renewed),
+    renewTls(renewed) {
+      secure?.setSecureContext(renewed);
+      if (secure) trustIssuingCa(secure);
+    },
     sayGoodbye,
     close,
   };

@@ -1,4 +1,5 @@
 import { X509Certificate, constants, createPrivateKey } from 'node:crypto';
+import type https from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TlsOptions, createSecureContext } from 'node:tls';
 import { type ClientCertificate, describeCertificate } from '../auth/client-certificate.ts';
@@ -61,6 +62,18 @@ function askForCertificate(path: string): TlsOptions {
     // nobody shall become somebody else on a connection: with TLS 1.2 a client might show another certificate later
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   };
+}
+
+/**
+ * Takes the CA that issues the clients' certificates for enough: its own need not be vouched for. `createSecureContext` has an option for it
+ * that a server does not pass on, so its context is told directly. Where a version of Node knows no such thing, the whole chain is
+ * asked for.
+ */
+export function trustIssuingCa(server: https.Server): void {
+  const { _sharedCreds: credentials } = server as {
+    _sharedCreds?: { context?: { setAllowPartialTrustChain?: () => void } };
+  };
+  credentials?.context?.setAllowPartialTrustChain?.();
 }
 
 function readPem(field: keyof TlsFiles, path: string): Buffer {

@@ -110,6 +110,7 @@ export function createMetrics(): Metrics {
     name: 'livepeer_hsm_signer_discovery_listed',
     help: 'Orchestrators that are listed for clients',
     registers,
+    aggregator: 'max',
   });
   const durations = new Histogram({
     name: 'livepeer_hsm_signer_payment_duration_seconds',
@@ -118,12 +119,14 @@ export function createMetrics(): Metrics {
     registers,
   });
   const gauge = (name: string, help: string) =>
-    new Gauge({ name, help, labelNames: ['sender'] as const, registers });
+    new Gauge({ name, help, labelNames: ['sender'] as const, registers, aggregator: 'max' });
   const sessions = new Gauge({
     name: 'livepeer_hsm_signer_sessions_in_last_hour',
     help: 'Sessions that paid in the last hour',
     labelNames: ['sender'] as const,
     registers,
+    // one session may be counted by several workers: of those, the one that has seen most
+    aggregator: 'max',
     // the first gauge of a scrape samples for all
     collect: () => sampleSenders(),
   });

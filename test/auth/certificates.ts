@@ -13,9 +13,9 @@ export type CertificateRequest = {
   readonly notAfter?: Date;
 };
 
-/** An authority, itself a certificate. */
-export function newAuthority(commonName: string): Promise<Certificate> {
-  return issue(commonName, undefined, undefined, [
+/** An authority, itself a certificate, which another one may vouch for. */
+export function newAuthority(commonName: string, by?: Certificate): Promise<Certificate> {
+  return issue(commonName, undefined, by, [
     { name: 'basicConstraints', cA: true, critical: true },
     { name: 'keyUsage', keyCertSign: true, critical: true },
   ]);
