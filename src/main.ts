@@ -6,6 +6,7 @@ import { openDiscovery } from './compose/discovery.ts';
 import { withActiveKey } from './compose/key.ts';
 import { openRecords } from './compose/records.ts';
 import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
+import { thisWorker } from './compose/this-worker.ts';
 import { watchTlsFiles } from './compose/tls.ts';
 import { refuseOpenServer } from './config/exposure.ts';
 import type { Config } from './config/load.ts';
@@ -141,7 +142,12 @@ export async function startSigner(
       const { isReady, report } = await checkReadiness();
       return {
         isReady,
-        report: { ...report, files: describeFiles(files), keys: describeSenders(senders, nowMs()) },
+        report: {
+          ...report,
+          files: describeFiles(files),
+          keys: describeSenders(senders, nowMs()),
+          worker: thisWorker(),
+        },
       };
     }),
   });

@@ -6,7 +6,8 @@ import { overridePrefix } from '../config/overrides.ts';
 import { startSigner } from '../main.ts';
 import { createEventMetrics } from '../telemetry/event-metrics.ts';
 import { type Logger, createLogger } from '../telemetry/logger.ts';
-import { createMetrics, readWorkerMetrics } from '../telemetry/metrics.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { answerForMetrics, createWorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { onStopSignal } from './stop-signals.ts';
 import { type Started, startWorkers } from './workers.ts';
 
@@ -24,7 +25,8 @@ export async function serve(options: { config: string; listen?: string }): Promi
   if (cluster.isPrimary && server.workers > 1) {
     const delivery = await startDelivering(config, logger);
     if (metricsSettings) {
-      await serveMetrics(metricsSettings.listen, () => delivery.addMetrics(readWorkerMetrics()));
+      const readWorkers = createWorkerMetrics();
+      await serveMetrics(metricsSettings.listen, () => delivery.addMetrics(readWorkers()));
     }
     let isStopping = false;
     onStopSignal(() => (isStopping = true));
@@ -38,6 +40,7 @@ export async function serve(options: { config: string; listen?: string }): Promi
     return;
   }
   const metrics = createMetrics();
+  if (cluster.worker) answerForMetrics(() => metrics.json());
   const delivery = cluster.isPrimary ? await startDelivering(config, logger) : undefined;
   if (metricsSettings && delivery) {
     await serveMetrics(metricsSettings.listen, () => delivery.addMetrics(metrics.text()));

@@ -25,7 +25,7 @@ import { type CapabilityModel, type PriceList, configuredCeiling } from '../poli
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createPriceList } from './policy.ts';
-import { workerSlotVariable } from './records.ts';
+import { workerVariables } from './this-worker.ts';
 
 /** Discovery as it runs in this process. */
 export type Discovery = {
@@ -47,7 +47,7 @@ export async function openDiscovery(
   const { discovery } = config.settings;
   if (!discovery) return undefined;
   const current = new CurrentSnapshot(discovery.maxAgeMs);
-  const slot = process.env[workerSlotVariable];
+  const slot = process.env[workerVariables.slot];
   if (cluster.worker && slot !== '1') return { answer: current.answer, close: follow(current) };
 
   const prices = createPriceList(config.settings);

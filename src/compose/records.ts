@@ -13,6 +13,7 @@ import { openEvents } from './events.ts';
 import type { EventEncoder } from '../payments/payment-event.ts';
 import type { KeySurroundings } from './key.ts';
 import { openStore } from './store.ts';
+import { thisWorker } from './this-worker.ts';
 import { hasLedger, openRules } from './rules.ts';
 
 /** What the signer remembers, and the rules that it is remembered for. */
@@ -26,14 +27,8 @@ export type Records = KeySurroundings &
     readonly policyFile: WatchedFileState;
   };
 
-/**
- * The environment variable with a worker's number, 1 to the number of workers; one that replaces another takes over its
- * number, and with it the files that it wrote.
- */
-export const workerSlotVariable = 'LIVEPEER_HSM_SIGNER_WORKER';
-
 /** The audit log's chain of this process. */
-const serverChain = `server-${process.env[workerSlotVariable] ?? '1'}`;
+const serverChain = `server-${thisWorker().slot}`;
 
 /**
  * Opens audit log, policy file, answer memory, and the spend ledger where a rule needs it. Throws `CONFIG_INVALID`,

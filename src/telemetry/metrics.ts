@@ -1,4 +1,4 @@
-import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** What a sender's key and deposit look like at the moment of a scrape. */
 export type SenderSample = {
@@ -55,6 +55,8 @@ export type Metrics = {
   watchFiles(files: readonly FileSample[]): void;
   /** The Prometheus text of this process. */
   text(): Promise<string>;
+  /** The same as prom-client's JSON, which can be aggregated. */
+  json(): Promise<readonly object[]>;
 };
 
 const durationBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4.5];
@@ -62,9 +64,6 @@ const durationBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4.
 /** The metrics of docs/metrics.md, all at zero. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
-  // a worker process answers the primary's question for its metrics
-  AggregatorRegistry.setRegistries(registry);
-  new AggregatorRegistry();
   const registers = [registry];
   const payments = new Counter({
     name: 'livepeer_hsm_signer_payments_total',
@@ -125,8 +124,8 @@ export function createMetrics(): Metrics {
     help: 'Sessions that paid in the last hour',
     labelNames: ['sender'] as const,
     registers,
-    // one session may be counted by several workers: of those, the one that has seen most
-    aggregator: 'max',
+    // a session keeps to its connection, and so mostly to one worker
+    aggregator: 'sum',
     // the first gauge of a scrape samples for all
     collect: () => sampleSenders(),
   });
@@ -210,10 +209,6 @@ export function createMetrics(): Metrics {
       files = watched;
     },
     text: () => registry.metrics(),
+    json: () => registry.getMetricsAsJSON(),
   };
-}
-
-/** The Prometheus text of all worker processes, summed; for their primary. */
-export function readWorkerMetrics(): Promise<string> {
-  return new AggregatorRegistry().clusterMetrics();
 }

@@ -1,7 +1,11 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Cli, Folder, devConfig } from './cli.ts';
+import { newCertificate } from '../auth/certificates.ts';
+import { Cli, Folder, devConfig, run } from './cli.ts';
 import { payableRequest } from './payable-request.ts';
 
 const twoWorkers = {
@@ -112,6 +116,85 @@ describe('several workers', () => {
       await until(() => listening() === 3 + crashes);
     }
     expect(new URL(url).port).toBe(new URL(await cli.listening()).port);
+  });
+
+  it('have one /metrics, which neither a stopped nor an ended worker takes away', async () => {
+    using folder = new Folder();
+    const listener = net.createServer().listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const { port } = listener.address() as AddressInfo;
+    listener.close();
+    await once(listener, 'close');
+    const cli = serve(folder, {}, `${devConfig}metrics: { listen: ${port} }\n`);
+    const url = await cli.listening();
+    const read = async (): Promise<Map<string, number>> => {
+      const response = await fetch(`http://127.0.0.1:${port}/metrics`);
+      expect(response.status).toBe(200);
+      const lines = (await response.text())
+        .split('\n')
+        .filter((line) => line.startsWith('livepeer'));
+      const samples = lines.map((line) => line.split(/ (?=[^ ]+$)/) as [string, string]);
+      return new Map(
+        samples.map(([name, value]) => [name.replace(/sender="[^"]*",?/, ''), Number(value)]),
+      );
+    };
+    const paymentsIn = (samples: Map<string, number>): number =>
+      [...samples].reduce(
+        (sum, [name, value]) => (name.includes('payments_total') ? sum + value : sum),
+        0,
+      );
+    for (let payment = 0; payment < 6; payment += 1) expect((await pay(url)).status).toBe(200);
+    const before = await read();
+    expect(paymentsIn(before)).toBe(6);
+    const build = [...before].filter(([name]) => name.includes('build_info'));
+    expect(build.map(([, value]) => value)).toEqual([1]);
+
+    const [stopped = 0, victim = 0] = workersOf(cli);
+    process.kill(stopped, 'SIGSTOP');
+    expect(paymentsIn(await read())).toBe(6);
+    process.kill(stopped, 'SIGCONT');
+    process.kill(victim, 'SIGKILL');
+    await until(() => logOf(cli).some(({ msg }) => msg.startsWith('worker ended')));
+    expect(paymentsIn(await read())).toBe(6);
+  });
+
+  it('are all asked by keys status, over TLS too, and nothing is said of a key on the word of one', async () => {
+    using folder = new Folder();
+    const { cert, key } = await newCertificate(undefined, {
+      commonName: 'signer.example',
+      usage: 'serverAuth',
+      altNames: [{ type: 2, value: 'signer.example' }],
+    });
+    folder.write('cert.pem', cert);
+    folder.write('key.pem', key);
+    const [entry = ''] = /^ {2}- provider(?:.|\n)*?(?=^chain)/m.exec(devConfig) ?? [];
+    const retiring = entry.replace('path: keystore', 'path: old').replace(/ +generate.*\n/, '');
+    const text = devConfig
+      .replace(entry, `${entry.replace(/ +generate.*\n/, '')}${retiring}    retiring: true\n`)
+      .concat('server: { tls: { cert: cert.pem, key: key.pem } }\n');
+    for (const path of ['keystore', 'old']) {
+      const made = devConfig.replace('path: keystore', `path: ${path}`);
+      const file = folder.write(`${path}.yaml`, made);
+      expect((await run(['keys', 'new', '--config', file])).status).toBe(0);
+    }
+    const cli = serve(folder, {}, text);
+    const url = await cli.listening();
+    expect(url).toMatch(/^https:/);
+    const status = async (): Promise<string> => {
+      const args = ['keys', 'status', '--config', join(folder.path, 'signer.yaml')];
+      const { status, stdout, stderr } = await run([...args, '--url', url]);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      return stdout;
+    };
+    const whole = await status();
+    expect(whole).toMatch(/no longer needed +not before \d{4}/);
+    expect(whole).not.toContain('not heard');
+    const [stopped = 0] = workersOf(cli);
+    process.kill(stopped, 'SIGSTOP');
+    const partial = await status();
+    process.kill(stopped, 'SIGCONT');
+    expect(partial).toMatch(/not heard +1 of the signer's workers/);
+    expect(partial).toMatch(/no longer needed +not known: not all workers have answered/);
   });
 
   it('end with the exit code of the one that does not start', async () => {
