@@ -64,6 +64,11 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
         firstAttempt.resolve(undefined);
         await latest.ended;
       } catch (error) {
+        // at the start it is refused; later, as after a fail-over, it is no better than none
+        if (error instanceof ConfigError) {
+          firstAttempt.reject(error);
+          latest.end();
+        }
         reportDown(error);
       }
       firstAttempt.resolve(undefined);
@@ -73,7 +78,11 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
   }
 
   const kept = keepConnected();
-  await firstAttempt.promise;
+  await firstAttempt.promise.catch(async (error: unknown) => {
+    closing.abort();
+    await kept;
+    throw error;
+  });
   return {
     run: (script, keys, args, onLate) =>
       latest?.isOpen
@@ -133,8 +142,25 @@ class Connection {
     const timer = setTimeout(() => this.end(reason), connectTimeoutMs);
     this.#client.connect().catch((error: unknown) => this.#ended.reject(error));
     const ready = new Promise((resolve) => this.#client.once('ready', resolve));
-    await Promise.race([ready, this.ended]).finally(() => clearTimeout(timer));
+    const keepsAll = ready.then(() => this.#requireNoEviction());
+    keepsAll.catch(() => undefined);
+    await Promise.race([keepsAll, this.ended]).finally(() => clearTimeout(timer));
     this.#isReady = true;
+  }
+
+  /**
+   * What was spent is kept in keys that expire, which both kinds of eviction take first when memory runs out. Where the account may not
+   * ask, the operator is trusted. Throws `CONFIG_INVALID`.
+   */
+  async #requireNoEviction(): Promise<void> {
+    const info: unknown = await this.#client.sendCommand(['INFO', 'memory']).catch(() => '');
+    const [, policy = 'noeviction'] = /^maxmemory_policy:(\S+)/m.exec(String(info)) ?? [];
+    if (policy === 'noeviction') return;
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      `store.url: this Redis forgets what was spent when its memory runs out (maxmemory-policy is ${policy}): ` +
+        'set it to noeviction, or use another Redis',
+    );
   }
 
   run(

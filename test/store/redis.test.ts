@@ -34,6 +34,39 @@ it('runs a script with its keys and arguments, also after Redis has forgotten it
   expect(await run()).toEqual(['a', 'b', 7, null]);
 });
 
+it.each(['allkeys-lru', 'allkeys-random', 'volatile-lru', 'volatile-ttl'])(
+  'refuses a Redis that evicts by %s, naming what to do',
+  async (policy) => {
+    const server = await startServer('--maxmemory-policy', policy);
+    await expect(connect(server.url)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringMatching(
+        new RegExp(`^store\\.url: .*maxmemory-policy is ${policy}.*noeviction`),
+      ) as string,
+    });
+  },
+);
+
+it('does not use a Redis that has come to evict since, until it no longer does', async () => {
+  const server = await startServer();
+  const { count } = await connect(server.url);
+  expect(await count('a')).toBe(1);
+  await server.stop();
+  await server.start();
+  await server.command('CONFIG SET maxmemory-policy allkeys-lru');
+  await server.command('CLIENT KILL TYPE normal SKIPME yes');
+  await expect.poll(() => count('a'), soon).toContain('Error');
+  await server.command('CONFIG SET maxmemory-policy noeviction');
+  await expect.poll(() => count('b'), soon).toBe(1);
+});
+
+it('trusts the operator where the account may not ask for the policy', async () => {
+  const server = await startServer('--maxmemory-policy', 'allkeys-lru');
+  await server.command('ACL SETUSER signer on >pw ~* +@all -info');
+  const { count } = await connect(server.url.replace('redis://', 'redis://signer:pw@'));
+  expect(await count('a')).toBe(1);
+});
+
 it('tells what Redis complains about by its code', async () => {
   const server = await startServer();
   const { redis } = await connect(server.url);
