@@ -29,12 +29,13 @@ WORKDIR /app
 ENV NODE_ENV=production
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY bin bin
 COPY package.json LICENSE ./
 COPY docker/healthcheck.mjs docker/
 # compiled once here, since the signer's user may not write there
-RUN node dist/src/cli/livepeer-hsm-signer.js --version
+RUN node bin/livepeer-hsm-signer.js --version
 USER signer
 EXPOSE 7936
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "/app/docker/healthcheck.mjs"]
-ENTRYPOINT ["node", "/app/dist/src/cli/livepeer-hsm-signer.js"]
+ENTRYPOINT ["node", "/app/bin/livepeer-hsm-signer.js"]
 CMD ["serve", "--config", "/etc/livepeer-hsm-signer/signer.yaml", "--listen", "0.0.0.0:7936"]

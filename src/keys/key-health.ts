@@ -22,7 +22,8 @@ export type KeyHealthOptions = {
 /**
  * Tells whether the key signs: by its last signature. The device's own health check is asked as well, but it is no proof,
  * neither that the key signs nor that it does not: where there was no signature for a minute, where the last one failed, and
- * where the device calls itself ill, a self-test decides. The check rejects with the reason while the key fails; it does not
+ * where the device calls itself ill, a self-test decides. `KEY_UNSUITABLE` alone is final, though the key signs: an alias that
+ * stands for another key now would keep the next start from using this one. The check rejects with the reason while the key fails; it does not
  * wait for the device then.
  */
 export function createKeyHealthCheck({
@@ -32,15 +33,18 @@ export function createKeyHealthCheck({
   nowMs = () => performance.now(),
 }: KeyHealthOptions): () => Promise<void> {
   let question: { readonly atMs: number; readonly answer: Promise<void> } | undefined;
+  let unsuitable: Error | undefined;
 
   async function ask(): Promise<void> {
     const options = { signal: AbortSignal.timeout(questionTimeoutMs) };
-    const isHealthy = await (async () => provider.checkHealth?.(options))().then(
-      () => true,
-      () => false,
+    const illness: unknown = await (async () => provider.checkHealth?.(options))().then(
+      () => undefined,
+      (error: unknown) => error ?? new Error('unknown'),
     );
+    unsuitable = isSignerError(illness) && illness.code === 'KEY_UNSUITABLE' ? illness : undefined;
+    if (unsuitable) throw unsuitable;
     const isProved = nowMs() - condition.signedAtMs < proofLifetimeMs;
-    if (isHealthy && isProved && !condition.failure) return;
+    if (illness === undefined && isProved && !condition.failure) return;
     await prove({ signal: AbortSignal.timeout(questionTimeoutMs) });
   }
 
@@ -53,6 +57,7 @@ export function createKeyHealthCheck({
       question.answer.catch(() => undefined);
     }
     if (failure) throw failure;
+    if (unsuitable) throw unsuitable;
     if (condition.signedAtMs > question.atMs) return;
     await question.answer.catch((error: unknown) => {
       // a signature that could not be recorded was not asked for: the audit log's problem

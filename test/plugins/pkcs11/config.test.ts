@@ -167,7 +167,7 @@ describe('the uri field', () => {
     ['pkcs11:token=a;object=c?pin-source=|cat', 'pin-source must be file:PATH'],
     [
       'pkcs11:token=a;object=c;library-version=3',
-      'attribute "library-version" is not supported here; known: token, serial, model, manufacturer, object, id, slot-id, type',
+      'an attribute "library-version" is not supported here; known: token, serial, model, manufacturer, object, id, slot-id, type',
     ],
   ])('refuses %s', (uri, problem) => {
     expect(problemsOf({ module: '/lib/hsm.so', uri })).toEqual([`uri: ${problem}`]);
