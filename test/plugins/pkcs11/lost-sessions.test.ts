@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { plugin } from '../../../plugins/pkcs11/index.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { type RunningSigner, startSigner } from '../../../src/main.ts';
-import { payableRequest } from '../../cli/payable-request.ts';
+import { PayingSession } from '../../bench/paying-session.ts';
 import { createFaultyModule, type FaultyModule } from '../../support/pkcs11-faults.ts';
 import { createSoftHsm, type SoftHsm } from '../../support/softhsm.ts';
 import { vectorChain } from '../../support/test-signer.ts';
@@ -53,7 +53,8 @@ async function pay(): Promise<number> {
   const response = await fetch(`${signer.url}/generate-live-payment`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: payableRequest(),
+    // ticket parameters of its own: those of one set are used up after 500 tickets
+    body: new PayingSession(1).request(),
   });
   await response.arrayBuffer();
   return response.status;
