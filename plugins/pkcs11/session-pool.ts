@@ -18,7 +18,7 @@ const attendedOpenTimeoutMs = 300_000;
 const closeTimeoutMs = 2_000;
 /** Waits before each further attempt of one call; when they are used up, the call fails. */
 const backoffMs = [0, 50, 100, 200, 400, 800];
-/** Between two restarts in vain: other keys on the same module lose their sessions each time. */
+/** Between two restarts in vain by one session: other keys on the same module lose their sessions each time. */
 const restartPauseMs = 500;
 
 type Slot = {
@@ -26,6 +26,8 @@ type Slot = {
   /** The module's generation that the session belongs to; undefined while there is none. */
   generation: number | undefined;
   isBusy: boolean;
+  /** When its last restart of the module was, of those since the last signature. */
+  restartedAtMs: number;
 };
 
 type Log = ProviderContext['log'];
@@ -47,7 +49,6 @@ export class SessionPool {
   #loginRefusal: ProviderError | undefined;
   #isTroubled = false;
   /** When the module was restarted last, if there was no signature since. */
-  #restartedAtMs = -Infinity;
   #closed: Promise<void> | undefined;
 
   /**
@@ -164,6 +165,7 @@ export class SessionPool {
       thread: new DeviceThread(this.#host.path),
       generation: undefined,
       isBusy: false,
+      restartedAtMs: -Infinity,
     };
     this.#slots.push(slot);
     return slot;
@@ -226,7 +228,7 @@ export class SessionPool {
         await delay(wait);
         if (signal.aborted || this.#closed !== undefined) throw this.#unavailable(error);
         // the first cure is gentle: the other sessions may be well
-        if (attempt > 0 && this.#mayRestart()) await this.#restart(slot, generation);
+        if (attempt > 0 && mayRestart(slot)) await this.#restart(slot, generation);
         else await this.#disconnect(slot);
       }
     }
@@ -289,13 +291,6 @@ export class SessionPool {
     });
   }
 
-  #mayRestart(): boolean {
-    const nowMs = performance.now();
-    if (nowMs - this.#restartedAtMs < restartPauseMs) return false;
-    this.#restartedAtMs = nowMs;
-    return true;
-  }
-
   /** A restart that fails is not the end: the next attempt meets the same failure, or a device that is back. */
   async #restart(slot: Slot, generation: number): Promise<void> {
     slot.generation = undefined;
@@ -319,7 +314,7 @@ export class SessionPool {
   }
 
   #noteSignature(): void {
-    this.#restartedAtMs = -Infinity;
+    for (const slot of this.#slots) slot.restartedAtMs = -Infinity;
     if (!this.#isTroubled) return;
     this.#isTroubled = false;
     this.#log('info', 'the PKCS#11 device serves again', { key: this.#config.keyRef });
@@ -396,4 +391,11 @@ async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolea
   const isDone = await Promise.race([done, limit]);
   timer.abort();
   return isDone;
+}
+
+function mayRestart(slot: Slot): boolean {
+  const nowMs = performance.now();
+  if (nowMs - slot.restartedAtMs < restartPauseMs) return false;
+  slot.restartedAtMs = nowMs;
+  return true;
 }

@@ -19,7 +19,7 @@ describe.concurrent('help', () => {
       args: ['deposit', 'fund'],
       says: ['--deposit', '--reserve', '--dry-run', '--yes', '--max-fee', '--wait'],
     },
-    { args: ['keys', 'show'], says: ['--config', 'address', 'nothing is signed'] },
+    { args: ['keys', 'show'], says: ['--config', 'address', 'proves with a signature'] },
     { args: ['keys', 'check'], says: ['--config', 'self-test', 'verify'] },
     { args: ['config'], says: ['check', 'schema'] },
     { args: ['config', 'check'], says: ['--config', 'environment overrides', 'without opening'] },
