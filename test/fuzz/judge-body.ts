@@ -1,8 +1,11 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import { fromBinary } from '@bufbuild/protobuf';
 import { type Hex, hashMessage, hashTypedData, hexToBytes, toHex } from 'viem';
 import { loadNativeRecover } from '../../src/keys/secp256k1.ts';
 import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
+// the library's own reader takes fields of another wire type for values, which Go does not
+import { readMessage } from '../../src/wire/protobuf.ts';
+import { decodeOrchestratorInfo } from '../../src/wire/orchestrator-info.ts';
+import { countCopiedBytes } from '../../src/wire/payment.ts';
 
 /** What a judgement of a body depends on. */
 export type World = {
@@ -47,27 +50,35 @@ function judge(body: Uint8Array, world: World): { tickets: bigint; carriesCreden
   if (body.length > 65_536) refuse('too large');
   const fields = readFields(body);
   if (fields.orchestrator.length === 0) refuse('no orchestrator');
-  const info = attempt(() => fromBinary(OrchestratorInfoSchema, fields.orchestrator), 'protobuf');
+  const info = attempt(() => readMessage(OrchestratorInfoSchema, fields.orchestrator), 'protobuf');
   const { priceInfo: price, ticketParams: params, authToken } = info;
   if (!price || price.pricePerUnit <= 0n || price.pixelsPerUnit <= 0n) refuse('price');
   if (!params) refuse('no params');
+  for (const name of [fields.app, fields.manifestId]) {
+    if (Buffer.byteLength(name) > 255) refuse('a name of over 255 bytes');
+  }
+  let { manifestId } = fields;
+  if (manifestId === '' && authToken && (fields.type === 'live' || fields.type === 'fixed')) {
+    manifestId = authToken.sessionId;
+    if (manifestId === '') refuse('no session id');
+  }
   const session = readSession(fields, world.publicKey);
   if (session) {
     if (session.orchestrator !== hexOf(info.address, 20)) refuse('another orchestrator');
     if (session.app !== fields.app) refuse('another app');
     if (session.type !== '' && session.type !== fields.type) refuse('another type');
-    if (fields.manifestId === '') refuse('no manifest id');
+    if (manifestId === '') refuse('no manifest id');
     const recipient = hexOf(params.recipient, 20);
     if (session.recipient !== undefined && session.recipient !== recipient) refuse('recipient');
   }
-  if (fields.capabilities.length > 0) {
-    const capabilities = attempt(
-      () => fromBinary(CapabilitiesSchema, fields.capabilities),
-      'capabilities',
-    );
-    if (capabilities.bitstring.length > 64) refuse('capabilities');
-  }
+  const capabilities =
+    fields.capabilities.length > 0
+      ? attempt(() => readMessage(CapabilitiesSchema, fields.capabilities), 'capabilities')
+      : undefined;
+  if (capabilities && capabilities.bitstring.length > 64) refuse('capabilities');
   if (!authToken) refuse('no auth token');
+  const decoded = decodeOrchestratorInfo(fields.orchestrator);
+  if (countCopiedBytes(decoded, authToken, capabilities) > 32_768) refuse('too large an answer');
   if (world.now > (authToken.expiration - 180n) * 10n ** 9n) refuse('auth token expires');
 
   const faceValue = uint(params.faceValue);
@@ -89,8 +100,13 @@ function judge(body: Uint8Array, world: World): { tickets: bigint; carriesCreden
   const units = billableUnits(fields, elapsed);
   const requestCeiling = fields.maxPrice && readCeiling(fields.maxPrice, fields.type);
   const initial = session ? session.price : ([price.pricePerUnit, price.pixelsPerUnit] as const);
-  for (const ceiling of [requestCeiling, initial]) {
-    if (ceiling && price.pricePerUnit * ceiling[1] > ceiling[0] * price.pixelsPerUnit) {
+  const quoted = [price.pricePerUnit, price.pixelsPerUnit] as const;
+  for (const [billable, ceiling] of [
+    [quoted, requestCeiling],
+    [initial, requestCeiling],
+    [quoted, initial],
+  ] as const) {
+    if (ceiling && billable[0] * ceiling[1] > ceiling[0] * billable[1]) {
       refuse('price above a ceiling');
     }
   }
@@ -113,9 +129,9 @@ function judge(body: Uint8Array, world: World): { tickets: bigint; carriesCreden
   if (tickets === 0n) refuse('no tickets');
   if (tickets > 100n) refuse('too many tickets');
   if (tickets * evTimes > maxTotalEv * maxWinProb) refuse('EV of all tickets');
-  const idLength = Buffer.byteLength(fields.manifestId);
+  const idLength = Buffer.byteLength(manifestId);
   if (idLength === 104 || idLength === 168) refuse('manifest id');
-  return { tickets, carriesCredentials: session?.manifestIdHash === sha256Of(fields.manifestId) };
+  return { tickets, carriesCredentials: session?.manifestIdHash === sha256Of(manifestId) };
 }
 
 const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
