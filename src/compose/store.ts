@@ -48,7 +48,13 @@ export async function openStore(
 type RedisStore = Extract<Config['settings']['store'], { kind: 'redis' }>;
 
 async function openRedisStore(
-  { url: location, keyPrefix, answersTtlMs: ttlMs, onFailure }: RedisStore,
+  {
+    url: location,
+    keyPrefix,
+    answersTtlMs: ttlMs,
+    answersMaxBytes: maxBytes,
+    onFailure,
+  }: RedisStore,
   requestDeadlineMs: number,
   resolvePath: Config['resolvePath'],
   log: Log,
@@ -60,7 +66,7 @@ async function openRedisStore(
   ]);
   const url = readRedisUrl(location, resolvePath);
   const redis = await connectRedis({ url, log });
-  const answers = createRedisAnswers({ redis, keyPrefix, ttlMs, requestDeadlineMs });
+  const answers = createRedisAnswers({ redis, keyPrefix, ttlMs, maxBytes, requestDeadlineMs });
   const ledger = createRedisLedger({ redis, keyPrefix });
   return {
     answers: onFailure === 'allow' ? failOpenAnswers(answers, log) : answers,

@@ -233,7 +233,7 @@ const store = z.discriminatedUnion('kind', [
     /** the folder of the spend ledger; needed where the policy file has windows */
     path: z.string().min(1).optional(),
     answersTtlMs,
-    /** of memory, for answers; the oldest are forgotten first */
+    /** of memory, for answers; whoever holds most forgets first */
     answersMaxBytes: z.int().nonnegative().default(8_388_608),
   }),
   z.strictObject({
@@ -250,6 +250,8 @@ const store = z.discriminatedUnion('kind', [
     /** Whether payments go on without limits while Redis can't be reached. */
     onFailure: z.enum(['deny', 'allow']).default('deny'),
     answersTtlMs,
+    /** of Redis' memory, for the answers of all instances; whoever holds most forgets first */
+    answersMaxBytes: z.int().nonnegative().default(268_435_456),
   }),
 ]);
 

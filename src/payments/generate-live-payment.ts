@@ -27,6 +27,7 @@ import {
 } from '../wire/payment-request.ts';
 import { type DenialRecorder, isDenial } from './denials.ts';
 import type { EventEncoder } from './payment-event.ts';
+import { answerHolder } from './holders.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
 import { RefusalError, SessionRefreshError } from './refusal-error.ts';
 import { claimUse } from './repeated-requests.ts';
@@ -103,7 +104,14 @@ export async function generateLivePayment(
     drafted.kind === 'done' && service.ticketNonces === 'unique'
       ? demandNonces(sender.gate.address, caller, drafted.result)
       : undefined;
-  const identity = { request, caller, sender: sender.gate.address, idempotencyKey };
+  const sessionAuthId = drafted.kind === 'done' ? drafted.result.books.authId : '';
+  const identity = {
+    request,
+    caller,
+    sender: sender.gate.address,
+    idempotencyKey,
+    holder: answerHolder(caller, sessionAuthId),
+  };
   const claim = await claimUse(service.answers, identity, demand, signal);
   if (claim.kind === 'answered') return { answer: claim.answer, payment: undefined };
   let nonces: 'unused' | 'used' = 'unused';

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Caller } from '../auth/authorization.ts';
 import type { Address } from '../pm/bytes.ts';
-import type { AnswerMemory, Claim } from '../session/answer-memory.ts';
+import type { AnswerHolder, AnswerMemory, Claim } from '../session/answer-memory.ts';
 import type { NonceDemand } from '../session/nonce-demand.ts';
 import type { PaymentRequest } from '../wire/payment-request.ts';
 
@@ -13,6 +13,8 @@ export type RequestIdentity = {
   readonly sender: Address;
   /** `Idempotency-Key`, which counts for a session's first payment */
   readonly idempotencyKey: string | undefined;
+  /** whose share of the room its answer takes */
+  readonly holder: AnswerHolder;
 };
 
 /**
@@ -21,7 +23,7 @@ export type RequestIdentity = {
  */
 export async function claimUse(
   answers: AnswerMemory,
-  { request, caller, sender, idempotencyKey }: RequestIdentity,
+  { request, caller, sender, idempotencyKey, holder }: RequestIdentity,
   nonces: NonceDemand | undefined,
   signal: AbortSignal,
 ): Promise<Claim> {
@@ -29,7 +31,8 @@ export async function claimUse(
   const use = request.state
     ? hash('sha256', request.state.state)
     : idempotencyKey && hash('sha256', JSON.stringify(['idempotency-key', who, idempotencyKey]));
-  return answers.claim({ use, requestHash: hashRequest(request, who, sender), nonces }, signal);
+  const requestHash = hashRequest(request, who, sender);
+  return answers.claim({ use, requestHash, nonces, holder }, signal);
 }
 
 /** A credential may be renewed between two tries, who is behind it stays the same. */

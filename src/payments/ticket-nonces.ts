@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
 import type { Caller } from '../auth/authorization.ts';
-import { principalOfAuthId } from '../auth/principal.ts';
 import { RecordsError } from '../errors.ts';
 import type { Address } from '../pm/bytes.ts';
 import { refreshFromNonce, refuseUsedUpNonces } from '../pm/nonces.ts';
@@ -8,6 +7,7 @@ import type { Quote } from '../pm/quote.ts';
 import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
 import type { SessionFacts } from '../policy/proposal.ts';
 import type { NonceDemand, NonceOutcome } from '../session/nonce-demand.ts';
+import { nonceHolder } from './holders.ts';
 import { SessionRefreshError } from './refusal-error.ts';
 
 /**
@@ -31,7 +31,7 @@ export function demandNonces(
     after: lastNonce,
     limit: refreshFromNonce,
     lifetimeMs: nonceLifetimeMs(expirationBlock, chain.l1Block),
-    holder: holderOf(caller, books.authId),
+    holder: nonceHolder(caller, books.authId),
   };
 }
 
@@ -66,12 +66,4 @@ export function requireNonces(outcome: NonceOutcome, orchestratorUrl: string): n
   const refusal = outcome.kind === 'used-up' ? refuseUsedUpNonces(outcome.lastNonce) : undefined;
   if (refusal) throw new SessionRefreshError(refusal, orchestratorUrl);
   return outcome.lastNonce;
-}
-
-/** Whose share of the memory it is: the tenant's; else the principal's; '' where nobody vouches for who asks. */
-export function holderOf({ principal, authId }: Caller, sessionAuthId: string): string {
-  const known =
-    principal.id === '' ? principalOfAuthId(authId === '' ? sessionAuthId : authId) : principal;
-  if (known.tenant !== '') return `tenant:${known.tenant}`;
-  return known.id === '' ? '' : `principal:${known.id}`;
 }

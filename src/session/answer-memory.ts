@@ -1,5 +1,12 @@
 import type { NonceDemand, NonceOutcome } from './nonce-demand.ts';
 
+/** Whose share of the room an answer takes. */
+export type AnswerHolder = {
+  /** '' for none */
+  readonly tenant: string;
+  readonly principal: string;
+};
+
 /** What a request wants to use. */
 export type UseRequest = {
   /** a state, or an idempotency key, 32 bytes as hex; undefined where the request can't be told from another */
@@ -8,6 +15,7 @@ export type UseRequest = {
   readonly requestHash: string;
   /** undefined where it is known that the request takes no tickets, or where nobody remembers nonces */
   readonly nonces: NonceDemand | undefined;
+  readonly holder: AnswerHolder;
 };
 
 /** A request that nobody has answered yet. */

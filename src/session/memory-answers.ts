@@ -1,18 +1,17 @@
 import type { AnswerMemory, Claim, UseRequest } from './answer-memory.ts';
+import { KeptAnswers } from './kept-answers.ts';
 import { NonceMarks } from './nonce-marks.ts';
 import { shareClaims } from './shared-claims.ts';
 
 export type MemoryAnswersOptions = {
   /** how long an answer is kept, unless room is needed before */
   readonly ttlMs: number;
-  /** of memory, for answers and marks together; the oldest give way */
+  /** of memory, for answers and marks together */
   readonly maxBytes: number;
   /** never goes back */
   readonly nowMs: () => number;
 };
 
-/** What an answer takes beyond its text: two hashes as hex, and the entry. */
-const answerOverheadBytes = 400;
 /** What the mark of a used state takes. */
 const markBytes = 96;
 
@@ -21,7 +20,7 @@ const markBytes = 96;
  * they last for one to two times `ttlMs`.
  */
 export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory {
-  const answers = new KeptAnswers(options);
+  const answers = new KeptAnswers({ ...options, maxBytes: Math.floor(options.maxBytes * 0.75) });
   const marks = new Marks(options);
   const nonceMarks = new NonceMarks(options);
   /** how many different requests with the same state are under way */
@@ -40,7 +39,7 @@ export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory
     };
   }
 
-  function claim({ use, requestHash, nonces: demand }: UseRequest): Claim {
+  function claim({ use, requestHash, nonces: demand, holder }: UseRequest): Claim {
     const key = use === undefined ? undefined : use + requestHash;
     const answer = key === undefined ? undefined : answers.get(key);
     if (answer !== undefined) return { kind: 'answered', answer };
@@ -56,7 +55,7 @@ export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory
         isOver = true;
         end();
         if (use !== undefined) marks.add(use);
-        if (key !== undefined) answers.add(key, made);
+        if (key !== undefined) answers.add(key, made, holder);
         return Promise.resolve(made);
       },
       forget(state) {
@@ -72,52 +71,6 @@ export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory
     claim: (request) => Promise.resolve(claim(request)),
     checkHealth: () => Promise.resolve(),
   });
-}
-
-class KeptAnswers {
-  readonly #ttlMs: number;
-  readonly #maxBytes: number;
-  readonly #nowMs: () => number;
-  readonly #entries = new Map<string, { readonly answer: string; readonly expiresMs: number }>();
-  /** the oldest comes next; kept, for a new look at the map has to pass all places that were given up */
-  #byAge = this.#entries.keys();
-  #bytes = 0;
-
-  constructor({ ttlMs, maxBytes, nowMs }: MemoryAnswersOptions) {
-    this.#ttlMs = ttlMs;
-    this.#maxBytes = Math.floor(maxBytes * 0.75);
-    this.#nowMs = nowMs;
-  }
-
-  get(key: string): string | undefined {
-    const entry = this.#entries.get(key);
-    return entry && entry.expiresMs > this.#nowMs() ? entry.answer : undefined;
-  }
-
-  add(key: string, answer: string): void {
-    this.#delete(key);
-    this.#entries.set(key, { answer, expiresMs: this.#nowMs() + this.#ttlMs });
-    this.#bytes += sizeOf(answer);
-    while (this.#bytes > this.#maxBytes) this.#deleteOldest();
-  }
-
-  #deleteOldest(): void {
-    const { value } = this.#byAge.next();
-    if (value !== undefined) this.#delete(value);
-    else this.#byAge = this.#entries.keys();
-  }
-
-  #delete(key: string): void {
-    const entry = this.#entries.get(key);
-    if (!entry) return;
-    this.#entries.delete(key);
-    this.#bytes -= sizeOf(entry.answer);
-  }
-}
-
-/** Answers are ASCII, which V8 keeps in one byte a character. */
-function sizeOf(answer: string): number {
-  return answer.length + answerOverheadBytes;
 }
 
 /** The first 16 bytes of used states' hashes, in two generations: the older one goes as a whole. */

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { RecordsError } from '../errors.ts';
@@ -21,6 +21,8 @@ export type RedisAnswersOptions = {
   readonly keyPrefix: string;
   /** how long an answer is kept */
   readonly ttlMs: number;
+  /** that all answers together may take, of all instances */
+  readonly maxBytes: number;
   /** all work on a request is over by then: a claim of an instance that is gone ends soon after */
   readonly requestDeadlineMs: number;
 };
@@ -49,12 +51,17 @@ export function createRedisAnswers({
   redis,
   keyPrefix,
   ttlMs,
+  maxBytes,
   requestDeadlineMs,
 }: RedisAnswersOptions): AnswerMemory {
   const noncesKeysOf = ({ ticketSession, holder }: NonceDemand): string[] => [
     `${keyPrefix}nonces:${ticketSession}`,
     `${keyPrefix}held-nonces:${holder}`,
   ];
+
+  const roomKeys = ['answers-by-age', 'answers-of-tenants', 'answers-bytes'].map(
+    (name) => keyPrefix + name,
+  );
 
   async function giveBack(demand: NonceDemand, nonces: NonceOutcome): Promise<void> {
     if (nonces.kind !== 'taken') return;
@@ -82,9 +89,11 @@ export function createRedisAnswers({
   }
 
   async function claim(request: UseRequest, signal: AbortSignal): Promise<Claim> {
-    const { use, requestHash, nonces: demand } = request;
+    const { use, requestHash, nonces: demand, holder } = request;
     if (use === undefined) return demand ? takeNonces(demand) : unclaimed;
-    const keys = [`${keyPrefix}use:${use}`, `${keyPrefix}answer:${use}:${requestHash}`];
+    const name = `${use}:${requestHash}`;
+    const keys = [`${keyPrefix}use:${use}`, `${keyPrefix}answer:${name}`];
+    const holderArgs = [holder.tenant, holder.principal].map(toName);
     const token = randomUUID();
     const forget = async (): Promise<void> => {
       await redis.run(forgetScript, keys, [requestHash, token]).catch(() => undefined);
@@ -110,8 +119,10 @@ export function createRedisAnswers({
           isFork: reply[0] === 'fork',
           nonces,
           async remember(answer) {
+            const limits = [`${ttlMs}`, `${maxBytes}`];
+            const args = [requestHash, answer, ...limits, keyPrefix, ...holderArgs, name];
             const [earlier] = await redis
-              .run(rememberScript, keys, [requestHash, answer, `${ttlMs}`])
+              .run(rememberScript, [...keys, ...roomKeys], args)
               .then((raw) => rememberReply.parse(raw))
               .catch(failAsUnavailable);
             return earlier ?? answer;
@@ -142,6 +153,11 @@ const unclaimed: Claim = {
   remember: (answer) => Promise.resolve(answer),
   forget: () => Promise.resolve(),
 };
+
+/** A name of the same length for each tenant and principal, whatever it is made of. */
+function toName(text: string): string {
+  return hash('sha256', text, 'base64url').slice(0, 22);
+}
 
 function listDemand(demand: NonceDemand | undefined): string[] {
   if (!demand) return [];

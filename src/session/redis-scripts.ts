@@ -6,6 +6,11 @@
 /** How many ticket sessions of one holder are remembered. */
 const maxMarks = 500_000;
 
+/** What an answer takes beyond its text, with its names and its places in the room's lists. */
+const answerBytes = 1_000;
+/** Answers that each new one forgets once they have expired: more than are added, so all are forgotten in time. */
+const sweptAnswers = 8;
+
 const tellTime = `
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -86,16 +91,78 @@ return 1
 `;
 
 /**
- * ARGV: the request, its answer, how long to keep it in ms. The first answer stays, whoever has the claim: returns it when
- * there is one, else nothing. That the state was used is known for twice as long.
+ * The room of all answers. KEYS from 3 on: each answer by when it expires, what each tenant has, and what all have, in bytes. By
+ * other names, which begin with ARGV[5], is kept what each principal of a tenant has, and its answers by when they expire.
+ * When there is no room, the oldest answer gives way of whoever holds most: of all tenants the one, and of its principals the one.
  */
-export const rememberScript = `
+const shareRoom = `
+local prefix, tenant, principal = ARGV[5], ARGV[6], ARGV[7]
+local keptMs = 4 * ARGV[3]
+
+local function principalsOf(ofTenant)
+  return prefix .. 'answers-of-tenant:' .. ofTenant
+end
+
+local function answersOf(ofTenant, ofPrincipal)
+  return prefix .. 'answers-of:' .. ofTenant .. ':' .. ofPrincipal
+end
+
+local function count(key, member, bytes)
+  if tonumber(redis.call('ZINCRBY', key, bytes, member)) <= 0 then redis.call('ZREM', key, member) end
+end
+
+local function countAll(ofTenant, ofPrincipal, bytes)
+  redis.call('INCRBY', KEYS[5], bytes)
+  count(KEYS[4], ofTenant, bytes)
+  count(principalsOf(ofTenant), ofPrincipal, bytes)
+end
+
+local function drop(entry)
+  local ofTenant, ofPrincipal, bytes, name = string.match(entry, '^(%S*) (%S*) (%d+) (%S+)$')
+  redis.call('ZREM', KEYS[3], entry)
+  redis.call('ZREM', answersOf(ofTenant, ofPrincipal), entry)
+  countAll(ofTenant, ofPrincipal, -bytes)
+  return prefix .. 'answer:' .. name
+end
+
+local function oldestOfLargest()
+  local ofTenant = redis.call('ZREVRANGE', KEYS[4], 0, 0)[1] or ''
+  local ofPrincipal = redis.call('ZREVRANGE', principalsOf(ofTenant), 0, 0)[1] or ''
+  return redis.call('ZRANGE', answersOf(ofTenant, ofPrincipal), 0, 0)[1] or redis.call('ZRANGE', KEYS[3], 0, 0)[1]
+end
+
+local function keep(name, answer)
+  local bytes = #answer + ${answerBytes}
+  local entry = tenant .. ' ' .. principal .. ' ' .. bytes .. ' ' .. name
+  for _, expired in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ${sweptAnswers})) do
+    drop(expired)
+  end
+  if redis.call('ZADD', KEYS[3], now + ARGV[3], entry) == 1 then countAll(tenant, principal, bytes) end
+  redis.call('ZADD', answersOf(tenant, principal), now + ARGV[3], entry)
+  while tonumber(redis.call('GET', KEYS[5])) > tonumber(ARGV[4]) do
+    local oldest = oldestOfLargest()
+    if not oldest then break end
+    redis.call('DEL', drop(oldest))
+  end
+  for _, key in ipairs({KEYS[3], KEYS[4], KEYS[5], principalsOf(tenant), answersOf(tenant, principal)}) do
+    redis.call('PEXPIRE', key, keptMs)
+  end
+end
+`;
+
+/**
+ * KEYS: uses, answer, and those of the room. ARGV: the request, its answer, how long to keep it in ms, how many bytes all answers
+ * may take, the prefix of names, the tenant, the principal, and the answer's name. The first answer stays, whoever has the
+ * claim: returns it when there is one, else nothing. That the state was used is known for twice as long.
+ */
+export const rememberScript = `${tellTime}${shareRoom}
 local earlier = redis.call('GET', KEYS[2])
 if earlier then return {earlier} end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], 'used', '1')
 redis.call('PEXPIRE', KEYS[1], 2 * ARGV[3])
+keep(ARGV[8], ARGV[2])
 return {}
 `;
 

@@ -111,7 +111,8 @@ it('two requests that ask for different keys to pay are two', async () => {
   const request = decodePaymentRequest(Buffer.from(await firstPayment(1)));
   const claim = (key: number) => {
     const sender = addressFromBytes(Uint8Array.of(key));
-    const identity = { request, caller, sender, idempotencyKey: 'key-1' };
+    const holder = { tenant: '', principal: '' };
+    const identity = { request, caller, sender, idempotencyKey: 'key-1', holder };
     return claimUse(answers, identity, undefined, AbortSignal.timeout(5_000));
   };
   const first = await claim(1);

@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AnswerMemory, Claim, NewClaim } from '../../src/session/answer-memory.ts';
+import type {
+  AnswerHolder,
+  AnswerMemory,
+  Claim,
+  NewClaim,
+} from '../../src/session/answer-memory.ts';
 import type { NonceDemand } from '../../src/session/nonce-demand.ts';
 
 export type AnswersUnderTest = AsyncDisposable & {
@@ -22,6 +27,9 @@ export function newState(): string {
   states += 1;
   return hashOf(`state ${states}`);
 }
+
+/** Whose room the answers take, where a case does not say. */
+export const holder: AnswerHolder = { tenant: 'acme', principal: 'acme:alice' };
 
 export const payment = hashOf('a payment');
 export const otherPayment = hashOf('another payment');
@@ -51,7 +59,7 @@ export async function storm(
   const answerOne = async (_: unknown, index: number): Promise<string> => {
     const { signal } = new AbortController();
     const claim = await memories[index % memories.length]?.claim(
-      { use: state, requestHash: payment, nonces: undefined },
+      { use: state, requestHash: payment, nonces: undefined, holder },
       signal,
     );
     if (claim?.kind !== 'new') return claim?.answer ?? '';
@@ -75,13 +83,16 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
     it('gives the same request the same answer', async () => {
       const state = newState();
       const claim = requireNew(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       );
       expect(claim.isFork).toBe(false);
       expect(await claim.remember('an answer')).toBe('an answer');
       for (const memory of [tested.memory, tested.other]) {
         const again = await memory.claim(
-          { use: state, requestHash: payment, nonces: undefined },
+          { use: state, requestHash: payment, nonces: undefined, holder },
           never,
         );
         expect(again).toEqual({ kind: 'answered', answer: 'an answer' });
@@ -91,18 +102,21 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
     it('tells another request with a used state as a fork, and remembers its answer too', async () => {
       const state = newState();
       await requireNew(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       ).remember('first');
       const fork = requireNew(
         await tested.other.claim(
-          { use: state, requestHash: otherPayment, nonces: undefined },
+          { use: state, requestHash: otherPayment, nonces: undefined, holder },
           never,
         ),
       );
       expect(fork.isFork).toBe(true);
       await fork.remember('second');
       const answers = [payment, otherPayment].map((request) =>
-        tested.memory.claim({ use: state, requestHash: request, nonces: undefined }, never),
+        tested.memory.claim({ use: state, requestHash: request, nonces: undefined, holder }, never),
       );
       expect(await Promise.all(answers)).toMatchObject([{ answer: 'first' }, { answer: 'second' }]);
     });
@@ -110,11 +124,14 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
     it('tells a fork also while the first request is under way, and lets neither wait', async () => {
       const state = newState();
       const first = requireNew(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       );
       const second = requireNew(
         await tested.other.claim(
-          { use: state, requestHash: otherPayment, nonces: undefined },
+          { use: state, requestHash: otherPayment, nonces: undefined, holder },
           never,
         ),
       );
@@ -125,13 +142,16 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
     it('takes a state for unused after a request that came to nothing', async () => {
       const state = newState();
       const first = requireNew(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       );
       await first.forget('unused');
       await first.forget('unused');
       const other = requireNew(
         await tested.other.claim(
-          { use: state, requestHash: otherPayment, nonces: undefined },
+          { use: state, requestHash: otherPayment, nonces: undefined, holder },
           never,
         ),
       );
@@ -142,10 +162,13 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
     it('lets the same request wait for the one under way, and gives it the answer', async () => {
       const state = newState();
       const first = requireNew(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       );
       const waiting = [tested.memory, tested.other].map((memory) =>
-        memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
       );
       await first.remember('the answer');
       for (const claim of await Promise.all(waiting)) {
@@ -156,14 +179,17 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
     it('lets one of those who wait take over when the first comes to nothing', async () => {
       const state = newState();
       const first = requireNew(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       );
       const second = tested.memory.claim(
-        { use: state, requestHash: payment, nonces: undefined },
+        { use: state, requestHash: payment, nonces: undefined, holder },
         never,
       );
       const third = tested.memory.claim(
-        { use: state, requestHash: payment, nonces: undefined },
+        { use: state, requestHash: payment, nonces: undefined, holder },
         never,
       );
       await first.forget('unused');
@@ -173,26 +199,32 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
       expect(await third).toEqual({ kind: 'answered', answer: 'the second one’s' });
       await first.forget('unused');
       expect(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       ).toMatchObject({ kind: 'answered' });
     });
 
     it('ends a wait with its signal, and goes on without whoever left', async () => {
       const state = newState();
       const first = requireNew(
-        await tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+        await tested.memory.claim(
+          { use: state, requestHash: payment, nonces: undefined, holder },
+          never,
+        ),
       );
       const leaving = new AbortController();
       const left = tested.memory.claim(
-        { use: state, requestHash: payment, nonces: undefined },
+        { use: state, requestHash: payment, nonces: undefined, holder },
         leaving.signal,
       );
       const late = tested.other.claim(
-        { use: state, requestHash: payment, nonces: undefined },
+        { use: state, requestHash: payment, nonces: undefined, holder },
         AbortSignal.timeout(100),
       );
       const staying = tested.memory.claim(
-        { use: state, requestHash: payment, nonces: undefined },
+        { use: state, requestHash: payment, nonces: undefined, holder },
         never,
       );
       leaving.abort(new Error('the client has gone away'));
@@ -206,13 +238,13 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
       const state = newState();
       const gone = AbortSignal.abort(new Error('the client has gone away'));
       await expect(
-        tested.memory.claim({ use: state, requestHash: payment, nonces: undefined }, gone),
+        tested.memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, gone),
       ).rejects.toMatchObject({
         code: 'REQUEST_ABORTED',
       });
       const claim = requireNew(
         await tested.other.claim(
-          { use: state, requestHash: otherPayment, nonces: undefined },
+          { use: state, requestHash: otherPayment, nonces: undefined, holder },
           never,
         ),
       );
@@ -234,7 +266,7 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
         const { signal } = new AbortController();
         const claim = requireNew(
           await tested.memory.claim(
-            { use: state, requestHash: payment, nonces: undefined },
+            { use: state, requestHash: payment, nonces: undefined, holder },
             signal,
           ),
         );
@@ -249,7 +281,7 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
       const nonces = newNonces();
       const requests = [undefined, newState(), undefined, newState()].map((use, index) =>
         (index % 2 === 0 ? tested.memory : tested.other).claim(
-          { use, requestHash: payment, nonces },
+          { use, requestHash: payment, nonces, holder },
           never,
         ),
       );
@@ -260,7 +292,7 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
 
     it('takes no nonces for a request that was answered', async () => {
       const nonces = newNonces();
-      const request = { use: newState(), requestHash: payment, nonces };
+      const request = { use: newState(), requestHash: payment, nonces, holder };
       await requireNew(await tested.memory.claim(request, never)).remember('an answer');
       await tested.other.claim(request, never);
       const next = requireNew(await tested.other.claim({ ...request, use: undefined }, never));
@@ -268,7 +300,7 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
     });
 
     it('hands out again nonces that were not used, and no others', async () => {
-      const request = { use: undefined, requestHash: payment, nonces: newNonces() };
+      const request = { use: undefined, requestHash: payment, nonces: newNonces(), holder };
       const claim = async () => requireNew(await tested.memory.claim(request, never));
       await (await claim()).forget('unused');
       const used = await claim();
@@ -285,7 +317,7 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
 
     it('goes on above what the books know, and stops at the limit', async () => {
       const nonces = { ...newNonces(), after: 498 };
-      const request = { use: undefined, requestHash: payment, nonces };
+      const request = { use: undefined, requestHash: payment, nonces, holder };
       const claim = async () => requireNew(await tested.memory.claim(request, never)).nonces;
       expect(await claim()).toMatchObject({ kind: 'taken', lastNonce: 498 });
       expect(await claim()).toEqual({ kind: 'used-up', lastNonce: 501 });
@@ -293,6 +325,71 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
 
     it('is healthy', async () => {
       await expect(tested.memory.checkHealth()).resolves.toBeUndefined();
+    });
+  });
+}
+
+/** Cases for a memory with room for about 60 answers of 1,000 characters. */
+export function describeSharedRoom(name: string, open: () => Promise<AnswersUnderTest>): void {
+  describe(name, () => {
+    let tested: AnswersUnderTest;
+    beforeAll(async () => {
+      tested = await open();
+    });
+    afterAll(() => tested[Symbol.asyncDispose]());
+
+    const answer = async (holder: AnswerHolder): Promise<string> => {
+      const use = newState();
+      const request = { use, requestHash: payment, nonces: undefined, holder };
+      await requireNew(await tested.memory.claim(request, never)).remember('x'.repeat(1_000));
+      return use;
+    };
+    const isKept = async (use: string): Promise<boolean> => {
+      const request = { use, requestHash: payment, nonces: undefined, holder };
+      const claim = await tested.other.claim(request, never);
+      if (claim.kind === 'new') await claim.forget('unused');
+      return claim.kind === 'answered';
+    };
+    const countKept = async (uses: readonly string[]): Promise<number> =>
+      (await Promise.all(uses.map(isKept))).filter((kept) => kept).length;
+    const answers = async (count: number, holder: AnswerHolder): Promise<string[]> => {
+      const uses: string[] = [];
+      for (let index = 0; index < count; index += 1) uses.push(await answer(holder));
+      return uses;
+    };
+
+    it('forgets answers of the tenant that floods it, and of no other', async () => {
+      const modest = await answers(3, { tenant: 'modest', principal: 'modest:1' });
+      const greedy = await answers(200, { tenant: 'greedy', principal: 'greedy:1' });
+      const late = await answers(3, { tenant: 'late', principal: 'late:1' });
+      expect(await countKept(modest)).toBe(3);
+      expect(await countKept(late)).toBe(3);
+      const kept = await countKept(greedy);
+      expect(kept).toBeGreaterThan(30);
+      expect(kept).toBeLessThan(60);
+      // its latest ones
+      expect(await countKept(greedy.slice(-kept))).toBe(kept);
+    });
+
+    it('does so too where the tenant has many principals', async () => {
+      const modest = await answers(3, { tenant: 'frugal', principal: 'frugal:1' });
+      for (let index = 0; index < 200; index += 1) {
+        await answer({ tenant: 'greedy', principal: `greedy:${index}` });
+      }
+      expect(await countKept(modest)).toBe(3);
+    });
+
+    it('forgets answers of the principal that floods it, and of no other of its tenant', async () => {
+      const tenant = 'acme';
+      const modest = await answers(3, { tenant, principal: 'acme:modest' });
+      await answers(200, { tenant, principal: 'acme:greedy' });
+      expect(await countKept(modest)).toBe(3);
+    });
+
+    it('does so too where there is no tenant', async () => {
+      const modest = await answers(3, { tenant: '', principal: 'alone' });
+      await answers(200, { tenant: '', principal: 'crowd' });
+      expect(await countKept(modest)).toBe(3);
     });
   });
 }

@@ -4,6 +4,8 @@ import { expect, it } from 'vitest';
 import { createMemoryAnswers } from '../../src/session/memory-answers.ts';
 import {
   describeAnswers,
+  describeSharedRoom,
+  holder,
   hashOf,
   never,
   newState,
@@ -20,11 +22,11 @@ function open(maxBytes = 1_048_576) {
   const memory = createMemoryAnswers({ ttlMs, maxBytes, nowMs: () => clock.nowMs });
   const answer = async (state: string, text: string): Promise<string> =>
     requireNew(
-      await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+      await memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
     ).remember(text);
   const look = async (state: string, request = payment): Promise<string> => {
     const claim = await memory.claim(
-      { use: state, requestHash: request, nonces: undefined },
+      { use: state, requestHash: request, nonces: undefined, holder },
       never,
     );
     if (claim.kind === 'answered') return claim.answer;
@@ -37,6 +39,22 @@ function open(maxBytes = 1_048_576) {
 describeAnswers('the memory of answers of one process', () => {
   const { memory } = open();
   return Promise.resolve({ memory, other: memory, [Symbol.asyncDispose]: () => Promise.resolve() });
+});
+
+describeSharedRoom('the room for answers of one process', () => {
+  const { memory } = open(160_000);
+  return Promise.resolve({ memory, other: memory, [Symbol.asyncDispose]: () => Promise.resolve() });
+});
+
+it('keeps no room for answers whose time is over', async () => {
+  const { clock, answer, look } = open(160_000);
+  for (let index = 0; index < 100; index += 1) await answer(newState(), 'x'.repeat(1_000));
+  clock.nowMs += ttlMs;
+  const states = Array.from({ length: 40 }, newState);
+  for (const state of states) await answer(state, 'x'.repeat(1_000));
+  expect(await Promise.all(states.map((state) => look(state)))).toEqual(
+    states.map(() => 'x'.repeat(1_000)),
+  );
 });
 
 it('forgets an answer after its time, and knows longer that the state was used', async () => {
@@ -65,10 +83,10 @@ it('keeps the latest answers that there is room for', async () => {
   const states = Array.from({ length: 50 }, newState);
   for (const [index, state] of states.entries()) await answer(state, `${index}`.padEnd(3_600));
   const looks = await Promise.all(states.map((state) => look(state)));
-  // three quarters of the room, 4,000 bytes each
-  expect(looks.slice(0, 32).every((found) => found === 'fork')).toBe(true);
-  expect(looks.slice(32).map((found) => Number(found))).toEqual(
-    Array.from({ length: 18 }, (_, index) => index + 32),
+  // three quarters of the room, 4,352 bytes each
+  expect(looks.slice(0, 34).every((found) => found === 'fork')).toBe(true);
+  expect(looks.slice(34).map((found) => Number(found))).toEqual(
+    Array.from({ length: 16 }, (_, index) => index + 34),
   );
 });
 

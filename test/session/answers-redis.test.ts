@@ -5,6 +5,8 @@ import { createRedisAnswers } from '../../src/session/redis-answers.ts';
 import { startRedisServer } from '../support/redis-server.ts';
 import {
   describeAnswers,
+  describeSharedRoom,
+  holder,
   never,
   newNonces,
   newState,
@@ -16,11 +18,14 @@ import {
 
 const ttlMs = 600_000;
 
-async function open(requestDeadlineMs: number, ...redisArgs: readonly string[]) {
+async function open(
+  { requestDeadlineMs = 20_000, maxBytes = 1_000_000 },
+  ...redisArgs: readonly string[]
+) {
   const server = await startRedisServer(...redisArgs);
   const connect = () => connectRedis({ url: server.url, log: () => undefined });
   const [first, second] = [await connect(), await connect()];
-  const options = { keyPrefix: 'test:', ttlMs, requestDeadlineMs };
+  const options = { keyPrefix: 'test:', ttlMs, maxBytes, requestDeadlineMs };
   return {
     server,
     redis: first,
@@ -33,19 +38,23 @@ async function open(requestDeadlineMs: number, ...redisArgs: readonly string[]) 
   };
 }
 
-async function openForOne(requestDeadlineMs = 20_000) {
-  const tested = await open(requestDeadlineMs);
+async function openForOne(requestDeadlineMs?: number) {
+  const tested = await open({ requestDeadlineMs });
   onTestFinished(() => tested[Symbol.asyncDispose]());
   return tested;
 }
 
-describeAnswers('the memory of answers in Redis', () => open(20_000, '--appendonly', 'no'));
+describeAnswers('the memory of answers in Redis', () => open({}, '--appendonly', 'no'));
+
+describeSharedRoom('the room for answers in Redis', () =>
+  open({ maxBytes: 120_000 }, '--appendonly', 'no'),
+);
 
 it('keeps an answer for its time, and twice as long that the state was used', async () => {
   const { memory, other, redis } = await openForOne();
   const state = newState();
   await requireNew(
-    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   ).remember('an answer');
   const [answerKey, useKey] = [`test:answer:${state}:${payment}`, `test:use:${state}`];
   const leftMs = (key: string): Promise<unknown> =>
@@ -56,7 +65,7 @@ it('keeps an answer for its time, and twice as long that the state was used', as
   await redis.run("return redis.call('DEL', KEYS[1])", [answerKey], []);
   for (const request of [payment, otherPayment]) {
     const claim = requireNew(
-      await other.claim({ use: state, requestHash: request, nonces: undefined }, never),
+      await other.claim({ use: state, requestHash: request, nonces: undefined, holder }, never),
     );
     expect(claim.isFork).toBe(true);
     await claim.forget('unused');
@@ -66,7 +75,7 @@ it('keeps an answer for its time, and twice as long that the state was used', as
 it('leaves nothing behind for a request that came to nothing', async () => {
   const { memory, redis } = await openForOne();
   await requireNew(
-    await memory.claim({ use: newState(), requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: newState(), requestHash: payment, nonces: undefined, holder }, never),
   ).forget('unused');
   expect(await redis.run("return redis.call('DBSIZE')", [], [])).toBe(0);
 });
@@ -74,9 +83,11 @@ it('leaves nothing behind for a request that came to nothing', async () => {
 it('lets another instance take over when the one that had the claim is gone', async () => {
   const { memory, other } = await openForOne(1);
   const state = newState();
-  requireNew(await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never));
+  requireNew(
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
+  );
   const claim = requireNew(
-    await other.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await other.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   );
   expect(claim.isFork).toBe(false);
   await claim.remember('the other one’s');
@@ -86,16 +97,16 @@ it('has one answer also when a claim has run out: the one that is remembered fir
   const { memory, other } = await openForOne(1);
   const state = newState();
   const slow = requireNew(
-    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   );
   const next = requireNew(
-    await other.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await other.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   );
   await slow.forget('unused');
   expect(await next.remember('the next one’s')).toBe('the next one’s');
   expect(await slow.remember('the slow one’s')).toBe('the next one’s');
   expect(
-    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   ).toMatchObject({ answer: 'the next one’s' });
 });
 
@@ -103,15 +114,15 @@ it('refuses while Redis is gone, all who wait at once, and remembers when it is 
   const { server, memory } = await openForOne();
   const [answered, unanswered] = [newState(), newState()];
   await requireNew(
-    await memory.claim({ use: answered, requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: answered, requestHash: payment, nonces: undefined, holder }, never),
   ).remember('an answer');
   const underWay = requireNew(
-    await memory.claim({ use: unanswered, requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: unanswered, requestHash: payment, nonces: undefined, holder }, never),
   );
   await server.kill();
   const unavailable = { code: 'ANSWERS_UNAVAILABLE', retryable: true };
   const claims = Array.from({ length: 100 }, () =>
-    memory.claim({ use: answered, requestHash: payment, nonces: undefined }, never),
+    memory.claim({ use: answered, requestHash: payment, nonces: undefined, holder }, never),
   );
   for (const claim of claims) await expect(claim).rejects.toMatchObject(unavailable);
   await expect(memory.checkHealth()).rejects.toMatchObject(unavailable);
@@ -126,7 +137,7 @@ it('refuses while Redis is gone, all who wait at once, and remembers when it is 
     );
   await expect.poll(healthy, { timeout: 60_000, interval: 50 }).toBe(true);
   expect(
-    await memory.claim({ use: answered, requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: answered, requestHash: payment, nonces: undefined, holder }, never),
   ).toMatchObject({ answer: 'an answer' });
 });
 
@@ -134,18 +145,18 @@ it('takes back a claim that Redis answers too late', async () => {
   const { server, memory, other } = await openForOne();
   const state = newState();
   await requireNew(
-    await memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   ).forget('unused');
   server.pause();
   await expect(
-    memory.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   ).rejects.toMatchObject({
     code: 'ANSWERS_UNAVAILABLE',
   });
   server.resume();
   const claim = requireNew(
     await other.claim(
-      { use: state, requestHash: payment, nonces: undefined },
+      { use: state, requestHash: payment, nonces: undefined, holder },
       AbortSignal.timeout(10_000),
     ),
   );
@@ -159,13 +170,16 @@ it('goes on without Redis where that is asked for: requests at the same time sha
   const lenient = failOpenAnswers(memory, (level, message) => lines.push(`${level} ${message}`));
   const state = newState();
   await requireNew(
-    await lenient.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await lenient.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   ).remember('an answer');
   expect(
-    await lenient.claim({ use: state, requestHash: payment, nonces: undefined }, never),
+    await lenient.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
   ).toMatchObject({ answer: 'an answer' });
   const underWay = requireNew(
-    await lenient.claim({ use: newState(), requestHash: payment, nonces: undefined }, never),
+    await lenient.claim(
+      { use: newState(), requestHash: payment, nonces: undefined, holder },
+      never,
+    ),
   );
   await server.kill();
   expect(await underWay.remember('not remembered')).toBe('not remembered');
@@ -179,7 +193,7 @@ it('goes on without Redis where that is asked for: requests at the same time sha
 it('is no way round a Redis that is full: one that refuses a write was reached', async () => {
   const { server, memory } = await openForOne();
   const lenient = failOpenAnswers(memory, () => undefined);
-  const request = () => ({ use: newState(), requestHash: payment, nonces: newNonces() });
+  const request = () => ({ use: newState(), requestHash: payment, nonces: newNonces(), holder });
   await server.command('CONFIG SET maxmemory 1');
   const refused = { code: 'ANSWERS_UNAVAILABLE' };
   await expect(lenient.claim(request(), never)).rejects.toMatchObject(refused);
