@@ -132,13 +132,14 @@ export function createChainReader(
       const askRound = lastInitializedRound(roundsManager);
       const askHash = (round: bigint) => blockHashForRound(roundsManager, round);
 
-      const [answeredChain, latestBlock, answeredSender, answeredRound, hashOfKnown] =
+      // the block last: one that comes in between is newer than what was read, never older
+      const [answeredChain, answeredSender, answeredRound, latestBlock, hashOfKnown] =
         await endpoint.call(
           [
             askChainId,
-            { method: 'eth_getBlockByNumber', params: ['latest', false] },
             toCall(askSender),
             toCall(askRound),
+            { method: 'eth_getBlockByNumber', params: ['latest', false] },
             ...(knownRound === undefined ? [] : [toCall(askHash(knownRound))]),
           ],
           signal,

@@ -133,7 +133,7 @@ describe('what is read', () => {
     using source = await open();
     const atStart = first.requests.length;
     await soon(() => expect(first.requests.length).toBeGreaterThan(atStart + 3));
-    const usual = ['eth_chainId', 'eth_getBlockByNumber', 'eth_call', 'eth_call', 'eth_call'];
+    const usual = ['eth_chainId', 'eth_call', 'eth_call', 'eth_getBlockByNumber', 'eth_call'];
     expect(first.requests.slice(atStart)).toEqual(first.requests.slice(atStart).map(() => usual));
 
     const round = await contracts.nextRound();
@@ -323,7 +323,7 @@ describe('a node that fails while the signer runs', () => {
     ['answers JSON that is cut', { kind: 'body', text: '[{"id":0,"result":"0x7a' }, 'gave no valid answer to eth_chainId'],
     ['answers null', { kind: 'body', text: 'null' }, 'gave no valid answer to eth_chainId'],
     ['answers one object for the batch', { kind: 'body', text: '{"id":0,"result":"0x7a69"}' }, 'gave no valid block'],
-    ['answers a part of the batch', { kind: 'body', text: '[{"id":0,"result":"0x7a69"}]' }, 'gave no valid answer to eth_getBlockByNumber'],
+    ['answers a part of the batch', { kind: 'body', text: '[{"id":0,"result":"0x7a69"}]' }, 'gave no valid answer to eth_call'],
     ['answers without end', { kind: 'body', text: ' '.repeat(2_000_000) }, 'answered more than 1048576 bytes'],
     ['answers with an error', { kind: 'rpc-error', code: -32005, message: `quota of ${path} used up` }, 'answered eth_chainId with error -32005'],
     ['answers with an error that has a name', { kind: 'rpc-error', code: 'rate_limited', message: `quota of ${path} used up` }, 'answered eth_chainId with error rate_limited'],
@@ -403,6 +403,32 @@ describe('a node that fails while the signer runs', () => {
       expect(second.requests.length).toBeGreaterThan(stale + 5);
     });
     expect([...seen]).toEqual([2n * ether + 1n]);
+  });
+
+  it('gets a block while it is read does not bring older facts back', async () => {
+    const blockNow = await anvil.client.getBlock();
+    let isBlockInBetween = false;
+    first.fault = {
+      kind: 'results',
+      replace: ({ method, params, result }) => {
+        if (JSON.stringify(params).includes(senderInfo)) {
+          isBlockInBetween = true;
+          return (result as string).replace(word(2n * ether).slice(2), word(3n * ether).slice(2));
+        }
+        if (method !== 'eth_getBlockByNumber') return result;
+        const number = toHex(blockNow.number + (isBlockInBetween ? 1n : 0n));
+        isBlockInBetween = false;
+        return { ...(result as object), number };
+      },
+    };
+    using source = await open({ rpcUrls: [first.url, second.url] });
+    const seen = new Set<bigint>();
+    const asked = second.requests.length;
+    await soon(() => {
+      seen.add(source.currentFacts().deposit);
+      expect(second.requests.length).toBeGreaterThan(asked + 10);
+    });
+    expect([...seen]).toEqual([3n * ether]);
   });
 
   it('and goes back is believed once the newer facts are too old', async () => {
