@@ -35,6 +35,7 @@ export const errorFamilies = {
   IDEMPOTENCY_KEY_REUSED: 'request',
 
   // policy: a guardrail said no
+  SIGNING_PAUSED: 'policy',
   AUTH_TOKEN_EXPIRING: 'policy',
   TICKET_PARAMS_EXPIRED: 'policy',
   NONCES_USED_UP: 'policy',
@@ -73,6 +74,7 @@ export const errorFamilies = {
   ANSWERS_UNAVAILABLE: 'records',
   NONCES_WITHOUT_ROOM: 'records',
   AUDIT_UNAVAILABLE: 'records',
+  SIGNING_SWITCH_UNAVAILABLE: 'records',
   EVENTS_UNAVAILABLE: 'records',
 
   // chain: what is known of the chain does not allow an answer
@@ -176,6 +178,16 @@ export class SignerError<Code extends ErrorCode = ErrorCode> extends Error {
 /** Whether a caught value is one of this program's own errors. */
 export function isSignerError(thrown: unknown): thrown is SignerError {
   return thrown instanceof SignerError;
+}
+
+/** Whether nothing is signed because an operator wants it so, or because that can't be known. */
+export function isSigningStopped(
+  thrown: unknown,
+): thrown is SignerError<'SIGNING_PAUSED' | 'SIGNING_SWITCH_UNAVAILABLE'> {
+  return (
+    isSignerError(thrown) &&
+    (thrown.code === 'SIGNING_PAUSED' || thrown.code === 'SIGNING_SWITCH_UNAVAILABLE')
+  );
 }
 
 /** What the caller sent can't be served. */

@@ -6,6 +6,7 @@ import { openDiscovery } from './compose/discovery.ts';
 import { withActiveKey } from './compose/key.ts';
 import { openRecords } from './compose/records.ts';
 import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
+import { watchSigning } from './compose/signing-switch.ts';
 import { thisWorker } from './compose/this-worker.ts';
 import { watchTlsFiles } from './compose/tls.ts';
 import { refuseOpenServer } from './config/exposure.ts';
@@ -88,6 +89,7 @@ export async function startSigner(
     manifestIdRule: settings.session.manifestId,
     answers: records.answers,
     recordDenial: records.recordDenial,
+    requireSigning: () => records.signingPermit.require(),
     encodeEvent: records.encodeEvent,
     ...sources,
   };
@@ -118,8 +120,14 @@ export async function startSigner(
   opened.defer(() => discovery?.close());
   const files = [records.policyFile, ...authentication.files];
   metrics.watchFiles(files);
+  const signing = watchSigning(records.signingPermit, logger);
+  opened.defer(() => signing.close());
+  metrics.watchSwitch(() => signing.isStopped());
   const server = await serve(config, {
-    orchestratorInfo: (caller) => chooseSender(senders, caller).orchestratorInfo,
+    async orchestratorInfo(caller) {
+      await records.signingPermit.require();
+      return chooseSender(senders, caller).orchestratorInfo.signed();
+    },
     generateLivePayment: (call) => generateLivePayment(service, call),
     identifyCaller: createCallerIdentifier(
       authentication.authenticate,

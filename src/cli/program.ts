@@ -30,6 +30,7 @@ import {
 import { showKeyStatus } from './keys-status.ts';
 import { checkPolicy, explainPolicy, printPolicySchema, testPolicy } from './policy.ts';
 import { serve } from './serve.ts';
+import { pauseSigning, resumeSigning } from './signing.ts';
 
 const exitFailure = 1;
 const exitUsage = 2;
@@ -57,6 +58,22 @@ program
   .requiredOption(...configOption)
   .option('-l, --listen <host:port>', 'listen here instead of on the configured address')
   .action(serve);
+
+program
+  .command('pause')
+  .description(
+    'Stop all that the key signs but its self-tests, for payments that begin from now on, until resume; also over a restart. ' +
+      'It is recorded in the audit log.',
+  )
+  .summary('stop all signing')
+  .requiredOption(...configOption)
+  .option('--reason <text>', 'why, for the audit log and the readiness report', '')
+  .action(pauseSigning);
+program
+  .command('resume')
+  .description('let the key sign again after pause')
+  .requiredOption(...configOption)
+  .action(resumeSigning);
 
 const keys = program.command('keys').description('make, show and check the configured key');
 keys

@@ -3,6 +3,7 @@ import type { Config } from '../config/load.ts';
 import { type KeyJournal, noJournal } from '../keys/key-journal.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { DenialRecorder } from '../payments/denials.ts';
+import type { SwitchUse } from '../policy/switch/signing-switch.ts';
 import { programVersion } from '../program-version.ts';
 
 /** The audit log as the signer's parts see it. */
@@ -11,6 +12,8 @@ export type Audit = {
   readonly recordDenial: DenialRecorder;
   /** Records which policy file is in force from now on, by its SHA-256. */
   recordPolicy(sha256: string): void;
+  /** Resolves once it is on disk. Throws `AUDIT_UNAVAILABLE`. */
+  recordSwitch(use: SwitchUse): Promise<void>;
   /** Throws `AUDIT_UNAVAILABLE`. */
   checkHealth(): Promise<void>;
   close(): Promise<void>;
@@ -20,6 +23,7 @@ const nothingRecorded: Audit = {
   journal: noJournal,
   recordDenial: () => undefined,
   recordPolicy: () => undefined,
+  recordSwitch: () => Promise.resolve(),
   checkHealth: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };
@@ -33,7 +37,7 @@ export async function openAudit(
   if (!audit) return nothingRecorded;
   // loaded where there is an audit log only
   const { createAuditLog } = await import('../audit/audit-log.ts');
-  const { createKeyUseJournal, createDenialRecorder, createPolicyRecorder } =
+  const { createKeyUseJournal, createDenialRecorder, createPolicyRecorder, createSwitchRecorder } =
     await import('../payments/audit-records.ts');
   const log = await createAuditLog({
     folder: resolvePath(audit.path),
@@ -48,6 +52,7 @@ export async function openAudit(
       webhookKnowsCallers: auth.webhook !== undefined && !asksForCredentials(auth),
     }),
     recordPolicy: createPolicyRecorder(log),
+    recordSwitch: createSwitchRecorder(log),
     checkHealth: () => log.checkHealth(),
     close: () => log.close(),
   };

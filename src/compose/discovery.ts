@@ -60,9 +60,12 @@ export async function openDiscovery(
     sources: await listSources(config, sender.chain),
     client: createOrchestratorClient({
       destinations: createDestinations(discovery.grants),
-      sender: {
-        address: Buffer.from(sender.orchestratorInfo.address.slice(2), 'hex'),
-        signature: Buffer.from(sender.orchestratorInfo.signature.slice(2), 'hex'),
+      async sender() {
+        const { address, signature } = await sender.orchestratorInfo.signed();
+        return {
+          address: Buffer.from(address.slice(2), 'hex'),
+          signature: Buffer.from(signature.slice(2), 'hex'),
+        };
       },
       timeoutMs: discovery.requestTimeoutMs,
       verifyTls: discovery.verifyTls,

@@ -4,6 +4,7 @@ import { InternalError, isSignerError } from '../errors.ts';
 import { type FailoverOptions, openFailoverProvider } from '../keys/failover.ts';
 import { type KeyGate, openKeyGate } from '../keys/gate.ts';
 import type { Grant, Permission } from '../keys/grant.ts';
+import type { Intent } from '../keys/intents.ts';
 import type { KeyJournal } from '../keys/key-journal.ts';
 import { createKeyHealthCheck } from '../keys/key-health.ts';
 import type { CallOptions, KeyProvider, ProviderContext } from '../keys/provider.ts';
@@ -13,8 +14,10 @@ import type { Address } from '../pm/bytes.ts';
 import type { Policy, PolicyOptions } from '../policy/policy.ts';
 import { emptyPolicy } from '../policy/rules/compile.ts';
 import type { TransactionRules } from '../policy/transactions.ts';
+import { alwaysPermitted } from '../policy/switch/signing-switch.ts';
 import { openAudit } from './audit.ts';
 import { createConfiguredPolicy } from './policy.ts';
+import { openStore } from './store.ts';
 
 export type SignerKey = {
   readonly provider: KeyProvider;
@@ -29,7 +32,10 @@ export type SignerKey = {
 };
 
 /** What stands around the key: the journal of its uses, and where the policy's rules and windows are. */
-export type KeySurroundings = Pick<PolicyOptions, 'rules' | 'ledger' | 'transactions'> & {
+export type KeySurroundings = Pick<
+  PolicyOptions,
+  'rules' | 'ledger' | 'transactions' | 'signingPermit'
+> & {
   readonly journal: KeyJournal;
 };
 
@@ -62,12 +68,20 @@ export async function openKey(
   const { settings } = config;
   const policy = createConfiguredPolicy(config, surroundings);
   const redeem = (grant: Grant): Permission => policy.redeem(grant);
+  const requireSigning = (intent: Intent): void => policy.requireSigning(intent);
   const signSelfTest = async (gate: KeyGate, call: CallOptions): Promise<void> => {
     await gate.sign(policy.grantOwn({ kind: 'self-test', sender: gate.address }), call);
   };
   const { provider, isNew } = await openProvider(config, logger, async (member, call) =>
     signSelfTest(
-      await openKeyGate({ provider: member, redeem, journal, maxQueued: 1, ...call }),
+      await openKeyGate({
+        provider: member,
+        redeem,
+        requireSigning,
+        journal,
+        maxQueued: 1,
+        ...call,
+      }),
       call,
     ),
   );
@@ -77,6 +91,7 @@ export async function openKey(
     const gate = await openKeyGate({
       provider,
       redeem,
+      requireSigning,
       journal,
       maxQueued: settings.maxQueuedSignatures,
       signal,
@@ -103,23 +118,27 @@ export async function openKeyForCommand(
   logger: Logger,
   transactions?: TransactionRules,
 ): Promise<SignerKey> {
+  await using opened = new AsyncDisposableStack();
   const audit = await openAudit(config, logger, 'cli');
-  try {
-    const key = await openKey(config, logger, {
-      journal: audit.journal,
-      rules: () => emptyPolicy,
-      ledger: () => Promise.reject(new InternalError('INTERNAL', 'a command makes no payments')),
-      transactions,
-    });
-    const close = async (): Promise<void> => {
-      await key.close();
-      await audit.close();
-    };
-    return { ...key, close };
-  } catch (error) {
-    await audit.close();
-    throw error;
+  opened.defer(() => audit.close());
+  let signingPermit = alwaysPermitted;
+  if (transactions) {
+    const store = await openStore(config, logger);
+    opened.defer(() => store.close());
+    signingPermit = store.signingPermit;
+    // what is not known yet is not signed
+    await signingPermit.require();
   }
+  const key = await openKey(config, logger, {
+    journal: audit.journal,
+    rules: () => emptyPolicy,
+    ledger: () => Promise.reject(new InternalError('INTERNAL', 'a command makes no payments')),
+    transactions,
+    signingPermit,
+  });
+  opened.defer(() => key.close());
+  const kept = opened.move();
+  return { ...key, close: () => kept.disposeAsync() };
 }
 
 /** The sender address, lower-case; nothing is signed. Throws `ProviderError` and `ConfigError`. */

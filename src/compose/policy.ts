@@ -26,7 +26,7 @@ export function createPriceList({ prices }: Settings): PriceList {
 /** The policy that the configuration asks for. Throws `SECRET_UNREADABLE`. */
 export function createConfiguredPolicy(
   { settings, resolvePath }: Config,
-  surroundings: Pick<PolicyOptions, 'rules' | 'ledger' | 'transactions'>,
+  surroundings: Pick<PolicyOptions, 'rules' | 'ledger' | 'transactions' | 'signingPermit'>,
 ): Policy {
   const { webhook } = settings.auth;
   return createPolicy({

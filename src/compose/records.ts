@@ -45,6 +45,7 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
   const store = await openStore(config, logger);
   opened.defer(() => store.close());
 
+  const { signingSwitch, signingPermit } = store;
   const isLedgerConfigured = hasLedger(config.settings.store);
   const needsLedger = (): boolean => {
     const { hasWindows, limitsSessionEv } = rules.current();
@@ -60,6 +61,8 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
   };
   opened.defer(async () => (await ledger)?.close());
   if (needsLedger()) await useLedger();
+  // known before the key is asked for its first signatures; what can't be read is not signed
+  await signingSwitch?.read().catch(() => undefined);
 
   const kept = opened.move();
   return {
@@ -69,8 +72,10 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
     rules: () => rules.current(),
     ledger: isLedgerConfigured ? useLedger : undefined,
     answers: store.answers,
+    signingPermit,
     policyFile: { setting: 'policy.file', problem: () => rules.problem() },
     healthChecks: [
+      { name: 'signing', check: () => signingPermit.require() },
       { name: 'policy', check: () => requireSomethingAllowed(rules.current()) },
       { name: 'audit', check: () => audit.checkHealth() },
       ...(events ? [{ name: 'events', check: () => events.checkHealth() }] : []),

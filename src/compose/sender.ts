@@ -1,10 +1,11 @@
 import type { ChainSource } from '../chain/facts.ts';
 import type { Config } from '../config/load.ts';
+import { isSigningStopped } from '../errors.ts';
 import type { KeyProvider } from '../keys/provider.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Sender } from '../payments/senders.ts';
 import { SessionUsage } from '../payments/session-usage.ts';
-import { signOrchestratorInfo } from '../payments/sign-orchestrator-info.ts';
+import { createOrchestratorInfo } from '../payments/sign-orchestrator-info.ts';
 import { type InstanceSeal, startInstanceSeal } from '../session/instance-seal.ts';
 import { RecentSeals } from '../session/recent-seals.ts';
 import { type SealVerifier, createSealVerifier } from '../session/seal-verifier.ts';
@@ -47,7 +48,11 @@ export async function openSender(
   opened.defer(() => key.close());
   const { provider, policy, gate, checkHealth: checkKey, isNew } = key;
   const signal = AbortSignal.timeout(openTimeoutMs);
-  const orchestratorInfo = await signOrchestratorInfo(gate, policy, signal);
+  const orchestratorInfo = createOrchestratorInfo(gate, policy);
+  await orchestratorInfo.signed().catch((error: unknown) => {
+    // it is signed when somebody asks for it, once things are signed again
+    if (!isSigningStopped(error)) throw error;
+  });
   const chain = await openChain(config, gate.address, logger, elapsedMs, signal);
   opened.defer(() => chain.close());
   const sealing = await openSealing(config, key, chain, logger, sealNow);

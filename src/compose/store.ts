@@ -4,6 +4,14 @@ import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { failOpen } from '../policy/limits/fail-open.ts';
 import type { SpendLedger } from '../policy/limits/ledger.ts';
+import { createRedisSwitch } from '../policy/switch/redis-switch.ts';
+import {
+  type SigningPermit,
+  type SwitchStore,
+  alwaysPermitted,
+  createSigningPermit,
+} from '../policy/switch/signing-switch.ts';
+import { openSwitchFile } from '../policy/switch/switch-file.ts';
 import type { AnswerMemory } from '../session/answer-memory.ts';
 import { failOpenAnswers } from '../session/fail-open-answers.ts';
 
@@ -12,6 +20,9 @@ export type Store = {
   readonly answers: AnswerMemory;
   /** Throws `LEDGER_UNAVAILABLE`. */
   openLedger(): Promise<SpendLedger>;
+  /** the switch that stops signing; undefined where no folder and no Redis is configured to keep it */
+  readonly signingSwitch: SwitchStore | undefined;
+  readonly signingPermit: SigningPermit;
   close(): Promise<void>;
 };
 
@@ -19,7 +30,7 @@ type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: object) 
 
 /** Opens the configured store; one in Redis is there when Redis is. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
 export async function openStore(
-  { settings: { store, server }, resolvePath }: Config,
+  { settings: { store, server, audit }, resolvePath }: Config,
   logger: Logger,
 ): Promise<Store> {
   const { requestDeadlineMs } = server;
@@ -28,6 +39,8 @@ export async function openStore(
   if (store.kind === 'embedded') {
     const { createMemoryAnswers } = await import('../session/memory-answers.ts');
     const { path } = store;
+    const folder = audit?.path ?? path;
+    const signingSwitch = folder === undefined ? undefined : openSwitchFile(resolvePath(folder));
     return {
       answers: createMemoryAnswers({
         ttlMs,
@@ -39,6 +52,8 @@ export async function openStore(
         const { openEmbeddedLedger } = await import('../policy/limits/embedded-ledger.ts');
         return openEmbeddedLedger({ folder: resolvePath(path), log });
       },
+      signingSwitch,
+      signingPermit: signingSwitch ? createSigningPermit(signingSwitch) : alwaysPermitted,
       close: () => Promise.resolve(),
     };
   }
@@ -68,9 +83,12 @@ async function openRedisStore(
   const redis = await connectRedis({ url, log });
   const answers = createRedisAnswers({ redis, keyPrefix, ttlMs, maxBytes, requestDeadlineMs });
   const ledger = createRedisLedger({ redis, keyPrefix });
+  const signingSwitch = createRedisSwitch({ redis, keyPrefix, onFailure, log });
   return {
     answers: onFailure === 'allow' ? failOpenAnswers(answers, log) : answers,
     openLedger: () => Promise.resolve(onFailure === 'allow' ? failOpen(ledger, log) : ledger),
+    signingSwitch,
+    signingPermit: createSigningPermit(signingSwitch),
     close: () => redis.close(),
   };
 }

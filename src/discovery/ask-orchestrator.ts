@@ -23,7 +23,10 @@ export type OrchestratorClient = {
 export type OrchestratorClientOptions = {
   readonly destinations: Destinations;
   /** who asks: 20 bytes, and their signature over it, 65 bytes */
-  readonly sender: { readonly address: Uint8Array; readonly signature: Uint8Array };
+  readonly sender: () => Promise<{
+    readonly address: Uint8Array;
+    readonly signature: Uint8Array;
+  }>;
   readonly timeoutMs: number;
   /** Whether `/discovery` documents count only from servers with a certificate that this machine trusts. */
   readonly verifyTls: boolean;
@@ -37,17 +40,22 @@ const maxAnswerBytes = 1_048_576;
 export function createOrchestratorClient(options: OrchestratorClientOptions): OrchestratorClient {
   const { destinations, sender, timeoutMs } = options;
   const limits = { timeoutMs, maxBytes: maxAnswerBytes };
-  const question = toBinary(
-    OrchestratorRequestSchema,
-    create(OrchestratorRequestSchema, {
-      address: sender.address,
-      sig: sender.signature,
-      ignoreCapacityCheck: true,
-    }),
-  );
+  let question: Uint8Array | undefined;
+
+  async function readQuestion(): Promise<Uint8Array> {
+    if (question) return question;
+    const { address, signature: sig } = await sender();
+    const fields = { address, sig, ignoreCapacityCheck: true };
+    return (question = toBinary(
+      OrchestratorRequestSchema,
+      create(OrchestratorRequestSchema, fields),
+    ));
+  }
+
   return {
     async askTerms(serviceUrl, signal) {
       const url = new URL(serviceUrl);
+      const question = await readQuestion();
       // orchestrators sign their certificates themselves
       const answer = await callOutgoingGrpc(destinations, url, getOrchestrator, question, {
         ...limits,

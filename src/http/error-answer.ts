@@ -16,7 +16,7 @@ const busyForSeconds = 1;
 
 /**
  * The answer for whatever a handler threw: `{"error":{"message":…}}` and a line break, as go-livepeer writes it; the
- * code where the message is not masked, the orchestrator's URL where the session must be refreshed, how to authenticate on
+ * code where the message is not masked and while signing is stopped, the orchestrator's URL where the session must be refreshed, how to authenticate on
  * 401, Retry-After on 429 and 503.
  */
 export function answerError(error: unknown): Answer {
@@ -30,7 +30,9 @@ export function answerError(error: unknown): Answer {
   if (status === 401 && !(error instanceof WebhookRejectionError)) {
     headers['WWW-Authenticate'] = 'Bearer';
   }
-  if (isSignerError(error) && masked[status] === undefined) {
+  // an operator's own doing, which go-livepeer has not: a client may know
+  const isPaused = isSignerError(error) && error.code === 'SIGNING_PAUSED';
+  if (isSignerError(error) && (masked[status] === undefined || isPaused)) {
     headers['Livepeer-Signer-Code'] = error.code;
   }
   const known = isSignerError(error) ? error.data.retryAfterSeconds : undefined;

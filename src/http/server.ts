@@ -89,7 +89,9 @@ function logRefusal(
     details: isSignerError(error) ? error.details : undefined,
     cause: describeCause(error),
   };
-  if (status < 500) logger.info(fields, 'request refused');
+  // how clients pay in time, many times a minute
+  if (fields.code === 'NO_TICKETS_DUE') logger.debug(fields, 'no tickets due');
+  else if (status < 500 || fields.code === 'SIGNING_PAUSED') logger.info(fields, 'request refused');
   else if (isSignerError(error)) logger.error(fields, 'request failed');
   else logger.error({ ...fields, stack: framesOf(error) }, 'defect');
 }

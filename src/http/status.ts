@@ -20,6 +20,7 @@ const statusOfFamily: Readonly<Record<ErrorFamily, number>> = {
 };
 
 const statusOfCode: Readonly<Partial<Record<ErrorCode, number>>> = {
+  SIGNING_PAUSED: 503,
   BODY_TOO_LARGE: 413,
   BODY_LATE: 408,
   AUTH_TOKEN_EXPIRING: refreshSession,

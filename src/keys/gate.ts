@@ -3,7 +3,7 @@ import type { Address } from '../pm/bytes.ts';
 import { CallLimiter } from './call-limiter.ts';
 import { describeAbort } from './describe-abort.ts';
 import type { Grant, GrantReason, Permission } from './grant.ts';
-import { digestsOf } from './intents.ts';
+import { type Intent, digestsOf } from './intents.ts';
 import { KeyCondition } from './key-condition.ts';
 import type { KeyJournal } from './key-journal.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
@@ -33,8 +33,8 @@ export type KeyGate = {
    * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
    * {@link KeyGate.address}. The calls run at once, within what the provider takes, and take turns with those of other
    * tenants and grants; when one fails the others are cancelled and nothing is returned. The journal has it in writing before the key
-   * is called, and for good before a signature is returned. Throws `GRANT_INVALID`, `AUDIT_UNAVAILABLE` and
-   * {@link ProviderError}.
+   * is called, and for good before a signature is returned. Throws what `redeem` and
+   * `requireSigning` throw, `AUDIT_UNAVAILABLE` and {@link ProviderError}.
    */
   sign(grant: Grant, options: SignOptions): Promise<Uint8Array[]>;
 };
@@ -43,6 +43,8 @@ export type KeySignOptions = {
   readonly provider: KeyProvider;
   /** The policy's `redeem`: without a grant that policy issued, the gate has no Intent to sign. */
   readonly redeem: (grant: Grant) => Permission;
+  /** The policy's: throws where nothing is signed any more, though there is a grant. Asked before each call of the key. */
+  readonly requireSigning: (intent: Intent) => void;
   readonly journal: KeyJournal;
   /** Signatures that may wait for the device before further ones are refused. */
   readonly maxQueued: number;
@@ -50,7 +52,7 @@ export type KeySignOptions = {
 };
 
 /** Whose calls take turns with whose. */
-type Turn = { readonly grant: Grant; readonly tenant: string };
+type Turn = { readonly grant: Grant; readonly tenant: string; readonly intent: Intent };
 
 /** The tenant that is to have its share of the key; a principal that has none is its own. '' for nobody who is known. */
 function tenantOf({ tenant = '', principal = '' }: GrantReason): string {
@@ -60,7 +62,7 @@ function tenantOf({ tenant = '', principal = '' }: GrantReason): string {
 
 /** Reads and pins the provider's public key. Throws {@link ProviderError}. */
 export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
-  const { provider, redeem, journal, maxQueued } = options;
+  const { provider, redeem, requireSigning, journal, maxQueued } = options;
   const publicKey = await provider.getPublicKey({ signal: options.signal });
   if (publicKey.length !== 65 || publicKey[0] !== 0x04) {
     throw new ProviderError(
@@ -81,8 +83,9 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
     const work = async () => {
       // what was stopped between its turn and now calls no key
       signal.throwIfAborted();
-      onCall?.();
       try {
+        requireSigning(turn.intent);
+        onCall?.();
         return await condition.watch(async () => {
           const reply = await provider.signDigest(digest, { signal });
           return toEthereumSignature(reply, digest, publicKey);
@@ -136,7 +139,8 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
       const startedAt = performance.now();
       let signatures: Uint8Array[];
       try {
-        const turn = { grant, tenant: tenantOf(permission.reason) };
+        const { intent, reason } = permission;
+        const turn = { grant, tenant: tenantOf(reason), intent };
         signatures = await signAll(digests, options, turn);
       } catch (error) {
         const code = isSignerError(error) ? error.code : 'INTERNAL';

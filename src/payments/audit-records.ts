@@ -4,6 +4,7 @@ import { type Principal, principalOfAuthId } from '../auth/principal.ts';
 import { type ErrorData, errorFamilies } from '../errors.ts';
 import type { KeyJournal } from '../keys/key-journal.ts';
 import type { DenialRecorder } from './denials.ts';
+import type { SwitchUse } from '../policy/switch/signing-switch.ts';
 import { RefusalError } from './refusal-error.ts';
 
 type Field = string | number | undefined | readonly string[] | Readonly<Record<string, string>>;
@@ -92,6 +93,11 @@ export function createDenialRecorder(
     };
     dontWait(log.write(record));
   };
+}
+
+/** Records a use of the switch that stops signing. It resolves once that is on disk. Throws `AUDIT_UNAVAILABLE`. */
+export function createSwitchRecorder(log: JournalLog): (use: SwitchUse) => Promise<void> {
+  return (use) => log.append(use);
 }
 
 /** Records which policy file is in force from now on. */

@@ -13,17 +13,18 @@ export type Denial = {
 /** Records a denial; never throws, and nobody waits for it. */
 export type DenialRecorder = (denial: Denial) => void;
 
-/** What the protocol has clients do all the time: fetch new parameters, or pay nothing for now. */
-const flowControl: ReadonlySet<string> = new Set([
+/** What the protocol has clients do all the time: fetch new parameters, or pay nothing for now; and what is refused to all alike. */
+const unrecorded: ReadonlySet<string> = new Set([
   'AUTH_TOKEN_EXPIRING',
   'TICKET_PARAMS_EXPIRED',
   'NONCES_USED_UP',
   'NO_TICKETS_DUE',
+  'SIGNING_PAUSED',
 ]);
 
 /** Whether an error is a guardrail's, or an authoriser's, no. */
 export function isDenial(error: unknown): error is SignerError {
-  if (!isSignerError(error) || flowControl.has(error.code)) return false;
+  if (!isSignerError(error) || unrecorded.has(error.code)) return false;
   const family = errorFamilies[error.code];
   return family === 'policy' || family === 'caller';
 }

@@ -43,6 +43,8 @@ export type PaymentService = {
   readonly ticketNonces: TicketNonces;
   readonly answers: AnswerMemory;
   readonly recordDenial: DenialRecorder;
+  /** Throws `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`. */
+  readonly requireSigning: () => Promise<void>;
   /** makes what others are told of a payment; undefined where nobody is. Throws `EVENTS_UNAVAILABLE`. */
   readonly encodeEvent: EventEncoder | undefined;
   /** Unix nanoseconds */
@@ -92,6 +94,7 @@ export async function generateLivePayment(
   call: PaymentCall,
 ): Promise<LivePaymentResult> {
   const { body, caller, requestId, idempotencyKey, signal } = call;
+  await service.requireSigning();
   const request = decodePaymentRequest(body);
   const orchestrator = decodeOrchestratorInfo(request.orchestrator);
   const sender = request.state

@@ -10,7 +10,7 @@ import type { InstanceSeal } from '../session/instance-seal.ts';
 import type { SealVerifier } from '../session/seal-verifier.ts';
 import type { SealedState } from '../wire/payment-request.ts';
 import type { SessionUsage } from './session-usage.ts';
-import type { OrchestratorInfoSignature } from './sign-orchestrator-info.ts';
+import type { SignedOrchestratorInfo } from './sign-orchestrator-info.ts';
 
 /** One key with all that depends on its address. */
 export type Sender = {
@@ -22,7 +22,7 @@ export type Sender = {
   readonly isSealed: SealVerifier;
   /** what seals states without a key call; undefined when the key seals them itself */
   readonly instanceSeal: InstanceSeal | undefined;
-  readonly orchestratorInfo: OrchestratorInfoSignature;
+  readonly orchestratorInfo: SignedOrchestratorInfo;
   readonly usage: SessionUsage;
 };
 

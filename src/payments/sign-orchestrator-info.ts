@@ -11,16 +11,37 @@ export type OrchestratorInfoSignature = {
   readonly signature: string;
 };
 
-/**
- * Signs who the sender is, as orchestrators ask to see it. It never changes for a key, so it is made once at start.
- * Throws `ProviderError`.
- */
-export async function signOrchestratorInfo(
-  gate: KeyGate,
-  policy: Policy,
-  signal: AbortSignal,
-): Promise<OrchestratorInfoSignature> {
-  const grant = policy.grantOwn({ kind: 'orchestrator-info', sender: gate.address });
-  const [signature = new Uint8Array()] = await gate.sign(grant, { signal });
-  return { address: checksum(gate.address), signature: toHex(signature) };
+/** Who the sender is, as orchestrators ask to see it. */
+export type SignedOrchestratorInfo = {
+  /** EIP-55 */
+  readonly address: string;
+  /**
+   * The signature never changes for a key, so it is made once, when it is first asked for. Throws `ProviderError`, and
+   * `SIGNING_PAUSED` where it was not made before.
+   */
+  signed(): Promise<OrchestratorInfoSignature>;
+};
+
+const signTimeoutMs = 30_000;
+
+/** Signs nothing yet. */
+export function createOrchestratorInfo(gate: KeyGate, policy: Policy): SignedOrchestratorInfo {
+  const address = checksum(gate.address);
+  let made: Promise<OrchestratorInfoSignature> | undefined;
+
+  async function sign(): Promise<OrchestratorInfoSignature> {
+    const grant = policy.grantOwn({ kind: 'orchestrator-info', sender: gate.address });
+    const signal = AbortSignal.timeout(signTimeoutMs);
+    const [signature = new Uint8Array()] = await gate.sign(grant, { signal });
+    return { address, signature: toHex(signature) };
+  }
+
+  return {
+    address,
+    signed: () =>
+      (made ??= sign().catch((error: unknown) => {
+        made = undefined;
+        throw error;
+      })),
+  };
 }

@@ -15,6 +15,7 @@ import {
 import { describeTransaction } from './grant-reasons.ts';
 import { createGrantAuthority } from './grants.ts';
 import type { PaymentProposal, SessionFacts } from './proposal.ts';
+import type { SigningPermit } from './switch/signing-switch.ts';
 import { type TransactionRules, refuseTransaction } from './transactions.ts';
 
 export type TransactionVerdict =
@@ -40,21 +41,38 @@ export type Policy = {
   grantOwn(intent: OwnIntent): Grant;
   /** Whether the operator's transaction may be signed: its chain, contract, function and fee. */
   decideTransaction(transaction: BrokerTransaction): TransactionVerdict;
-  /** For the key gate: what a grant made here permits, once. */
+  /** For the key gate: what a grant made here permits, once. Throws `GRANT_INVALID`, and as {@link Policy.requireSigning}. */
   redeem(grant: Grant): Permission;
+  /**
+   * For the key gate, before each call of the key: nobody has stopped signing. A self-test may be signed all the same. Throws
+   * `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`.
+   */
+  requireSigning(intent: Intent): void;
 };
 
 export type PolicyOptions = Omit<PaymentDecisionOptions, 'grants'> & {
   /** absent where no transaction may be signed: in everything but the command line's `deposit` */
   readonly transactions?: TransactionRules | undefined;
+  /** the operator's switch */
+  readonly signingPermit: SigningPermit;
   /** monotonic milliseconds */
   readonly nowMs: () => number;
 };
 
 /** The one place where permissions to use the key are made. */
-export function createPolicy({ transactions, nowMs, ...options }: PolicyOptions): Policy {
+export function createPolicy({
+  transactions,
+  signingPermit,
+  nowMs,
+  ...options
+}: PolicyOptions): Policy {
   const { limits, maxTickets } = options.guardrails;
   const grants = createGrantAuthority(nowMs);
+
+  function requireSigning({ kind }: Intent): void {
+    if (kind !== 'self-test') signingPermit.requireNow();
+  }
+
   return {
     refuseParams({ params, books, chain, now }, authTokenExpiration) {
       return (
@@ -82,6 +100,12 @@ export function createPolicy({ transactions, nowMs, ...options }: PolicyOptions)
       return { kind: 'allow', grant: grants.issue(intent, describeTransaction(transaction)) };
     },
 
-    redeem: (grant) => grants.redeem(grant),
+    redeem(grant) {
+      const permission = grants.redeem(grant);
+      requireSigning(permission.intent);
+      return permission;
+    },
+
+    requireSigning,
   };
 }

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { isSignerError } from '../errors.ts';
+import { isSignerError, isSigningStopped } from '../errors.ts';
 import { ProviderError } from '../keys/provider.ts';
 import type { DelegationDomain, StateDelegation } from '../keys/state-delegation.ts';
 import { encodeSealHeader, instanceMessage } from './delegated-seal.ts';
@@ -50,7 +50,8 @@ const longestPauseMs = 60_000;
 /**
  * Makes an Ed25519 key in memory and has the sender delegate sealing to it: one key call now, and one each time half of
  * the delegation's eight hours are over, in the background. A renewal that fails is tried again after 1 s, 2 s … 60 s.
- * Throws what `signDelegation` throws.
+ * Throws what `signDelegation`
+ * throws; but while signing is stopped the instance has no seal, and asks for one each second.
  */
 export async function startInstanceSeal(options: InstanceSealOptions): Promise<InstanceSeal> {
   const { domain, now, recentSeals, log } = options;
@@ -76,14 +77,19 @@ export async function startInstanceSeal(options: InstanceSealOptions): Promise<I
     return { notBefore, notAfter, seal };
   }
 
-  let held = await delegate();
+  let held = await delegate().catch((error: unknown) => {
+    if (isSigningStopped(error)) return undefined;
+    throw error;
+  });
   let timer: NodeJS.Timeout;
   let pauseMs = firstPauseMs;
 
   function isRenewalDue(): boolean {
     const time = now();
     return (
-      time < held.notBefore * second || time >= ((held.notBefore + held.notAfter) / 2n) * second
+      !held ||
+      time < held.notBefore * second ||
+      time >= ((held.notBefore + held.notAfter) / 2n) * second
     );
   }
 
@@ -97,8 +103,13 @@ export async function startInstanceSeal(options: InstanceSealOptions): Promise<I
       pauseMs = firstPauseMs;
     } catch (error) {
       if (closing.signal.aborted) return;
+      if (isSigningStopped(error)) {
+        // whoever stopped signing knows why, and payments are to go on as soon as they may
+        checkAfter(firstPauseMs);
+        return;
+      }
       log('warn', 'delegation for sealing session states not renewed; it will be tried again', {
-        ...describeEnd(held),
+        ...(held && describeEnd(held)),
         ...describeFailure(error),
         pauseMs,
       });
@@ -112,25 +123,30 @@ export async function startInstanceSeal(options: InstanceSealOptions): Promise<I
     if (closing.signal.aborted) return;
     timer = setTimeout(() => void renewWhenDue(), delayMs).unref();
   }
-  checkAfter(checkIntervalMs);
+  checkAfter(held ? checkIntervalMs : firstPauseMs);
 
   return {
     current() {
+      if (!held) throw delegationEnded();
       const time = now();
       const { notBefore, notAfter, seal } = held;
       const isBegun = time >= notBefore * second - clockSkew;
       if (isBegun && time <= (notAfter - leastSeconds) * second) return seal;
-      throw new ProviderError(
-        'STATE_DELEGATION_ENDED',
-        'the key has not renewed the delegation that session states are sealed under',
-        { retryable: true },
-      );
+      throw delegationEnded();
     },
     close() {
       clearTimeout(timer);
       closing.abort();
     },
   };
+}
+
+function delegationEnded(): ProviderError {
+  return new ProviderError(
+    'STATE_DELEGATION_ENDED',
+    'the key has not renewed the delegation that session states are sealed under',
+    { retryable: true },
+  );
 }
 
 function describeEnd({ notAfter }: { readonly notAfter: bigint }): Record<string, unknown> {

@@ -51,6 +51,8 @@ export type Metrics = {
   orchestratorsListed(count: number): void;
   /** Has `read` called at each scrape. */
   watchSenders(read: () => readonly SenderSample[]): void;
+  /** The same for the operator's switch. */
+  watchSwitch(isStopped: () => boolean): void;
   /** The same for files that are read again when they change: the setting that names one, and what is wrong with it. */
   watchFiles(files: readonly FileSample[]): void;
   /** The Prometheus text of this process. */
@@ -164,6 +166,16 @@ export function createMetrics(): Metrics {
       for (const file of files) this.set({ setting: file.setting }, file.problem() ? 1 : 0);
     },
   });
+  let isPaused: () => boolean = () => false;
+  new Gauge({
+    name: 'livepeer_hsm_signer_signing_paused',
+    help: '1 while an operator has stopped all signing, or nobody can tell',
+    registers,
+    aggregator: 'max',
+    collect() {
+      this.set(isPaused() ? 1 : 0);
+    },
+  });
   const build = new Gauge({
     name: 'livepeer_hsm_signer_build_info',
     help: 'Always 1; the labels tell versions and the library for the curve',
@@ -204,6 +216,9 @@ export function createMetrics(): Metrics {
     orchestratorsListed: (count) => listed.set(count),
     watchSenders(read) {
       readSenders = read;
+    },
+    watchSwitch(read) {
+      isPaused = read;
     },
     watchFiles(watched) {
       files = watched;

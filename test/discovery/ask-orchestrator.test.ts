@@ -46,7 +46,7 @@ describe('the terms of an orchestrator', () => {
       'live-video-to-video/scope',
     ]);
     const stranger = await createTestClient({
-      sender: { address: new Uint8Array(20), signature: new Uint8Array(65) },
+      sender: () => Promise.resolve({ address: new Uint8Array(20), signature: new Uint8Array(65) }),
     });
     await expect(stranger.askTerms(url, signal)).rejects.toMatchObject({
       failure: 'status',

@@ -109,7 +109,7 @@ export async function createTestClient(
   const { address, sig: signature } = await payer.makeInfoRequest();
   return createOrchestratorClient({
     destinations: createDestinations(['127.0.0.0/8']),
-    sender: { address, signature },
+    sender: () => Promise.resolve({ address, signature }),
     timeoutMs: 5_000,
     verifyTls: false,
     capabilityCeiling: () => undefined,

@@ -39,7 +39,7 @@ export async function startApp(
     { write: (line: string) => void logLines.push(JSON.parse(line) as Record<string, unknown>) },
   );
   const app = createHttpApp({
-    orchestratorInfo: () => orchestratorInfo,
+    orchestratorInfo: () => Promise.resolve(orchestratorInfo),
     generateLivePayment,
     identifyCaller: createCallerIdentifier(createAuthenticator([]), []),
     protectOrchestratorInfo: false,

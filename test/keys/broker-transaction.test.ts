@@ -203,6 +203,7 @@ describe('the policy for transactions', () => {
     const { provider, key } = await openTestProvider();
     const policy = createPolicyWithoutRules({ transactions, nowMs: () => 0 });
     const gate = await openKeyGate({
+      requireSigning: () => undefined,
       provider,
       redeem: (grant) => policy.redeem(grant),
       journal: noJournal,

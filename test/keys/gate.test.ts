@@ -156,6 +156,7 @@ describe('the key gate without a valid grant', () => {
     const policyOf = () => createPolicyWithoutRules({ nowMs: () => nowMs });
     const [own, other] = [policyOf(), policyOf()];
     const policyGate = await openKeyGate({
+      requireSigning: () => undefined,
       provider,
       redeem: (grant) => own.redeem(grant),
       journal: noJournal,

@@ -1,9 +1,11 @@
 import { type Policy, type PolicyOptions, createPolicy } from '../../src/policy/policy.ts';
 import { emptyPolicy } from '../../src/policy/rules/compile.ts';
+import { alwaysPermitted } from '../../src/policy/switch/signing-switch.ts';
 
-/** No policy file, and so nothing to remember. */
-export const noRules: Pick<PolicyOptions, 'rules' | 'ledger'> = {
+/** No policy file, and so nothing to remember; nobody stops signing. */
+export const noRules: Pick<PolicyOptions, 'rules' | 'ledger' | 'signingPermit'> = {
   rules: () => emptyPolicy,
+  signingPermit: alwaysPermitted,
   ledger: () => Promise.reject(new Error('no rule has a window')),
 };
 

@@ -7,7 +7,7 @@ import { callerOf, identifyCaller } from '../request-context.ts';
 import { json, send } from '../send.ts';
 
 export type SignOrchestratorInfoRoute = {
-  readonly orchestratorInfo: (caller: Caller) => OrchestratorInfoSignature;
+  readonly orchestratorInfo: (caller: Caller) => Promise<OrchestratorInfoSignature>;
   readonly identifyCaller: CallerIdentifier;
   /** whether a credential is asked for here too */
   readonly protectOrchestratorInfo: boolean;
@@ -26,8 +26,8 @@ export function mountSignOrchestratorInfo(
         options.protectOrchestratorInfo ? 'required' : 'optional',
       ),
     )
-    .post((_request, response) => {
-      const info = options.orchestratorInfo(callerOf(response));
+    .post(async (_request, response) => {
+      const info = await options.orchestratorInfo(callerOf(response));
       send(response, { status: 200, headers: json, body: `${JSON.stringify(info)}\n` });
     })
     .all(refuseMethod('POST'));

@@ -1,0 +1,87 @@
+import { lstatSync, readFileSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { RecordsError } from '../../errors.ts';
+import { nameOf } from '../../foreign-error.ts';
+import type { Pause, SwitchStore } from './signing-switch.ts';
+
+/** Nothing is signed while a folder has it, whatever is in it. */
+export const switchFileName = 'signing-paused.json';
+
+const pauseSchema = z.object({ by: z.string(), reason: z.string(), since: z.string() });
+/** Of the file, more than it ever has. */
+const longestText = 4_096;
+/** Anybody who may enter the folder may know. */
+const mode = 0o644;
+
+/**
+ * The switch as a file that all workers of an instance look for: once it is there, whoever looks sees it, so that no worker has to be
+ * told. A look is one system call. Where it can't be made, nothing is signed.
+ */
+export function openSwitchFile(folder: string): SwitchStore {
+  const path = join(folder, switchFileName);
+
+  function known(): Pause | undefined {
+    try {
+      // not what it may link to: a link that leads nowhere is there too
+      if (!lstatSync(path, { throwIfNoEntry: false })) return undefined;
+    } catch (cause) {
+      throw unavailable(path, 'looked at', cause);
+    }
+    return readPause(path);
+  }
+
+  return {
+    known,
+    read: () => Promise.resolve().then(known),
+    async write(pause) {
+      try {
+        if (pause) await replace(folder, path, `${JSON.stringify(pause)}\n`);
+        else await rm(path, { force: true });
+        await syncFolder(folder);
+      } catch (cause) {
+        throw unavailable(path, 'written', cause);
+      }
+    },
+  };
+}
+
+/** What can't be read, or was put there by other means, says nothing of itself. */
+function readPause(path: string): Pause {
+  const unknown = { by: '', reason: '', since: '' };
+  try {
+    const text = readFileSync(path, 'utf8').slice(0, longestText);
+    return pauseSchema.safeParse(JSON.parse(text)).data ?? unknown;
+  } catch {
+    return unknown;
+  }
+}
+
+/** The whole content is on disk before the name leads to it. */
+async function replace(folder: string, path: string, text: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o750 });
+  const temporary = `${path}.${process.pid}`;
+  const handle = await open(temporary, 'w', mode);
+  try {
+    await handle.chmod(mode);
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  await handle.sync().finally(() => handle.close());
+}
+
+function unavailable(path: string, verb: 'looked at' | 'written', cause: unknown): RecordsError {
+  return new RecordsError(
+    'SIGNING_SWITCH_UNAVAILABLE',
+    `the switch that stops signing, ${path}, can't be ${verb}: ${nameOf(cause)}`,
+    { retryable: true, cause },
+  );
+}
