@@ -1,3 +1,5 @@
+import { ZodError } from 'zod';
+
 /** What the ledger and the answer memory need of Redis: scripts, each of which is one atomic step. */
 export type ScriptRunner = {
   /**
@@ -13,9 +15,15 @@ export type ScriptRunner = {
 };
 
 /**
- * Whether a store was reached and refused, by a script's error: with OOM, READONLY or NOAUTH for instance. One that is still
- * LOADING can't be reached yet.
+ * Whether a store was reached and refused: by a script's error, with OOM, READONLY or NOAUTH for instance, or by an answer that
+ * makes no sense. One that is still LOADING can't be reached yet.
  */
 export function isRefusal(message: string): boolean {
   return /^Redis answered (?!LOADING\b)/.test(message);
+}
+
+/** What went wrong with a script or its answer, in words that `isRefusal` understands. */
+export function describeScriptFailure(cause: unknown): string {
+  if (cause instanceof ZodError) return 'Redis answered what no script of this program returns';
+  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { RecordsError } from '../errors.ts';
 import { describeAbort } from '../keys/describe-abort.ts';
-import type { ScriptRunner } from '../script-runner.ts';
+import { type ScriptRunner, describeScriptFailure } from '../script-runner.ts';
 import type { AnswerMemory, Claim, UseRequest } from './answer-memory.ts';
 import type { NonceDemand, NonceOutcome } from './nonce-demand.ts';
 import {
@@ -171,7 +171,7 @@ function readOutcome([, kind, lastNonce, isFirst]: z.output<typeof newReply>): N
 }
 
 function failAsUnavailable(cause: unknown): never {
-  const details = cause instanceof Error ? cause.message : String(cause);
+  const details = describeScriptFailure(cause);
   const message = 'the memory of answers in Redis did not answer as it should';
   throw new RecordsError('ANSWERS_UNAVAILABLE', message, { details, retryable: true, cause });
 }

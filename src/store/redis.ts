@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type * as RedisModule from '@redis/client';
 import { ConfigError } from '../errors.ts';
 import { nameOf } from '../foreign-error.ts';
-import type { ScriptRunner } from '../script-runner.ts';
+import { type ScriptRunner, isRefusal } from '../script-runner.ts';
 import type { Secret } from '../secret.ts';
 
 /** Scripts reject when Redis is not connected, answers with an error, or has not answered after a second. */
@@ -45,6 +45,13 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
   const firstAttempt = Promise.withResolvers<undefined>();
   let latest: Connection | undefined;
   let isKnownDown = false;
+  /** what it refused with, until it does what it is asked for, or does not let in any more */
+  let refusal: RedisFailure | undefined;
+
+  function noteRefusal(error: unknown): void {
+    const failure = describeFailure(error);
+    if (isRefusal(failure.message)) refusal = failure;
+  }
 
   function reportDown(error: unknown): void {
     if (isKnownDown || closing.signal.aborted) return;
@@ -55,7 +62,7 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
   async function keepConnected(): Promise<void> {
     let pause = pauseMs.first;
     while (!closing.signal.aborted) {
-      latest = new Connection(createClient, target);
+      latest = new Connection(createClient, target, noteRefusal);
       try {
         await latest.open();
         log('info', 'connected to Redis');
@@ -69,6 +76,8 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
           firstAttempt.reject(error);
           latest.end();
         }
+        if (!latest.wasOpened) refusal = undefined;
+        noteRefusal(error);
         reportDown(error);
       }
       firstAttempt.resolve(undefined);
@@ -84,10 +93,16 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
     throw error;
   });
   return {
-    run: (script, keys, args, onLate) =>
-      latest?.isOpen
-        ? latest.run(script, keys, args, onLate)
-        : Promise.reject(new RedisFailure('there is no connection to Redis')),
+    async run(script, keys, args, onLate) {
+      if (!latest?.isOpen) throw refusal ?? new RedisFailure('there is no connection to Redis');
+      try {
+        const reply = await latest.run(script, keys, args, onLate);
+        refusal = undefined;
+        return reply;
+      } catch (error) {
+        throw refusal ?? error;
+      }
+    },
     async close() {
       closing.abort();
       latest?.end();
@@ -100,12 +115,18 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
 class Connection {
   readonly #client: ReturnType<typeof RedisModule.createClient>;
   readonly #ended = Promise.withResolvers<never>();
-  #isReady = false;
+  readonly #onFailure: (error: unknown) => void;
+  #wasOpened = false;
   #hasEnded = false;
   #waiting = 0;
   #silentSinceMs = 0;
 
-  constructor(createClient: typeof RedisModule.createClient, url: string) {
+  constructor(
+    createClient: typeof RedisModule.createClient,
+    url: string,
+    onFailure: (error: unknown) => void,
+  ) {
+    this.#onFailure = onFailure;
     this.#client = createClient({
       url,
       RESP: 2,
@@ -123,8 +144,12 @@ class Connection {
     this.#client.on('error', (error: unknown) => this.#ended.reject(error));
   }
 
+  get wasOpened(): boolean {
+    return this.#wasOpened;
+  }
+
   get isOpen(): boolean {
-    return this.#isReady && !this.#hasEnded;
+    return this.#wasOpened && !this.#hasEnded;
   }
 
   /** Rejects with the reason once the connection is not to be used any more. */
@@ -145,7 +170,7 @@ class Connection {
     const keepsAll = ready.then(() => this.#requireNoEviction());
     keepsAll.catch(() => undefined);
     await Promise.race([keepsAll, this.ended]).finally(() => clearTimeout(timer));
-    this.#isReady = true;
+    this.#wasOpened = true;
   }
 
   /**
@@ -203,6 +228,7 @@ class Connection {
     try {
       return await this.#client.sendCommand(command);
     } catch (error) {
+      if (!startsWith(error, 'NOSCRIPT')) this.#onFailure(error);
       // the server became a replica: its name may lead to another one by now
       if (startsWith(error, 'READONLY')) this.#ended.reject(error);
       throw error;
@@ -227,6 +253,7 @@ class RedisFailure extends Error {}
  */
 function describeFailure(error: unknown): RedisFailure {
   if (error instanceof RedisFailure) return error;
+  if (error instanceof ConfigError) return new RedisFailure('Redis answered that it evicts');
   const { message, code } = error as NodeJS.ErrnoException;
   const answered = code === undefined ? /^[A-Z]{3,}(?= |$)/.exec(message)?.[0] : undefined;
   return new RedisFailure(

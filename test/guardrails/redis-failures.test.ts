@@ -1,4 +1,6 @@
-import { join } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectPaid } from '../payments/expectations.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
@@ -88,6 +90,41 @@ describe('Redis with onFailure: deny', () => {
     expect(tickets).toBeGreaterThan(budget / 4);
     expect(tickets).toBeLessThanOrEqual(budget);
     expectAllRecorded(signer, join(signer.folder, 'audit'));
+  });
+});
+
+describe('a Redis that answers and refuses, with onFailure: allow', () => {
+  const disconnect = 'CLIENT KILL TYPE normal SKIPME yes';
+
+  it.each([
+    ['NOAUTH', `CONFIG SET requirepass other\r\n${disconnect}`],
+    ['NOPERM', 'ACL SETUSER default -eval -evalsha'],
+    ['READONLY', 'REPLICAOF 127.0.0.1 1'],
+    ['NOREPLICAS', 'CONFIG SET min-replicas-to-write 1'],
+    ['OOM', 'CONFIG SET maxmemory 1'],
+    ['an eviction policy', `CONFIG SET maxmemory-policy allkeys-lru\r\n${disconnect}`],
+  ])('lets no payment go on: %s, also while it connects again', async (_, command) => {
+    await start('allow');
+    expectPaid(await pay(1));
+    await redis.command(command);
+    await expect.poll(async () => (await pay(1)).status, patiently).toBe(503);
+    signer.key.reset();
+    for (let round = 0; round < 12; round += 1) {
+      const answers = await Promise.all([pay(1), pay(1)]);
+      expect(answers.map(({ status }) => status)).toEqual([503, 503]);
+    }
+    expect(signer.key.digests).toHaveLength(0);
+  });
+
+  it('lets no payment go on where the password was wrong from the start', async () => {
+    await redis.command('CONFIG SET requirepass right');
+    const url = join(mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-')), 'url');
+    writeFileSync(url, redis.url.replace('redis://', 'redis://:wrong@'));
+    const store = { kind: 'redis', url: `file:${url}`, onFailure: 'allow' };
+    signer = await startGuardedSigner({ policy: tenTickets, settings: { store } });
+    expectFailure(signer, await pay(1), 503, 'LEDGER_UNAVAILABLE');
+    expect(signer.key.digests).toHaveLength(0);
+    rmSync(dirname(url), { recursive: true });
   });
 });
 

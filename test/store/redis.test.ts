@@ -131,7 +131,7 @@ it('logs in with the password of the URL, and shows it nowhere', async () => {
   const right = await connect(withPassword('correct-horse'));
   expect(await right.count('a')).toBe(1);
   const wrong = await connect(withPassword('battery-staple'));
-  expect(await wrong.count('a')).toBe('Error: there is no connection to Redis');
+  expect(await wrong.count('a')).toBe('Error: Redis answered WRONGPASS');
   expect(wrong.lines.join()).toContain('WRONGPASS');
   expect(wrong.lines.join()).not.toContain('battery-staple');
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
 import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
-import type { ScriptRunner } from '../../script-runner.ts';
+import { type ScriptRunner, describeScriptFailure } from '../../script-runner.ts';
 import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
 import {
   healthScript,
@@ -128,7 +128,7 @@ function describeExceeded(
   const limit = spendKinds[kind];
   const maximum = limit && limits?.[limit];
   if (ruleId === undefined || !limit || maximum === undefined) {
-    return failAsUnavailable('it names a limit that was not asked for');
+    return failAsUnavailable('Redis answered a limit that was not asked for');
   }
   return { kind: 'exceeded', ruleId, limit, maximum, retryAfterMs };
 }
@@ -138,13 +138,13 @@ function describeSessionExceeded(
   [, index, spentText]: readonly [2, number, string],
 ): ReserveOutcome {
   const limit = session?.limits[index];
-  if (!limit) return failAsUnavailable('it names a session limit that was not asked for');
+  if (!limit) return failAsUnavailable('Redis answered a session limit that was not asked for');
   const { ruleId, maximum } = limit;
   return { kind: 'session-exceeded', ruleId, maximum, spent: parseAmounts(spentText).ev };
 }
 
 function failAsUnavailable(cause: unknown): never {
-  const details = cause instanceof Error ? cause.message : String(cause);
+  const details = describeScriptFailure(cause);
   const message = 'the spend ledger in Redis did not answer as it should';
   throw new RecordsError('LEDGER_UNAVAILABLE', message, { details, retryable: true, cause });
 }
