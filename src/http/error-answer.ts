@@ -1,5 +1,6 @@
+import { z } from 'zod';
 import { WebhookRejectionError } from '../auth/authorization.ts';
-import { isSignerError } from '../errors.ts';
+import { type ErrorCode, isSignerError } from '../errors.ts';
 import { SessionRefreshError } from '../payments/refusal-error.ts';
 import { formatGoJsonString } from '../wire/json.ts';
 import { type Answer, json } from './send.ts';
@@ -10,6 +11,24 @@ const masked: Readonly<Record<number, string>> = {
   500: 'Internal Server Error',
   503: 'Service Unavailable Error',
 };
+
+/** Whether an answer of this status tells the code: a pause is an operator's own doing, which go-livepeer has not. */
+export function isCodeShown(code: ErrorCode, status: number): boolean {
+  return masked[status] === undefined || code === 'SIGNING_PAUSED';
+}
+
+/** Whether an answer of this status says when to come again. */
+export function isRetriedLater(status: number): boolean {
+  return status === 429 || status === 503;
+}
+
+/** What answers that refuse hold. */
+export const errorAnswerSchema = z.strictObject({
+  error: z.strictObject({
+    message: z.string(),
+    code: z.string().optional().describe("the auth webhook's own code, where it gave one"),
+  }),
+});
 
 /** Where the error itself does not tell when to come again. */
 const busyForSeconds = 1;
@@ -30,13 +49,11 @@ export function answerError(error: unknown): Answer {
   if (status === 401 && !(error instanceof WebhookRejectionError)) {
     headers['WWW-Authenticate'] = 'Bearer';
   }
-  // an operator's own doing, which go-livepeer has not: a client may know
-  const isPaused = isSignerError(error) && error.code === 'SIGNING_PAUSED';
-  if (isSignerError(error) && (masked[status] === undefined || isPaused)) {
+  if (isSignerError(error) && isCodeShown(error.code, status)) {
     headers['Livepeer-Signer-Code'] = error.code;
   }
   const known = isSignerError(error) ? error.data.retryAfterSeconds : undefined;
-  const retryAfter = known ?? (status === 429 || status === 503 ? busyForSeconds : undefined);
+  const retryAfter = known ?? (isRetriedLater(status) ? busyForSeconds : undefined);
   if (retryAfter !== undefined) headers['Retry-After'] = `${retryAfter}`;
   const code =
     error instanceof WebhookRejectionError &&

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Caller } from '../auth/authorization.ts';
 import { RequestError } from '../errors.ts';
 import { type BillingRule, parsePaymentType } from '../pm/billing.ts';
@@ -289,17 +290,32 @@ function reusedIdempotencyKey(): RequestError {
   );
 }
 
+const base64 = z.base64();
+
+/** What a payment's answer holds. */
+export const paymentAnswerSchema = z.strictObject({
+  payment: base64.describe('protobuf `net.Payment`, for the header `Livepeer-Payment`'),
+  segCreds: base64.describe('protobuf `net.SegData`, for the header `Livepeer-Segment`'),
+  state: z
+    .strictObject({
+      State: base64.describe("the session's books"),
+      Sig: base64.describe('what seals them'),
+    })
+    .describe("to be sent with the session's next payment, unchanged"),
+});
+
 /** The members in the order that go-livepeer writes them. */
 function encodeAnswer(
   orchestrator: OrchestratorInfo,
   signed: SignedPayment,
   segCreds: Uint8Array,
 ): string {
-  return JSON.stringify({
+  const answer: z.infer<typeof paymentAnswerSchema> = {
     payment: encodeBase64(encodePayment(orchestrator, signed.tickets)),
     segCreds: encodeBase64(segCreds),
     state: { State: encodeBase64(signed.state), Sig: encodeBase64(signed.seal) },
-  });
+  };
+  return JSON.stringify(answer);
 }
 
 function accept<Value extends object>(outcome: Value | Refusal): Value {

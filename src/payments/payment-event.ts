@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { PaymentRecord } from './payment-record.ts';
+import { z } from 'zod';
+import { type PaymentRecord, paymentRecordSchema } from './payment-record.ts';
 
 /** Which keys the event's data has: go-livepeer's 21, or those and livepeer/node's two. */
 export type EventProfile = 'go-livepeer' | 'livepeer-node';
@@ -20,6 +21,36 @@ export type PaymentEventOptions = PaidAmounts & {
   readonly gateway: string;
 };
 
+/** The event's data, by profile. */
+const dataSchemas = {
+  'go-livepeer': paymentRecordSchema,
+  'livepeer-node': z.strictObject({
+    ...paymentRecordSchema.shape,
+    payer_address: z
+      .string()
+      .regex(/^0x[0-9a-fA-F]{40}$/)
+      .describe('who pays, EIP-55'),
+    computed_fee_usd: z
+      .string()
+      .regex(/^[0-9]+(\.[0-9]+)?$/)
+      .nullable()
+      .describe('the fee in US dollars; null where no rate is known'),
+  }),
+} satisfies Record<EventProfile, z.ZodType>;
+
+/** What is delivered for a payment: the envelope and the data of a profile. */
+export const paymentEventSchema = <Profile extends EventProfile>(profile: Profile) =>
+  z.strictObject({
+    id: z.uuid().describe('tells events apart; the same each time the event is sent'),
+    type: z.literal('create_signed_ticket'),
+    timestamp: z
+      .string()
+      .regex(/^[0-9]+$/)
+      .describe('when it was signed, Unix ms'),
+    gateway: z.string().describe('what `events.gateway` says'),
+    data: dataSchemas[profile],
+  });
+
 /** The event of a payment, or an error where events have no room. */
 export type EventEncoder = (record: PaymentRecord, amounts: PaidAmounts) => string;
 
@@ -29,7 +60,7 @@ export type EventEncoder = (record: PaymentRecord, amounts: PaidAmounts) => stri
  */
 export function encodePaymentEvent(record: PaymentRecord, options: PaymentEventOptions): string {
   const { profile, gateway, now, payer, feeUsd } = options;
-  return JSON.stringify({
+  const event: z.infer<ReturnType<typeof paymentEventSchema>> = {
     id: randomUUID(),
     type: 'create_signed_ticket',
     timestamp: (now / 1_000_000n).toString(),
@@ -42,5 +73,6 @@ export function encodePaymentEvent(record: PaymentRecord, options: PaymentEventO
             payer_address: payer,
             computed_fee_usd: feeUsd,
           },
-  });
+  };
+  return JSON.stringify(event);
 }

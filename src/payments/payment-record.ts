@@ -1,4 +1,5 @@
 import { checksum } from 'ox/Address';
+import { z } from 'zod';
 import { type PaymentType, priceRatio } from '../pm/billing.ts';
 import type { Quote } from '../pm/quote.ts';
 import { formatDecimal } from '../pm/rational.ts';
@@ -6,33 +7,50 @@ import type { SessionState } from '../pm/session-state.ts';
 import { formatGoTime } from '../wire/go-time.ts';
 import type { OrchestratorInfo } from '../wire/orchestrator-info.ts';
 
+const decimal = z.string().regex(/^-?[0-9]+$/);
+const goTime = z.iso.datetime({ offset: true });
+const unixMilliseconds = z.int().min(0);
+
 /**
  * What a payment was, with the names, types and key order of go-livepeer's `create_signed_ticket` event, so that what reads
  * those can read this. Amounts are decimal text in wei.
  */
-export type PaymentRecord = {
-  readonly app: string;
-  readonly auth_id: string;
-  readonly billable_secs: number;
-  readonly computed_fee: string;
-  readonly cost: string;
-  readonly current_time: string;
-  readonly current_time_unix: number;
-  readonly manifest_id: string;
-  readonly num_tickets: number;
-  readonly orch_address: string;
-  readonly orch_url: string;
-  readonly pipeline: string;
-  readonly pixels: number;
-  readonly pm_session_id: string;
-  readonly previous_time: string;
-  readonly previous_time_unix: number;
-  readonly request_id: string;
-  readonly sequence_number: number;
-  readonly session_balance: string;
-  readonly session_id: string;
-  readonly session_status: 'new' | 'continuing';
-};
+export const paymentRecordSchema = z.strictObject({
+  app: z.string().describe("the session's app"),
+  auth_id: z.string().describe('who is billed: `tenant:principal`, or what the auth webhook said'),
+  billable_secs: z.number().min(0).describe('seconds that the payment stands for'),
+  computed_fee: decimal.describe('the fee, wei'),
+  cost: z
+    .string()
+    .regex(/^[0-9]+\.[0-9]{10}$/)
+    .describe("the orchestrator's price of a billing unit now, wei"),
+  current_time: goTime.describe('when it was signed, RFC 3339 with up to nanoseconds'),
+  current_time_unix: unixMilliseconds.describe('the same, Unix ms'),
+  manifest_id: z.string().describe('the id in the segment credentials'),
+  num_tickets: z.int().min(1).max(100).describe('tickets that were signed'),
+  orch_address: z
+    .string()
+    .regex(/^0x[0-9a-fA-F]{40}$/)
+    .describe("the orchestrator's address, EIP-55"),
+  orch_url: z.string().describe("the orchestrator's service URL"),
+  pipeline: z
+    .enum(['live-video-to-video', 'live', 'fixed', ''])
+    .describe('the payment type: `live-video-to-video` is `lv2v`'),
+  pixels: z.int().min(0).describe('billed pixels of `lv2v`, else 0'),
+  pm_session_id: z
+    .string()
+    .regex(/^0x[0-9a-f]{64}$/)
+    .describe('`recipientRandHash` of the tickets'),
+  previous_time: goTime.describe("when the session's last payment was signed"),
+  previous_time_unix: unixMilliseconds.describe('the same, Unix ms'),
+  request_id: z.string().min(1).describe("the answer's `X-Request-Id`"),
+  sequence_number: z.int().min(0).describe("the session's payments before this one"),
+  session_balance: decimal.describe('what is left of the credit, wei'),
+  session_id: z.string().describe('the same in all payments of a session'),
+  session_status: z.enum(['new', 'continuing']),
+});
+
+export type PaymentRecord = Readonly<z.infer<typeof paymentRecordSchema>>;
 
 export type PaymentFacts = {
   readonly requestId: string;
@@ -45,7 +63,7 @@ export type PaymentFacts = {
   readonly now: bigint;
 };
 
-const pipelineOfType: Readonly<Record<PaymentType, string>> = {
+const pipelineOfType: Readonly<Record<PaymentType, PaymentRecord['pipeline']>> = {
   lv2v: 'live-video-to-video',
   live: 'live',
   fixed: 'fixed',

@@ -1,15 +1,22 @@
 import { checksum } from 'ox/Address';
+import { z } from 'zod';
 import type { KeyGate } from '../keys/gate.ts';
 import { toHex } from '../pm/bytes.ts';
 import type { Policy } from '../policy/policy.ts';
 
 /** The answer to `POST /sign-orchestrator-info`, in the order its keys are written. */
-export type OrchestratorInfoSignature = {
-  /** EIP-55 */
-  readonly address: string;
-  /** `0x` and 65 bytes r ‖ s ‖ v over the checksummed address text */
-  readonly signature: string;
-};
+export const orchestratorInfoSignatureSchema = z.strictObject({
+  address: z
+    .string()
+    .regex(/^0x[0-9a-fA-F]{40}$/)
+    .describe('who pays, EIP-55'),
+  signature: z
+    .string()
+    .regex(/^0x[0-9a-f]{130}$/)
+    .describe('65 bytes r ‖ s ‖ v over the checksummed address text'),
+});
+
+export type OrchestratorInfoSignature = Readonly<z.infer<typeof orchestratorInfoSignatureSchema>>;
 
 /** Who the sender is, as orchestrators ask to see it. */
 export type SignedOrchestratorInfo = {

@@ -31,6 +31,75 @@ type FieldReader<Target> = {
   readonly clear?: (target: Target) => void;
 };
 
+/** A JSON Schema (draft 2020-12). */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** A field that machines are told of too: `schema` is how clients should write it. */
+export type DescribedField<Target> = FieldReader<Target> & { readonly schema: JsonSchema };
+
+/** The JSON Schema of an object with these fields: null counts as absent, and other keys are ignored. */
+export function describeStruct(
+  fields: Readonly<Record<string, { readonly schema: JsonSchema }>>,
+  rest: JsonSchema = {},
+): JsonSchema {
+  const properties = Object.entries(fields).map(([name, { schema }]) => [name, orNull(schema)]);
+  return { type: 'object', ...rest, properties: Object.fromEntries(properties) as JsonSchema };
+}
+
+function orNull({ type, ...rest }: JsonSchema): JsonSchema {
+  return { type: [type, 'null'].flat(), ...rest };
+}
+
+/** The field under the name that errors call it by. */
+export function named<Target>(path: string, field: DescribedField<Target>): DescribedField<Target> {
+  return { ...field, read: (target, value) => field.read(target, value, path) };
+}
+
+/** A field of type `string`; `rest` is what its schema says beside the type. */
+export function stringField<Target>(
+  rest: JsonSchema,
+  store: (target: Target, text: string) => void,
+): DescribedField<Target> {
+  return {
+    schema: { type: 'string', ...rest },
+    read: (target, value, field) => store(target, readString(value, field)),
+  };
+}
+
+/** A field of type `[]byte`: null empties it. */
+export function bytesField<Target>(
+  rest: JsonSchema,
+  store: (target: Target, bytes: Uint8Array) => void,
+): DescribedField<Target> {
+  return {
+    schema: { type: 'string', contentEncoding: 'base64', ...rest },
+    read: (target, value, field) => store(target, readBytes(value, field)),
+    clear: (target) => store(target, new Uint8Array()),
+  };
+}
+
+/** A field of type `int64`. */
+export function int64Field<Target>(
+  rest: JsonSchema,
+  store: (target: Target, integer: bigint) => void,
+): DescribedField<Target> {
+  return {
+    schema: { type: 'integer', format: 'int64', ...rest },
+    read: (target, value, field) => store(target, readInteger(value, field, minInt64, maxInt64)),
+  };
+}
+
+/** A field of type `json.Number`: what it stores is the number's text. */
+export function numberTextField<Target>(
+  rest: JsonSchema,
+  store: (target: Target, text: string) => void,
+): DescribedField<Target> {
+  return {
+    schema: { type: ['number', 'string'], pattern: jsonNumberPattern.source, ...rest },
+    read: (target, value, field) => store(target, readNumberText(value, field)),
+  };
+}
+
 /** Stores an object's members into a struct. */
 export type StructReader<Target> = (target: Target, members: readonly JsonMember[]) => void;
 

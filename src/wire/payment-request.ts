@@ -1,18 +1,19 @@
 import { RequestError } from '../errors.ts';
 import type { MaxPrice } from '../pm/price-ceilings.ts';
 import {
+  type DescribedField,
   FieldTypeError,
   type Mutable,
+  bytesField,
   createStructReader,
-  maxInt64,
-  minInt64,
-  readBytes,
-  readInteger,
+  describeStruct,
+  int64Field,
+  named,
   readObject,
-  readString,
+  stringField,
 } from './go-struct.ts';
 import { JsonSyntaxError, type JsonValue, parseFirstJsonValue } from './json.ts';
-import { readMaxPrice } from './max-price.ts';
+import { maxPriceSchema, readMaxPrice } from './max-price.ts';
 
 /** The body of `POST /generate-live-payment`. Absent fields are empty, as in Go's zero values. */
 export type PaymentRequest = {
@@ -80,50 +81,85 @@ export function decodePaymentRequest(body: Uint8Array): PaymentRequest {
   return request;
 }
 
-const readSealedState = createStructReader<Mutable<SealedState>>({
-  State: {
-    read: (sealed, value) => (sealed.state = readBytes(value, 'state.State')),
-    clear: (sealed) => (sealed.state = none),
-  },
-  Sig: {
-    read: (sealed, value) => (sealed.sig = readBytes(value, 'state.Sig')),
-    clear: (sealed) => (sealed.sig = none),
-  },
-});
+const sealedStateFields: Readonly<Record<string, DescribedField<Mutable<SealedState>>>> = {
+  State: named(
+    'state.State',
+    bytesField({ description: "the session's books" }, (sealed, bytes) => (sealed.state = bytes)),
+  ),
+  Sig: named(
+    'state.Sig',
+    bytesField({ description: 'what seals them' }, (sealed, bytes) => (sealed.sig = bytes)),
+  ),
+};
 
-const readMembers = createStructReader<{
+const readSealedState = createStructReader(sealedStateFields);
+
+type Reading = {
   readonly request: Mutable<PaymentRequest>;
   readonly sealed: Mutable<SealedState>;
-}>({
-  state: ({ sealed }, value, field) => {
-    readSealedState(sealed, readObject(value, field));
+};
+
+const fields: Readonly<Record<string, DescribedField<Reading>>> = {
+  state: {
+    schema: describeStruct(sealedStateFields, {
+      description: "the last answer's `state`, unchanged; without it, or empty, a session begins",
+    }),
+    read: ({ sealed }, value, field) => readSealedState(sealed, readObject(value, field)),
   },
-  orchestrator: {
-    read: ({ request }, value, field) => (request.orchestrator = readBytes(value, field)),
-    clear: ({ request }) => (request.orchestrator = none),
-  },
-  ManifestID: ({ request }, value, field) => (request.manifestId = readString(value, field)),
-  app: ({ request }, value, field) => (request.app = readString(value, field)),
-  inPixels: ({ request }, value, field) =>
-    (request.inPixels = readInteger(value, field, minInt64, maxInt64)),
-  type: ({ request }, value, field) => (request.type = readString(value, field)),
+  orchestrator: bytesField(
+    {
+      description:
+        'protobuf `net.OrchestratorInfo`, as the orchestrator gave it; every payment needs it',
+    },
+    ({ request }, bytes) => (request.orchestrator = bytes),
+  ),
+  ManifestID: stringField(
+    { description: "the orchestrator's id of the session; needed from its second payment on" },
+    ({ request }, text) => (request.manifestId = text),
+  ),
+  app: stringField(
+    { description: "the session's app; the same with every payment" },
+    ({ request }, text) => (request.app = text),
+  ),
+  inPixels: int64Field(
+    { description: 'what is billed where there is no `type`' },
+    ({ request }, integer) => (request.inPixels = integer),
+  ),
+  type: stringField(
+    {
+      description:
+        'what is billed: `lv2v` for pixels of live video, `live` for seconds, `fixed` for a request, empty for `inPixels`',
+      examples: ['live'],
+    },
+    ({ request }, text) => (request.type = text),
+  ),
   maxPrice: {
+    schema: { ...maxPriceSchema, description: 'the most that a billing unit may cost' },
     read: ({ request }, value, field) =>
       (request.maxPrice = readMaxPrice(value, field, request.maxPrice)),
     clear: ({ request }) => (request.maxPrice = undefined),
   },
-  capabilities: {
-    read: ({ request }, value, field) => (request.capabilities = readBytes(value, field)),
-    clear: ({ request }) => (request.capabilities = none),
-  },
-  ...Object.fromEntries(usageLabelNames.map((name) => [name, readUsageLabel])),
-});
+  capabilities: bytesField(
+    { description: 'protobuf `net.Capabilities` that the job asks for' },
+    ({ request }, bytes) => (request.capabilities = bytes),
+  ),
+  ...Object.fromEntries(
+    usageLabelNames.map((name) => [
+      name,
+      {
+        schema: { type: 'string', description: 'for the log; decides nothing' },
+        read: readUsageLabel,
+      },
+    ]),
+  ),
+};
 
-function readUsageLabel(
-  { request }: { readonly request: Mutable<PaymentRequest> },
-  value: JsonValue,
-  name: string,
-): void {
+const readMembers = createStructReader(fields);
+
+/** The JSON Schema of the body, as clients should write it; what is read is wider still, as Go reads. */
+export const paymentRequestSchema = describeStruct(fields, { required: ['orchestrator'] });
+
+function readUsageLabel({ request }: Reading, value: JsonValue, name: string): void {
   if (value.kind !== 'string' || value.value === '') return;
   request.usageLabels = { ...request.usageLabels, [name]: value.value.slice(0, longestUsageLabel) };
 }

@@ -84,7 +84,8 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
   }
 }
 
-const idempotencyKeyPattern = /^[\x21-\x7e]{1,255}$/;
+/** Visible ASCII characters. */
+export const idempotencyKeyPattern = /^[\x21-\x7e]{1,255}$/;
 
 /** Throws `IDEMPOTENCY_KEY_INVALID`. */
 function idempotencyKeyOf({ headersDistinct }: Request): string | undefined {

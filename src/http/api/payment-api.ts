@@ -1,0 +1,186 @@
+import { z } from 'zod';
+import { discoveryAnswerSchema } from '../../discovery/answer-schema.ts';
+import { type ErrorCode, errorFamilies } from '../../errors.ts';
+import { paymentAnswerSchema } from '../../payments/generate-live-payment.ts';
+import { senderHeader } from '../../payments/senders.ts';
+import { orchestratorInfoSignatureSchema } from '../../payments/sign-orchestrator-info.ts';
+import type { JsonSchema } from '../../wire/go-struct.ts';
+import { paymentRequestSchema } from '../../wire/payment-request.ts';
+import { errorAnswerSchema } from '../error-answer.ts';
+import { idempotencyKeyPattern } from '../routes/generate-live-payment.ts';
+import { jsonAnswer, notFound, preflightAnswers, refusals } from './responses.ts';
+
+/** The parts of an OpenAPI 3.1 document that tell of one listener. */
+export type ApiPart = {
+  readonly paths: Readonly<Record<string, object>>;
+  readonly components: Readonly<Record<string, Readonly<Record<string, object>>>>;
+};
+
+/** Whatever proves who asks; `{}` since an operator may ask for nothing. */
+const security = [{}, { bearer: [] }, { apiKey: [] }, { certificate: [] }];
+
+const credentialCodes: readonly ErrorCode[] = [
+  'CREDENTIAL_MISSING',
+  'CREDENTIAL_INVALID',
+  'CREDENTIAL_EXPIRED',
+  'CREDENTIAL_NOT_PERMITTED',
+  'AUTH_UNAVAILABLE',
+];
+
+/** Of the families of a payment, what commands alone meet. */
+const codesOfCommands: readonly ErrorCode[] = [
+  'TRANSACTION_NOT_ALLOWED',
+  'TRANSACTION_FEE_ABOVE_MAXIMUM',
+];
+
+const paymentCodes = (Object.keys(errorFamilies) as ErrorCode[]).filter(
+  (code) => ['request', 'policy'].includes(errorFamilies[code]) && !codesOfCommands.includes(code),
+);
+
+/** The routes of the payment listener. */
+export function describePaymentApi(): ApiPart {
+  return {
+    paths: {
+      '/sign-orchestrator-info': {
+        post: {
+          ...operation('signOrchestratorInfo', 'Who pays, and its signature for orchestrators'),
+          description:
+            'The same for as long as the key is: fetch it once. A body is not read. Asks for a credential with `auth.protectOrchestratorInfo`.',
+          parameters: [payerParameter],
+          responses: {
+            200: jsonAnswer('The sender.', 'OrchestratorInfoSignature'),
+            ...refusals(['SENDER_UNKNOWN', 'SIGNING_PAUSED', ...credentialCodes]),
+          },
+        },
+        options: preflight('preflightSignOrchestratorInfo'),
+      },
+      '/generate-live-payment': {
+        post: {
+          ...operation('generateLivePayment', 'One payment'),
+          description:
+            "Signs what is due for an orchestrator, and gives the session's state back, which the next payment must carry. " +
+            'Keys of the body may be written in any case. A repeated request gets the same answer.',
+          parameters: [
+            payerParameter,
+            {
+              name: 'Idempotency-Key',
+              in: 'header',
+              description: 'tells this first payment of a session from others',
+              schema: { type: 'string', pattern: idempotencyKeyPattern.source },
+            },
+          ],
+          requestBody: {
+            required: true,
+            description: 'JSON, whatever `Content-Type` says.',
+            content: { 'application/json': { schema: schemaRef('PaymentRequest') } },
+          },
+          responses: {
+            200: jsonAnswer('The payment.', 'PaymentAnswer'),
+            ...refusals([...paymentCodes, ...credentialCodes, 'AUTH_WEBHOOK_ANSWER_INVALID'], {
+              hasWebhook: true,
+            }),
+          },
+        },
+        options: preflight('preflightGenerateLivePayment'),
+      },
+      '/discover-orchestrators': {
+        get: {
+          ...operation('discoverOrchestrators', 'Orchestrators, and what they offer'),
+          description:
+            'Filters of one name are alternatives; those of different names must all hold. Asks for a credential with `auth.protectDiscovery`.',
+          parameters: [
+            filterParameter('caps', 'a capability, `pipeline/model`'),
+            filterParameter('app', "a runner's app"),
+            filterParameter('gpu', "the name of a runner's GPU"),
+          ],
+          responses: {
+            200: jsonAnswer('Who can be paid for what.', 'DiscoveryAnswer'),
+            404: notFound('Discovery is not configured.'),
+            ...refusals([...credentialCodes, 'DISCOVERY_RATE_EXCEEDED']),
+          },
+        },
+        options: preflight('preflightDiscoverOrchestrators'),
+      },
+    },
+    components: {
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'an API key, or a token of an issuer that the signer trusts',
+        },
+        apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
+        certificate: { type: 'mutualTLS', description: "a client's certificate" },
+      },
+      headers: {
+        RequestId: {
+          description: "names this request in the signer's log and records",
+          required: true,
+          schema: { type: 'string', pattern: '^[0-9a-f]{32}$' },
+        },
+        RetryAfter: {
+          description: 'seconds to wait before the next try',
+          required: true,
+          schema: { type: 'integer', minimum: 1 },
+        },
+        Vary: { description: '`Origin`, with `server.cors.origins`', schema: { type: 'string' } },
+        AllowOrigin: {
+          description: "the page's origin, if it is one of `server.cors.origins`",
+          schema: { type: 'string' },
+        },
+        ExposeHeaders: {
+          description: 'headers of the answer that the page may read',
+          schema: { type: 'string' },
+        },
+      },
+      schemas: {
+        OrchestratorInfoSignature: fromZod(orchestratorInfoSignatureSchema),
+        PaymentRequest: paymentRequestSchema,
+        PaymentAnswer: fromZod(paymentAnswerSchema),
+        DiscoveryAnswer: fromZod(discoveryAnswerSchema),
+        Error: fromZod(errorAnswerSchema),
+      },
+    },
+  };
+}
+
+const payerParameter = {
+  name: senderHeader,
+  in: 'header',
+  description: 'which of the keys is to pay; the active one where it is left out',
+  schema: { type: 'string', pattern: '^0x[0-9a-fA-F]{40}$' },
+};
+
+function filterParameter(name: string, description: string): object {
+  return {
+    name,
+    in: 'query',
+    description: `${description}; may be repeated`,
+    schema: { type: 'array', items: { type: 'string' } },
+  };
+}
+
+function operation(operationId: string, summary: string): object {
+  return { operationId, summary, tags: ['payments'], security };
+}
+
+function preflight(operationId: string): object {
+  return {
+    operationId,
+    summary: 'Whether a page of `server.cors.origins` may ask',
+    tags: ['pages'],
+    security: [],
+    responses: preflightAnswers,
+  };
+}
+
+function schemaRef(name: string): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+/** Without the dialect, which OpenAPI 3.1 names for the whole document. */
+export function fromZod(schema: z.ZodType): JsonSchema {
+  const described = z.toJSONSchema(schema);
+  delete described.$schema;
+  return described;
+}

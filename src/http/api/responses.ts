@@ -1,0 +1,181 @@
+import { type JsonSchema } from '../../wire/go-struct.ts';
+import type { ErrorCode } from '../../errors.ts';
+import { isCodeShown, isRetriedLater } from '../error-answer.ts';
+import { statusOf } from '../status.ts';
+
+/** A Response Object of OpenAPI 3.1. */
+export type ApiResponse = {
+  readonly description: string;
+  readonly headers: Readonly<Record<string, object>>;
+  readonly content?: Readonly<Record<string, { readonly schema: JsonSchema }>>;
+};
+
+export type ApiResponses = Readonly<Record<string, ApiResponse>>;
+
+const ref = (kind: string, name: string): JsonSchema => ({ $ref: `#/components/${kind}/${name}` });
+
+/** What every answer of the payment listener carries; the last three for pages of `server.cors.origins` only. */
+const commonHeaders = {
+  'X-Request-Id': ref('headers', 'RequestId'),
+  Vary: ref('headers', 'Vary'),
+  'Access-Control-Allow-Origin': ref('headers', 'AllowOrigin'),
+};
+
+const readableHeaders = {
+  ...commonHeaders,
+  'Access-Control-Expose-Headers': ref('headers', 'ExposeHeaders'),
+};
+
+/** An answer of status 200 whose body is JSON. */
+export function jsonAnswer(description: string, schema: string): ApiResponse {
+  return {
+    description,
+    headers: readableHeaders,
+    content: { 'application/json': { schema: ref('schemas', schema) } },
+  };
+}
+
+/** The answer to a page that asks whether it may ask. */
+const preflightAnswer: ApiResponse = {
+  description: 'The page may ask.',
+  headers: {
+    ...commonHeaders,
+    'Access-Control-Allow-Methods': textHeader('methods that pages may use', true),
+    'Access-Control-Allow-Headers': textHeader('headers that pages may send', true),
+    'Access-Control-Max-Age': {
+      description: 'seconds that this answer may be remembered',
+      required: true,
+      schema: { type: 'integer' },
+    },
+  },
+};
+
+function textHeader(description: string, required: boolean): object {
+  return { description, required, schema: { type: 'string' } };
+}
+
+/** 404 where there is no such route, as plain text. */
+export function notFound(description: string): ApiResponse {
+  return {
+    description,
+    headers: {
+      ...readableHeaders,
+      'X-Content-Type-Options': textHeader('`nosniff`', true),
+    },
+    content: { 'text/plain': { schema: { type: 'string' } } },
+  };
+}
+
+/** 405 for every other method of a path. */
+function methodNotAllowed(hasWebhook: boolean): ApiResponse {
+  return {
+    description: 'The path takes another method, which `Allow` names.',
+    headers: {
+      ...readableHeaders,
+      Allow: textHeader('the methods of the path', !hasWebhook),
+      'X-Content-Type-Options': textHeader('`nosniff`', !hasWebhook),
+      ...(hasWebhook && { 'Livepeer-Signer-Code': codeHeader([webhookCode], false) }),
+    },
+    content: {
+      'text/plain': { schema: { type: 'string' } },
+      ...(hasWebhook && jsonError),
+    },
+  };
+}
+
+const jsonError = { 'application/json': { schema: ref('schemas', 'Error') } };
+
+function codeHeader(codes: readonly ErrorCode[], required: boolean): object {
+  return {
+    description: 'the reason, for programs',
+    required,
+    schema: { type: 'string', enum: [...codes].sort() },
+  };
+}
+
+/** Its status is the auth webhook's own: any from 400 to 599. */
+const webhookCode = 'AUTH_WEBHOOK_REJECTED';
+
+const titles: Readonly<Record<number, string>> = {
+  400: 'The request is refused as it is.',
+  401: 'A credential is needed, or is not valid.',
+  403: 'The caller, or what it asks for, is not allowed.',
+  408: 'The body did not come in time.',
+  413: 'The body is too large.',
+  422: 'The Idempotency-Key was used for another request.',
+  429: 'Later: a window or a rate is used up.',
+  480: "The orchestrator's terms have ended: fetch them again.",
+  481: 'The price is above a ceiling.',
+  482: 'Nothing is due: keep the state, and pay in the next cycle.',
+  500: 'The reason is in the log, under the request id.',
+  502: "The auth webhook's answer can't be used.",
+  503: 'Later: the reason is in the log, under the request id.',
+};
+
+/**
+ * The answers that refuse, by status: of each code, and what can come before any route is asked. Where the auth webhook is asked,
+ * it may refuse with any status.
+ */
+export function refusals(
+  codes: readonly ErrorCode[],
+  { hasWebhook = false }: { readonly hasWebhook?: boolean } = {},
+): ApiResponses {
+  const byStatus = new Map<number, ErrorCode[]>();
+  const always: readonly ErrorCode[] = ['INTERNAL', 'SERVER_OVERLOADED'];
+  for (const code of [...codes, ...always]) {
+    const status = statusOf(code);
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  const described = [...byStatus].map(([status, own]): [string, ApiResponse] => {
+    const all = hasWebhook ? [...own, webhookCode as ErrorCode] : own;
+    const title = titles[status];
+    if (title === undefined) throw new Error(`no title for status ${status}`);
+    return [`${status}`, refusal(status, title, all, !hasWebhook)];
+  });
+  const others = ['4XX', '5XX'].map((range): [string, ApiResponse] => [
+    range,
+    {
+      description: 'The auth webhook refuses with a status of its own.',
+      headers: { ...readableHeaders, 'Livepeer-Signer-Code': codeHeader([webhookCode], true) },
+      content: jsonError,
+    },
+  ]);
+  return {
+    ...Object.fromEntries(described),
+    405: methodNotAllowed(hasWebhook),
+    ...(hasWebhook && Object.fromEntries(others)),
+  };
+}
+
+/** The answers to a page that asks whether it may ask: 204, or 405 as for any other method. */
+export const preflightAnswers: ApiResponses = {
+  204: preflightAnswer,
+  405: methodNotAllowed(false),
+};
+
+/** `isSure` is false where somebody else may answer with the same status, without the headers that belong to it. */
+function refusal(
+  status: number,
+  description: string,
+  codes: readonly ErrorCode[],
+  isSure: boolean,
+): ApiResponse {
+  const shown = codes.filter((code) => isCodeShown(code, status));
+  const areAllShown = shown.length === codes.length;
+  return {
+    description,
+    headers: {
+      ...readableHeaders,
+      ...(shown.length > 0 && { 'Livepeer-Signer-Code': codeHeader(shown, areAllShown) }),
+      ...(isRetriedLater(status) && { 'Retry-After': ref('headers', 'RetryAfter') }),
+      ...(status === 401 && { 'WWW-Authenticate': textHeader('`Bearer`', isSure) }),
+      ...(status === statusOf('TICKET_PARAMS_EXPIRED') && {
+        'Livepeer-Orchestrator-Url': textHeader(
+          'where the orchestrator says that it is; may be empty',
+          isSure,
+        ),
+      }),
+    },
+    content: jsonError,
+  };
+}
