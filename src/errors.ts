@@ -25,6 +25,7 @@ export const errorFamilies = {
   MANIFEST_ID_INVALID: 'request',
   MANIFEST_ID_MISMATCH: 'request',
   APP_TOO_LONG: 'request',
+  BYOC_JOB_INVALID: 'request',
   ANSWER_TOO_LARGE: 'request',
   CAPABILITIES_MALFORMED: 'request',
   AUTH_TOKEN_MISSING: 'request',

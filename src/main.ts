@@ -22,6 +22,7 @@ import { curveLibrary } from './keys/secp256k1.ts';
 import { programVersion } from './program-version.ts';
 import { randomId } from './random-id.ts';
 import { generateLivePayment } from './payments/generate-live-payment.ts';
+import { signByocJob } from './payments/sign-byoc-job.ts';
 import { createReadinessCheck } from './admin/readiness.ts';
 import { type Sender, type Senders, chooseSender, describeSenders } from './payments/senders.ts';
 
@@ -129,6 +130,7 @@ export async function startSigner(
       return chooseSender(senders, caller).orchestratorInfo.signed();
     },
     generateLivePayment: (call) => generateLivePayment(service, call),
+    signByocJob: settings.byoc.enabled ? (call) => signByocJob(service, call) : undefined,
     identifyCaller: createCallerIdentifier(
       authentication.authenticate,
       settings.auth.trustedProxies,

@@ -1,16 +1,18 @@
 import { z } from 'zod';
 import { addressFromBytes } from '../pm/bytes.ts';
 import type { Spend } from '../policy/limits/ledger.ts';
-import type { PaymentFacts } from '../policy/rules/facts.ts';
+import { type PaymentFacts, byocJobFacts } from '../policy/rules/facts.ts';
 import { address, amount, count, rate, wholeAmount } from './fields.ts';
 import { parsePolicyYaml } from './parse-policy-yaml.ts';
-import { capability, duration, paymentType } from './policy-schema.ts';
+import { capability, duration, paymentType, requestKind } from './policy-schema.ts';
 
 const zeroAddress = addressFromBytes(new Uint8Array());
 const year = 366 * 86_400_000;
 
 /** A payment as people write it: what is left out is empty or 0, and it is one ticket of a new session. */
 const request = z.strictObject({
+  /** of a job, principal, tenant and capability count */
+  kind: requestKind.default('payment'),
   principal: z.string().default(''),
   tenant: z.string().default(''),
   app: z.string().default(''),
@@ -107,10 +109,13 @@ function readFacts({
   // rules know how long a session has run, and nothing else of the time
   const now = BigInt(year) * nanosecondsPerMillisecond;
   const age = BigInt(session?.age ?? 0) * nanosecondsPerMillisecond;
+  const who = { id: principal, tenant, attributes: {} };
+  const models = capability.map(({ capability, model = '' }) => ({ capability, model }));
+  if (payment.kind === 'byocJob') return byocJobFacts(who, models, now);
   return {
     ...payment,
-    principal: { id: principal, tenant, attributes: {} },
-    models: capability.map(({ capability, model = '' }) => ({ capability, model })),
+    principal: who,
+    models,
     session: { isNew: session === undefined, ev: session?.ev ?? 0n, startedAt: now - age },
     weiPerUsd: { ofSession: weiPerUsd, now: weiPerUsd },
     now,

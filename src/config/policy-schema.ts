@@ -44,7 +44,11 @@ export const paymentType = z
   .enum(['lv2v', 'live', 'fixed', 'untyped'])
   .transform((name): PaymentType => typeOfName[name]);
 
+/** what is asked for: a payment, or the signature of a BYOC job */
+export const requestKind = z.enum(['payment', 'byocJob']);
+
 const conditions = z.strictObject({
+  kind: listOf(requestKind),
   principal: listOf(name),
   tenant: listOf(name),
   app: listOf(name),

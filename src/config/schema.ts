@@ -6,7 +6,13 @@ import {
 } from '../chain/arbitrum-one.ts';
 import { parseBytes32 } from '../pm/bytes.ts';
 import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
-import { auth, refuseHalfMtls, webhookHeaders, webhookUrl } from './auth-schema.ts';
+import {
+  asksForCredentials,
+  auth,
+  refuseHalfMtls,
+  webhookHeaders,
+  webhookUrl,
+} from './auth-schema.ts';
 import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, wholeAmount } from './fields.ts';
 import { prices, refuseUsdWithoutRate } from './prices-schema.ts';
@@ -301,6 +307,12 @@ export const configSchema = z
     auth: auth.prefault({}),
     /** Name orchestrators to clients; not unless told. */
     discovery: discovery.optional(),
+    byoc: z
+      .strictObject({
+        /** Sign jobs for capabilities of orchestrators' own. */
+        enabled: z.boolean().default(false),
+      })
+      .prefault({}),
     policy: policy.prefault({}),
     /** Where each use of the key is recorded; nowhere unless told. */
     audit: audit.optional(),
@@ -316,6 +328,11 @@ export const configSchema = z
   })
   .superRefine(refuseHalfMtls)
   .superRefine(refuseUsdWithoutRate)
+  .refine(({ byoc, auth }) => !byoc.enabled || !auth.webhook || asksForCredentials(auth), {
+    path: ['byoc', 'enabled'],
+    message:
+      'the auth webhook is asked about payments alone, so that anybody could have jobs signed: set one of auth.apiKeys, auth.jwt, auth.mtls',
+  })
   .refine(({ events, audit }) => !events || audit, {
     path: ['events'],
     message: 'events are read off the audit log: set audit.path',

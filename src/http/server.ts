@@ -20,11 +20,13 @@ import {
   type SignOrchestratorInfoRoute,
   mountSignOrchestratorInfo,
 } from './routes/sign-orchestrator-info.ts';
+import { type SignByocJobRoute, mountSignByocJob } from './routes/sign-byoc-job.ts';
 import { plainText, send } from './send.ts';
 
 export type HttpServerOptions = SignOrchestratorInfoRoute &
   GenerateLivePaymentRoute &
   DiscoverOrchestratorsRoute &
+  SignByocJobRoute &
   OverloadGuardOptions & {
     /** `/healthz` and `/readyz` */
     readonly healthRoutes: express.Router;
@@ -49,6 +51,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   mountSignOrchestratorInfo(app, options);
   mountGenerateLivePayment(app, options);
   mountDiscoverOrchestrators(app, options);
+  mountSignByocJob(app, options);
   app.use((_request, response) =>
     send(response, { status: 404, headers: plainText, body: '404 page not found\n' }),
   );

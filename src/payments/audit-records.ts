@@ -74,7 +74,7 @@ export function createDenialRecorder(
   log: JournalLog,
   { webhookKnowsCallers }: { readonly webhookKnowsCallers: boolean },
 ): DenialRecorder {
-  return ({ error, requestId, caller, orchestrator }) => {
+  return ({ error, requestId, caller, subject }) => {
     const refusal = error instanceof RefusalError ? error : undefined;
     const vouchedFor = refusal?.principal;
     const principal = vouchedFor ?? callerPrincipal(caller);
@@ -89,7 +89,7 @@ export function createDenialRecorder(
       rule: error.data.ruleId,
       data: clipAll(toTexts(error.data)),
       message: clip(error.message),
-      subject: { orchestrator: orchestrator.address },
+      subject: clipAll(subject),
     };
     dontWait(log.write(record));
   };

@@ -1,13 +1,13 @@
 import type { Caller } from '../auth/authorization.ts';
 import { type SignerError, errorFamilies, isSignerError } from '../errors.ts';
-import type { OrchestratorInfo } from '../wire/orchestrator-info.ts';
 
-/** A payment that was refused, for the audit log. */
+/** A payment or BYOC job that was refused, for the audit log. */
 export type Denial = {
   readonly error: SignerError;
   readonly requestId: string;
   readonly caller: Caller;
-  readonly orchestrator: OrchestratorInfo;
+  /** what it was about, by name */
+  readonly subject: Readonly<Record<string, string>>;
 };
 
 /** Records a denial; never throws, and nobody waits for it. */

@@ -128,7 +128,10 @@ export async function generateLivePayment(
     return { ...made, answer: await claim.remember(made.answer) };
   } catch (error) {
     await claim.forget(nonces);
-    if (isDenial(error)) service.recordDenial({ error, requestId, caller, orchestrator });
+    if (isDenial(error)) {
+      const subject = { orchestrator: orchestrator.address };
+      service.recordDenial({ error, requestId, caller, subject });
+    }
     throw error;
   }
 }

@@ -18,7 +18,9 @@ type Bound<Value> = { readonly actual: Value; readonly maximum: Value };
 type RefusalData = {
   AUTH_TOKEN_MISSING: object;
   AUTH_TOKEN_EXPIRING: { readonly expiresAtSeconds: bigint };
-  TICKET_PARAMS_MALFORMED: { readonly field: 'faceValue' | 'winProb' | 'creationRound' };
+  TICKET_PARAMS_MALFORMED: {
+    readonly field: 'faceValue' | 'winProb' | 'creationRound' | 'recipient';
+  };
   TICKET_PARAMS_EXPIRED: { readonly expirationBlock: bigint; readonly l1Block: bigint };
   NONCES_USED_UP: { readonly nonce: number };
   EXPIRATION_BLOCK_ZERO: object;
@@ -35,7 +37,10 @@ type RefusalData = {
   MAX_PRICE_INVALID:
     | { readonly field: 'price' | 'currency' | 'type' }
     | { readonly field: 'unit'; readonly type: string; readonly unit: string };
-  MANIFEST_ID_INVALID: { readonly length: number };
+  /** its length in bytes, or its beginning, is that of something else that is signed */
+  MANIFEST_ID_INVALID: { readonly length: number } | { readonly start: string };
+  /** bytes of the whole job */
+  BYOC_JOB_INVALID: { readonly length: number };
 
   PRICE_ABOVE_CEILING: Bound<Rational> &
     ({ readonly source: CeilingSource } | { readonly source: 'rule'; readonly ruleId: string });
@@ -43,7 +48,7 @@ type RefusalData = {
   TICKET_COUNT_ABOVE_MAXIMUM: Bound<bigint>;
 
   RULE_DENIED: { readonly ruleId: string };
-  NO_RULE_ALLOWS: object;
+  NO_RULE_ALLOWS: { readonly kind?: 'byocJob' };
   RULE_LIMIT_EXCEEDED: { readonly ruleId: string } & (
     | (Bound<Wei> & { readonly limit: 'ticketEv' | 'totalEv' | 'faceValue' | 'sessionEv' })
     | (Bound<bigint> & { readonly limit: 'tickets' })

@@ -1,7 +1,9 @@
 import { keccak256 } from './keccak256.ts';
 import { concatBytes, utf8ToBytes } from './bytes.ts';
+import { byocJobTag, startsAsByocJob } from './byoc-job.ts';
 import type { Refusal } from './refusal.ts';
 import { sha256Hex } from './sha256.ts';
+import { ticketPreimageLengths } from './ticket.ts';
 
 /** keccak256 of no bytes: the data hash of the empty segment that payment credentials describe. */
 export const emptySegmentHash = keccak256(new Uint8Array());
@@ -16,18 +18,16 @@ export function flattenSegmentCredentials(manifestId: string): Uint8Array {
   return concatBytes(utf8ToBytes(manifestId), sequenceZero, emptySegmentHash);
 }
 
-/** UTF-8 lengths of a manifest id at which credentials would be as long as a ticket's preimage. */
-const ticketSizedLengths = [168 - 64, 232 - 64];
-
 /**
- * Refuses a manifest id whose credentials could be passed off as a ticket: both are signed as the hash of a
- * preimage without a tag, and only the preimage's length keeps them apart.
+ * Refuses a manifest id whose credentials could be passed off as something else that is signed as the hash of a preimage: as a
+ * ticket, which only the preimage's length keeps apart, or as a BYOC job, whose beginning is its own.
  */
 export function refuseManifestId(manifestId: string): Refusal | undefined {
-  const length = utf8ToBytes(manifestId).length;
-  return ticketSizedLengths.includes(length)
-    ? { code: 'MANIFEST_ID_INVALID', data: { length } }
-    : undefined;
+  const preimage = flattenSegmentCredentials(manifestId);
+  if (startsAsByocJob(preimage))
+    return { code: 'MANIFEST_ID_INVALID', data: { start: byocJobTag } };
+  if (!ticketPreimageLengths.includes(preimage.length)) return undefined;
+  return { code: 'MANIFEST_ID_INVALID', data: { length: utf8ToBytes(manifestId).length } };
 }
 
 /** Segment credentials as a session carries them, so that they are signed once for a manifest id. */

@@ -1,6 +1,7 @@
-import { maxUint256 } from './bytes.ts';
+import { fromHex, maxUint256 } from './bytes.ts';
 import { type Rational, compare, scale } from './rational.ts';
 import type { Refusal } from './refusal.ts';
+import { startsAsByocJob } from './byoc-job.ts';
 import { type TicketParams, expectedValue } from './ticket.ts';
 
 /** What the sender knows of the chain when it validates tickets. */
@@ -42,7 +43,7 @@ const maxRound = 2n ** 63n - 1n;
 /**
  * Whether `count` tickets of these parameters may be signed; undefined when they may. The checks are
  * go-livepeer's `sender.validateTicketParams`, in its order, over big integers; before them, what could not be
- * hashed as the contract does is refused.
+ * hashed as the contract does is refused, and a recipient with which a ticket begins as a BYOC job does.
  */
 export function refuseTicketParams(
   params: TicketParams,
@@ -56,6 +57,9 @@ export function refuseTicketParams(
   const round = params.creationRound?.round ?? 0n;
   if (round < 0n || round > maxRound) {
     return { code: 'TICKET_PARAMS_MALFORMED', data: { field: 'creationRound' } };
+  }
+  if (startsAsByocJob(fromHex(params.recipient))) {
+    return { code: 'TICKET_PARAMS_MALFORMED', data: { field: 'recipient' } };
   }
   if (params.expirationBlock === 0n) {
     return { code: 'EXPIRATION_BLOCK_ZERO', data: {} };

@@ -46,6 +46,9 @@ export function encodeAuxData({ round, blockHash }: CreationRound): Hex {
   return `0x${uintToWord(round)}${blockHash.slice(2)}`;
 }
 
+/** How long a ticket's preimage can be, in bytes: without auxiliary data, and with it. */
+export const ticketPreimageLengths: readonly number[] = [168, 232];
+
 /**
  * The bytes a ticket's hash is made of: 232, or 168 without auxiliary data. The TicketBroker hashes the same
  * ones. Throws RangeError when face value, win probability or round do not fit into 256 bits.

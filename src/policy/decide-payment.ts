@@ -1,6 +1,5 @@
 import type { Authorization, PaymentAuthorizer } from '../auth/authorization.ts';
 import { type Principal, anonymous, principalOfAuthId } from '../auth/principal.ts';
-import { InternalError } from '../errors.ts';
 import type { Grant } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 import { priceRatio } from '../pm/billing.ts';
@@ -13,13 +12,8 @@ import { drawUpTickets } from '../pm/tickets.ts';
 import { requireWei, sessionRate } from './exchange-rate.ts';
 import { reasonOf } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
-import type {
-  ReserveOutcome,
-  SessionCharge,
-  Spend,
-  SpendLedger,
-  WindowCharge,
-} from './limits/ledger.ts';
+import type { Spend } from './limits/ledger.ts';
+import { type LedgerOpener, reserve } from './limits/reserve.ts';
 import { subtractSpend } from './limits/windows.ts';
 import { type PriceList, configuredCeiling } from './price-list.ts';
 import { type PaymentProposal, factsOf, refuseAboveCeilings } from './proposal.ts';
@@ -44,7 +38,7 @@ export type Guardrails = {
   readonly forks: 'count' | 'deny';
 };
 
-export type DeniedPayment = {
+export type Denied = {
   readonly kind: 'deny';
   readonly refusal: Refusal;
   /** undefined where no rule of the policy file refused */
@@ -80,7 +74,7 @@ export type KeyUse = {
   readonly otherCalls: number;
 };
 
-export type PaymentVerdict = DeniedPayment | ({ readonly kind: 'allow' } & AllowedPayment);
+export type PaymentVerdict = Denied | ({ readonly kind: 'allow' } & AllowedPayment);
 
 export type PaymentDecisionOptions = {
   readonly guardrails: Guardrails;
@@ -88,11 +82,7 @@ export type PaymentDecisionOptions = {
   readonly authorize: PaymentAuthorizer | undefined;
   /** the rules in force, asked for at each payment */
   readonly rules: () => CompiledPolicy;
-  /**
-   * where is kept what windows and sessions have spent; opened when the first rule needs it. undefined where none is
-   * configured: no rule has windows then, and session limits go by the states alone
-   */
-  readonly ledger: (() => Promise<SpendLedger>) | undefined;
+  readonly ledger: LedgerOpener | undefined;
   readonly grants: Pick<GrantAuthority, 'issue'>;
 };
 
@@ -110,12 +100,6 @@ type ReservedPayment = {
   /** wei of expected value, rounded up */
   readonly ev: bigint;
   readonly release: AllowedPayment['release'];
-};
-
-const nothingReserved: ReserveOutcome = {
-  kind: 'reserved',
-  observed: [],
-  release: () => Promise.resolve(),
 };
 
 /**
@@ -143,7 +127,7 @@ export function createPaymentDecision({
   };
 
   /** "Is the payment allowed?" */
-  function refuse(proposal: PaymentProposal): DeniedPayment | undefined {
+  function refuse(proposal: PaymentProposal): Denied | undefined {
     const refusal = refusePayment(proposal);
     if (refusal) return deny(refusal);
     requireOwner(proposal.books, proposal.caller);
@@ -182,7 +166,7 @@ export function createPaymentDecision({
   async function askWebhook(
     proposal: PaymentProposal,
     signal: AbortSignal,
-  ): Promise<AuthorizedPayment | DeniedPayment> {
+  ): Promise<AuthorizedPayment | Denied> {
     const { params, quote, caller, now, isTypeNew, billingRule } = proposal;
     const projected = advanceSession(proposal.books, {
       now,
@@ -213,7 +197,7 @@ export function createPaymentDecision({
     proposal: PaymentProposal,
     { principal }: AuthorizedPayment,
     signal: AbortSignal,
-  ): Promise<ReservedPayment | DeniedPayment> {
+  ): Promise<ReservedPayment | Denied> {
     const facts = { ...factsOf(proposal), principal };
     const spend = spendOf(facts);
     const policy = rules();
@@ -223,7 +207,7 @@ export function createPaymentDecision({
     const session = ledger && sessionChargeOf(policy, matched, proposal);
     const forgotten = session && refuseForgotten(session, proposal);
     if (forgotten) return deny(forgotten, { ruleId: forgotten.data.ruleId, principal });
-    const reservation = await reserve(charges, spend, session, signal);
+    const reservation = await reserve(ledger, charges, spend, signal, session);
     if (reservation.kind !== 'reserved') {
       const refusal =
         reservation.kind === 'exceeded'
@@ -238,17 +222,6 @@ export function createPaymentDecision({
       ev: spend.ev,
       release: (use) => reservation.release(unusedSpend(facts, use)),
     };
-  }
-
-  async function reserve(
-    charges: readonly WindowCharge[],
-    spend: Spend,
-    session: SessionCharge | undefined,
-    signal: AbortSignal,
-  ): Promise<ReserveOutcome> {
-    if (charges.length === 0 && !session) return nothingReserved;
-    if (!ledger) throw new InternalError('INTERNAL', 'there are windows, and no spend ledger');
-    return (await ledger()).reserve(charges, spend, signal, session);
   }
 
   /** "The key": what it is to sign, and nothing else. */
@@ -285,8 +258,8 @@ export function createPaymentDecision({
 
 function deny(
   refusal: Refusal,
-  { ruleId, principal }: Partial<Pick<DeniedPayment, 'ruleId' | 'principal'>> = {},
-): DeniedPayment {
+  { ruleId, principal }: Partial<Pick<Denied, 'ruleId' | 'principal'>> = {},
+): Denied {
   return { kind: 'deny', refusal, ruleId, principal };
 }
 

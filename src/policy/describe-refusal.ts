@@ -13,9 +13,7 @@ export function describeRefusal(refusal: Refusal): string {
     case 'NONCES_USED_UP':
       return refreshSession;
     case 'TICKET_PARAMS_MALFORMED':
-      return refusal.data.field === 'creationRound'
-        ? 'ticket creation round must not be negative'
-        : 'ticket faceValue and winProb must fit into 32 bytes';
+      return describeMalformedParams(refusal.data.field);
     case 'TICKET_PARAMS_EXPIRED':
       return 'TicketParams expired';
     case 'EXPIRATION_BLOCK_ZERO':
@@ -50,7 +48,11 @@ export function describeRefusal(refusal: Refusal): string {
     case 'MAX_PRICE_INVALID':
       return describeMaxPrice(refusal.data);
     case 'MANIFEST_ID_INVALID':
-      return `manifestID must not have ${refusal.data.length} bytes`;
+      return 'start' in refusal.data
+        ? `manifestID must not start with ${refusal.data.start}`
+        : `manifestID must not have ${refusal.data.length} bytes`;
+    case 'BYOC_JOB_INVALID':
+      return `a job must not have ${refusal.data.length} bytes, which a ticket has: change its id`;
     case 'PRICE_ABOVE_CEILING': {
       const { actual, maximum, source } = refusal.data;
       const whose = source === 'rule' ? `rule ${refusal.data.ruleId}` : source;
@@ -65,7 +67,7 @@ export function describeRefusal(refusal: Refusal): string {
     case 'RULE_DENIED':
       return `denied by rule ${refusal.data.ruleId}`;
     case 'NO_RULE_ALLOWS':
-      return 'denied: no rule allows this payment';
+      return `denied: no rule allows this ${refusal.data.kind ? 'BYOC job' : 'payment'}`;
     case 'RULE_LIMIT_EXCEEDED':
       return `denied by rule ${refusal.data.ruleId}: ${describeLimit(refusal.data)}`;
     case 'WINDOW_EXHAUSTED':
@@ -134,6 +136,20 @@ function describeWindow({
     `denied by rule ${ruleId}: no room is left in its limit of ${maximum} ${windowUnit[limit]} ` +
     `every ${formatDuration(windowMs)}${sharedBy}`
   );
+}
+
+function describeMalformedParams(
+  field: RefusalOf<'TICKET_PARAMS_MALFORMED'>['data']['field'],
+): string {
+  switch (field) {
+    case 'creationRound':
+      return 'ticket creation round must not be negative';
+    case 'recipient':
+      return 'ticket recipient is no address that is paid';
+    case 'faceValue':
+    case 'winProb':
+      return 'ticket faceValue and winProb must fit into 32 bytes';
+  }
 }
 
 function describeTransaction(data: RefusalOf<'TRANSACTION_NOT_ALLOWED'>['data']): string {

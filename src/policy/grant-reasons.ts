@@ -3,7 +3,7 @@ import type { BrokerTransaction } from '../keys/broker-transaction.ts';
 import type { GrantReason } from '../keys/grant.ts';
 import { formatDecimal } from '../pm/rational.ts';
 import type { SessionState } from '../pm/session-state.ts';
-import type { PaymentProposal } from './proposal.ts';
+import type { ByocProposal, PaymentProposal } from './proposal.ts';
 
 /** What the audit record says of a payment. */
 export function reasonOf(
@@ -37,6 +37,24 @@ export function reasonOf(
       ...(isFork && { fork: 'true' }),
     },
     usage: usageLabels,
+  };
+}
+
+/** What the audit record says of a BYOC job; what is asked of the orchestrator is in the digest alone. */
+export function describeByocJob(
+  { requestId, job }: ByocProposal,
+  principal: Principal,
+  rules: readonly string[],
+  observed: readonly string[],
+): GrantReason {
+  return {
+    requestId,
+    principal: principal.id,
+    tenant: principal.tenant,
+    rules,
+    observed,
+    amounts: { timeoutSeconds: job.timeoutSeconds.toString() },
+    subject: { job: job.id, capability: job.capability },
   };
 }
 

@@ -1,6 +1,9 @@
 /** What payments of type `lv2v` are for. */
 export const liveVideoToVideo = 35;
 
+/** What BYOC jobs are for; its models are the orchestrators' own capabilities. */
+export const byoc = 37;
+
 /** Livepeer's capability numbers that have models and prices of their own, by pipeline name. */
 const capabilities: Readonly<Record<string, number>> = {
   'text-to-image': 27,
@@ -13,7 +16,7 @@ const capabilities: Readonly<Record<string, number>> = {
   'image-to-text': 34,
   'live-video-to-video': liveVideoToVideo,
   'text-to-speech': 36,
-  byoc: 37,
+  byoc,
 };
 
 /** The names of those pipelines. */

@@ -7,6 +7,7 @@ import { divideRoundingDown } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import { refuseTicketParams } from '../pm/ticket-params-validation.ts';
 import { type TicketParams, expectedValue } from '../pm/ticket.ts';
+import { type ByocVerdict, createByocDecision } from './decide-byoc-job.ts';
 import {
   type PaymentDecisionOptions,
   type PaymentVerdict,
@@ -14,7 +15,7 @@ import {
 } from './decide-payment.ts';
 import { describeTransaction } from './grant-reasons.ts';
 import { createGrantAuthority } from './grants.ts';
-import type { PaymentProposal, SessionFacts } from './proposal.ts';
+import type { ByocProposal, PaymentProposal, SessionFacts } from './proposal.ts';
 import type { SigningPermit } from './switch/signing-switch.ts';
 import { type TransactionRules, refuseTransaction } from './transactions.ts';
 
@@ -38,6 +39,8 @@ export type Policy = {
    * says no or can't be asked, `LEDGER_UNAVAILABLE` when it can't be known what the windows have left.
    */
   decidePayment(proposal: PaymentProposal, signal: AbortSignal): Promise<PaymentVerdict>;
+  /** The same over a BYOC job. Throws `LEDGER_UNAVAILABLE`. */
+  decideByocJob(proposal: ByocProposal, signal: AbortSignal): Promise<ByocVerdict>;
   grantOwn(intent: OwnIntent): Grant;
   /** Whether the operator's transaction may be signed: its chain, contract, function and fee. */
   decideTransaction(transaction: BrokerTransaction): TransactionVerdict;
@@ -90,6 +93,8 @@ export function createPolicy({
     },
 
     decidePayment: createPaymentDecision({ ...options, grants }),
+
+    decideByocJob: createByocDecision({ ...options, grants }),
 
     grantOwn: (intent) => grants.issue(intent, {}),
 

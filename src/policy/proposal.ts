@@ -1,6 +1,7 @@
 import type { Caller } from '../auth/authorization.ts';
 import type { ChainFacts } from '../chain/facts.ts';
 import { type BillingRule, type PaymentType, type Price, priceRatio } from '../pm/billing.ts';
+import type { ByocJob } from '../pm/byoc-job.ts';
 import type { Address } from '../pm/bytes.ts';
 import { type PriceCeiling, judgedPrice, refusePriceAboveCeilings } from '../pm/price-ceilings.ts';
 import type { Quote } from '../pm/quote.ts';
@@ -44,6 +45,15 @@ export type PaymentProposal = SessionFacts & {
   readonly usageLabels: Readonly<Record<string, string>>;
 };
 
+/** A job that a caller wants signed. */
+export type ByocProposal = {
+  readonly requestId: string;
+  readonly caller: Caller;
+  readonly job: ByocJob;
+  /** Unix nanoseconds */
+  readonly now: bigint;
+};
+
 /** What every ceiling is compared with, in wei per billing unit. */
 export function judgedPriceOf({ price, books }: PaymentProposal): Rational {
   return judgedPrice(price, books.initialPrice);
@@ -64,6 +74,7 @@ export function refuseAboveCeilings(
 export function factsOf(proposal: PaymentProposal): PaymentFacts {
   const { books, params, quote, caller, chain, now } = proposal;
   return {
+    kind: 'payment',
     principal: caller.principal,
     app: books.app,
     orchestrator: books.orchestratorAddress,

@@ -41,6 +41,7 @@ export type Metrics = {
   answerRepeated(): void;
   /** A payment was signed for a state that another request had used before. */
   stateForked(): void;
+  byocJobSigned(sender: string): void;
   /** A rule of the policy file denied a payment. */
   ruleDenied(ruleId: string): void;
   /** Rules in observe mode would have denied a payment. */
@@ -93,6 +94,12 @@ export function createMetrics(): Metrics {
   const forks = new Counter({
     name: 'livepeer_hsm_signer_forks_total',
     help: 'Payments signed for a session state that another request had used before',
+    registers,
+  });
+  const jobs = new Counter({
+    name: 'livepeer_hsm_signer_byoc_jobs_total',
+    help: 'BYOC jobs signed',
+    labelNames: ['sender'] as const,
     registers,
   });
   const rules = new Counter({
@@ -210,6 +217,7 @@ export function createMetrics(): Metrics {
     requestRefused: (code) => refusals.inc({ code }),
     answerRepeated: () => repeats.inc(),
     stateForked: () => forks.inc(),
+    byocJobSigned: (sender) => jobs.inc({ sender }),
     ruleDenied: (rule) => rules.inc({ rule, verdict: 'deny' }),
     rulesObserved: (ids) => ids.forEach((rule) => rules.inc({ rule, verdict: 'observe' })),
     orchestratorAsked: (part, outcome) => asked.inc({ part, outcome }),

@@ -6,6 +6,7 @@ describe('a payment as people write it', () => {
   it('is one ticket of a new session, and empty where nothing is said', () => {
     const facts = parseRequest('{}', 'request.json');
     expect(facts).toEqual({
+      kind: 'payment',
       principal: { id: '', tenant: '', attributes: {} },
       app: '',
       orchestrator: addressOf('0'),
@@ -40,6 +41,7 @@ describe('a payment as people write it', () => {
     });
     const { now, ...facts } = parseRequest(text, 'request.json');
     expect(facts).toEqual({
+      kind: 'payment',
       principal: { id: 'gateway-1', tenant: 'acme', attributes: {} },
       app: 'studio',
       orchestrator: addressOf('a'),
@@ -58,6 +60,20 @@ describe('a payment as people write it', () => {
         ofSession: { numerator: 10n ** 18n, denominator: 3_200n },
         now: { numerator: 10n ** 18n, denominator: 3_200n },
       },
+    });
+  });
+
+  it('may be a BYOC job, which has no value and no orchestrator', () => {
+    const text =
+      '{ "kind": "byocJob", "tenant": "acme", "capability": ["byoc/upscaler"], "tickets": 5 }';
+    expect(parseRequest(text, 'request.json')).toMatchObject({
+      kind: 'byocJob',
+      principal: { tenant: 'acme' },
+      models: [{ capability: 37, model: 'upscaler' }],
+      orchestrator: undefined,
+      type: undefined,
+      ticketEv: wei(0n),
+      tickets: 1n,
     });
   });
 

@@ -44,6 +44,7 @@ export async function startApp(
     identifyCaller: createCallerIdentifier(createAuthenticator([]), []),
     protectOrchestratorInfo: false,
     discovery: undefined,
+    signByocJob: undefined,
     logger,
     corsOrigins,
     bodyLimitBytes,

@@ -26,7 +26,8 @@ import {
   toHex,
   zeroBytes32,
 } from '../../src/pm/bytes.ts';
-import { refuseManifestId } from '../../src/pm/segment-credentials.ts';
+import { type ByocJob, encodeByocJob, refuseByocJob } from '../../src/pm/byoc-job.ts';
+import { flattenSegmentCredentials, refuseManifestId } from '../../src/pm/segment-credentials.ts';
 import { type Ticket, encodeTicketPreimage } from '../../src/pm/ticket.ts';
 import { createGrantAuthority } from '../../src/policy/grants.ts';
 import { createPolicyWithoutRules } from '../policy/no-rules.ts';
@@ -198,6 +199,27 @@ const anyState = anyText.map((app) =>
 /** 32 bytes of zero (sequence 0), then keccak256 of nothing, as the protocol has them. */
 const emptySegment = concat([`0x${'0'.repeat(64)}`, keccak256('0x')]);
 
+/** A job's texts; those of a beginning or a length that something else has are drawn often. */
+const anyJobText = fc.oneof(anyText, fc.constantFrom('', 'LP_BYOC_JOB_V1', 'm'.repeat(100)));
+const anyJob: fc.Arbitrary<ByocJob> = fc.record({
+  id: anyJobText,
+  capability: anyJobText,
+  request: anyJobText,
+  parameters: anyJobText,
+  timeoutSeconds: fc.integer({ min: 1, max: 0xffff_ffff }),
+});
+
+const emptyJob: ByocJob = {
+  id: '',
+  capability: '',
+  request: '',
+  parameters: '',
+  timeoutSeconds: 1,
+};
+
+const startsAsJob = (preimage: Uint8Array): boolean =>
+  Buffer.from(preimage).toString('latin1').startsWith('LP_BYOC_JOB_V1');
+
 describe("an intent's digest", () => {
   it('of a ticket is viem’s personal-message hash of the packed ticket', () => {
     fc.assert(
@@ -214,6 +236,24 @@ describe("an intent's digest", () => {
       fc.property(anyText, (manifestId) => {
         const preimage = concat([toHex(stringToBytes(manifestId)), emptySegment]);
         expect(digestsOf({ kind: 'segment-credentials', manifestId }).map(toHex)).toEqual([
+          hashMessage({ raw: keccak256(preimage) }),
+        ]);
+      }),
+    );
+  });
+
+  it('of a BYOC job covers its prefix, time-out and length-prefixed texts', () => {
+    fc.assert(
+      fc.property(anyJob, (job) => {
+        const preimage = concat([
+          toHex(stringToBytes('LP_BYOC_JOB_V1', { size: 16 })),
+          encodePacked(['uint32'], [job.timeoutSeconds]),
+          ...[job.id, job.capability, job.request, job.parameters].flatMap((text) => {
+            const bytes = stringToBytes(text);
+            return [encodePacked(['uint32'], [bytes.length]), toHex(bytes)];
+          }),
+        ]);
+        expect(digestsOf({ kind: 'byoc-job', job }).map(toHex)).toEqual([
           hashMessage({ raw: keccak256(preimage) }),
         ]);
       }),
@@ -308,6 +348,9 @@ describe('the domains of the intents', () => {
     anyText
       .filter((manifestId) => refuseManifestId(manifestId) === undefined)
       .map((manifestId) => ({ hashed: true, length: stringToBytes(manifestId).length + 64 })),
+    anyJob
+      .filter((job) => refuseByocJob(job) === undefined)
+      .map((job) => ({ hashed: true, length: encodeByocJob(job).length })),
     anyAddress.map((address) => ({ hashed: true, length: getAddress(address).length })),
     anyAddress.map((address) => ({
       hashed: false,
@@ -341,6 +384,71 @@ describe('the domains of the intents', () => {
     expect(refuseManifestId('🎥'.repeat(42))?.code).toBe('MANIFEST_ID_INVALID');
   });
 
+  it('are kept apart by refusing jobs of 168 and 232 bytes, and no others', () => {
+    const job = { capability: 'c', request: '', parameters: '', timeoutSeconds: 1 };
+    for (let length = 1; length <= 300; length++) {
+      const whole = { ...job, id: 'i'.repeat(length) };
+      const bytes = encodeByocJob(whole).length;
+      expect(bytes).toBe(37 + length);
+      expect(refuseByocJob(whole)?.code, `${bytes} bytes`).toBe(
+        bytes === 168 || bytes === 232 ? 'BYOC_JOB_INVALID' : undefined,
+      );
+    }
+  });
+
+  it('never meet: jobs, and nothing else that is signed as a hash, begin with LP_BYOC_JOB_V1', () => {
+    const anyManifestId = fc.oneof(
+      anyText,
+      fc.constantFrom(
+        'LP_BYOC_JOB_V',
+        'LP_BYOC_JOB_V1',
+        'LP_BYOC_JOB_V1\0\0',
+        '\u0000LP_BYOC_JOB_V1',
+        'lp_byoc_job_v1',
+        'LP_BYOC_JOB_V2',
+        '0x4c505f42594f435f4a4f425f56310000',
+        '4c505f42594f435f4a4f425f56310000',
+        'TFBfQllPQ19KT0JfVjEAAA==',
+      ),
+      anyText.map((text) => `LP_BYOC_JOB_V1${text}`),
+    );
+    let refused = 0;
+    fc.assert(
+      fc.property(
+        anyJob,
+        anyManifestId,
+        anyTicket,
+        anyAddress,
+        (job, manifestId, ticket, address) => {
+          expect(startsAsJob(encodeByocJob(job))).toBe(true);
+          const credentials = flattenSegmentCredentials(manifestId);
+          const refusal = refuseManifestId(manifestId);
+          if (startsAsJob(credentials)) {
+            refused += 1;
+            expect(refusal).toEqual({
+              code: 'MANIFEST_ID_INVALID',
+              data: { start: 'LP_BYOC_JOB_V1' },
+            });
+          } else if (refusal) {
+            expect(refusal.data).toHaveProperty('length');
+          }
+          expect(startsAsJob(encodeTicketPreimage(ticket))).toBe(false);
+          expect(startsAsJob(stringToBytes(getAddress(address)))).toBe(false);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+    expect(refused).toBeGreaterThan(100);
+  });
+
+  it('would meet without those rules: a recipient and a manifest id can begin so', () => {
+    const [ticket] = sampleTickets(1);
+    if (!ticket) throw new Error('no ticket');
+    const recipient = addressFromBytes(stringToBytes('LP_BYOC_JOB_V1', { size: 20 }));
+    expect(startsAsJob(encodeTicketPreimage({ ...ticket, recipient }))).toBe(true);
+    expect(startsAsJob(flattenSegmentCredentials('LP_BYOC_JOB_V1'))).toBe(true);
+  });
+
   it('would meet without that rule: such credentials have the length of a ticket', () => {
     const [ticket] = sampleTickets(1);
     if (!ticket) throw new Error('no ticket');
@@ -360,8 +468,9 @@ describe('the domains of the intents', () => {
           digestsOf({ kind: 'session-state', state }),
           digestsOf({ kind: 'state-delegation', delegation: delegationTo(address) }),
           digestsOf({ kind: 'self-test', sender: address }),
+          digestsOf({ kind: 'byoc-job', job: { ...emptyJob, id: manifestId } }),
         ].flat();
-        expect(new Set(digests.map(toHex)).size).toBe(6);
+        expect(new Set(digests.map(toHex)).size).toBe(7);
       }),
     );
   });

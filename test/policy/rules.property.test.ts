@@ -93,6 +93,7 @@ const definition: fc.Arbitrary<PolicyDefinition> = fc.record({
 const now = 1_800_000_000_000_000_000n;
 
 const facts: fc.Arbitrary<PaymentFacts> = fc.record({
+  kind: fc.constant('payment' as const),
   principal: fc.tuple(name, name).map(([id, tenant]) => principalOf(id, tenant)),
   app: name,
   orchestrator: address,

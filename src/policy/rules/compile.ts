@@ -3,7 +3,7 @@ import type { Address } from '../../pm/bytes.ts';
 import type { Money, Usd } from '../../pm/usd.ts';
 import type { WindowLimits } from '../limits/ledger.ts';
 import type { CapabilityModel } from '../price-list.ts';
-import type { PaymentFacts } from './facts.ts';
+import type { PaymentFacts, RequestKind } from './facts.ts';
 
 /** What the policy file says. */
 export type PolicyDefinition = {
@@ -22,6 +22,7 @@ export type RuleDefinition = {
 
 /** All that are given must hold; the values of one are alternatives. */
 export type RuleConditions = {
+  readonly kind?: readonly RequestKind[];
   readonly principal?: readonly string[];
   readonly tenant?: readonly string[];
   readonly app?: readonly string[];
@@ -127,12 +128,19 @@ function compileConditions({ when, effect }: RuleDefinition): RuleCondition[] {
   function require<Value>(
     key: keyof RuleConditions,
     wanted: readonly Value[] | undefined,
-    read: (facts: PaymentFacts) => Value,
+    read: (facts: PaymentFacts) => Value | undefined,
   ): void {
     if (!wanted) return;
     const values = new Set(wanted);
-    conditions.push({ key, holds: (facts) => values.has(read(facts)) });
+    conditions.push({
+      key,
+      holds: (facts) => {
+        const value = read(facts);
+        return value !== undefined && values.has(value);
+      },
+    });
   }
+  require('kind', when.kind, ({ kind }) => kind);
   require('principal', when.principal, ({ principal }) => principal.id);
   require('tenant', when.tenant, ({ principal }) => principal.tenant);
   require('app', when.app, ({ app }) => app);

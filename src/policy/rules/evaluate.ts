@@ -29,10 +29,10 @@ export type RuleVerdict = {
 
 type Denial = { readonly refusal: Refusal; readonly ruleId: string | undefined };
 
-const notAllowed: Denial = {
-  ruleId: undefined,
-  refusal: { code: 'NO_RULE_ALLOWS', data: {} },
-};
+function notAllowed({ kind }: PaymentFacts): Denial {
+  const data = kind === 'byocJob' ? { kind } : {};
+  return { ruleId: undefined, refusal: { code: 'NO_RULE_ALLOWS', data } };
+}
 
 /**
  * Judges a payment: an explicit deny wins over any allow; then, unless the default is to allow, a rule must allow it; then
@@ -66,7 +66,7 @@ export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): Rule
       lacksRate = true;
     }
   }
-  const denial = denied ?? (isAllowed ? limited : notAllowed);
+  const denial = denied ?? (isAllowed ? limited : notAllowed(facts));
   if (!denial && lacksRate) throw rateUnavailable();
   return denial
     ? { kind: 'deny', ...denial, matched, observed }
@@ -106,15 +106,19 @@ export function judge(
           facts,
           spend,
         ),
-        lacksRate: facts.weiPerUsd.ofSession === undefined && hasUsd(effect.limits),
+        lacksRate:
+          isPaid(facts) && facts.weiPerUsd.ofSession === undefined && hasUsd(effect.limits),
       };
     case 'window':
       return {
         charge: chargeOf(id, effect, mode === 'enforce', facts),
-        lacksRate: facts.weiPerUsd.now === undefined && hasUsd(effect.limits),
+        lacksRate: isPaid(facts) && facts.weiPerUsd.now === undefined && hasUsd(effect.limits),
       };
   }
 }
+
+/** What pays nothing is worth nothing in any currency. */
+const isPaid = ({ kind }: PaymentFacts): boolean => kind === 'payment';
 
 const limitOfWindow = {
   ev: 'windowEv',

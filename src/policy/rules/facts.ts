@@ -1,20 +1,27 @@
 import type { Principal } from '../../auth/principal.ts';
 import type { PaymentType } from '../../pm/billing.ts';
 import type { Address } from '../../pm/bytes.ts';
-import { type Rational, divideRoundingUp, rational } from '../../pm/rational.ts';
+import { type Rational, divideRoundingUp, rational, zero } from '../../pm/rational.ts';
 import type { Spend } from '../limits/ledger.ts';
 import type { CapabilityModel } from '../price-list.ts';
 
-/** A payment as the rules of the policy file see it. */
+/** What a caller may ask to have signed. */
+export type RequestKind = 'payment' | 'byocJob';
+
+/**
+ * A payment as the rules of the policy file see it; or a BYOC job, which has no value of its own, and takes one ticket out of
+ * windows for its signature.
+ */
 export type PaymentFacts = {
+  readonly kind: RequestKind;
   readonly principal: Principal;
   /** as the caller names it */
   readonly app: string;
-  /** as the caller names it; whom the tickets pay is `recipient` */
-  readonly orchestrator: Address;
-  readonly recipient: Address;
+  /** as the caller names it; whom the tickets pay is `recipient`. undefined for a job */
+  readonly orchestrator: Address | undefined;
+  readonly recipient: Address | undefined;
   readonly models: readonly CapabilityModel[];
-  readonly type: PaymentType;
+  readonly type: PaymentType | undefined;
   /** wei per billing unit */
   readonly price: Rational;
   /** wei, of one ticket */
@@ -41,6 +48,30 @@ export type PaymentFacts = {
 };
 
 const one = rational(1n);
+
+/** A BYOC job as rules see it. `now` is Unix nanoseconds. */
+export function byocJobFacts(
+  principal: Principal,
+  models: readonly CapabilityModel[],
+  now: bigint,
+): PaymentFacts {
+  return {
+    kind: 'byocJob',
+    principal,
+    app: '',
+    orchestrator: undefined,
+    recipient: undefined,
+    models,
+    type: undefined,
+    price: zero,
+    ticketEv: zero,
+    faceValue: 0n,
+    tickets: 1n,
+    session: { isNew: false, ev: 0n, startedAt: now },
+    weiPerUsd: { ofSession: undefined, now: undefined },
+    now,
+  };
+}
 
 /** What a payment takes out of windows: its expected value is rounded up to whole wei, against the spender. */
 export function spendOf({ ticketEv, tickets, session }: PaymentFacts): Spend {

@@ -5,6 +5,7 @@ export function lintPolicy(policy: CompiledPolicy): string[] {
   const denial = findDenialOfEverything(policy);
   return [
     ...findUselessAllows(policy),
+    ...findJobsWithoutValues(policy),
     ...findShadowed(policy),
     ...(denial === undefined ? [] : [denial]),
   ];
@@ -23,6 +24,19 @@ function findUselessAllows(policy: CompiledPolicy): string[] {
       ? `rule ${id} has no effect: the default is to allow, and an allow does not win over a deny`
       : [];
   });
+}
+
+/** Payments have these, BYOC jobs don't. */
+const conditionsOfPayments = ['app', 'orchestrator', 'recipient', 'type'] as const;
+
+function findJobsWithoutValues({ rules }: CompiledPolicy): string[] {
+  return rules
+    .filter(({ when }) => when.kind?.every((kind) => kind === 'byocJob'))
+    .flatMap(({ id, when, effect }) => {
+      const condition = conditionsOfPayments.find((key) => when[key]);
+      if (condition) return `rule ${id} has no effect: BYOC jobs have no ${condition}`;
+      return effect.kind === 'limit' ? `rule ${id} has no effect: BYOC jobs pay nothing` : [];
+    });
 }
 
 function findShadowed({ rules }: CompiledPolicy): string[] {
@@ -61,6 +75,7 @@ function isAlwaysMet(wide: RuleConditions, narrow: RuleConditions): boolean {
       values.includes(value),
   ): boolean => !all || (some?.every((value) => isIn(value, all)) ?? false);
   return (
+    includes(wide.kind, narrow.kind) &&
     includes(wide.principal, narrow.principal) &&
     includes(wide.tenant, narrow.tenant) &&
     includes(wide.app, narrow.app) &&

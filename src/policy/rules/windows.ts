@@ -30,7 +30,8 @@ const longestName = 128;
 /** Such as `tenant=acme`, and `tenant=` for callers without one; '' where all share the window. */
 function scopeOf(per: WindowScope, { principal, orchestrator, app }: PaymentFacts): string {
   if (per === 'all') return '';
-  const name = { principal: principal.id, tenant: principal.tenant, orchestrator, app }[per];
+  const names = { principal: principal.id, tenant: principal.tenant, orchestrator, app };
+  const name = names[per] ?? '';
   if (name.length <= longestName) return `${per}=${name}`;
   return `${per}=sha256:${createHash('sha256').update(name).digest('hex')}`;
 }

@@ -8,7 +8,7 @@ import {
   evaluateRules,
   refuseExhausted,
 } from '../../../src/policy/rules/evaluate.ts';
-import { type PaymentFacts, spendOf } from '../../../src/policy/rules/facts.ts';
+import { type PaymentFacts, byocJobFacts, spendOf } from '../../../src/policy/rules/facts.ts';
 import { addressOf, paymentFacts, principalOf, wei } from './payment-facts.ts';
 
 /** A policy with these rules, each in YAML's flow style; they are called r0, r1 … */
@@ -566,5 +566,31 @@ describe('what a policy needs', () => {
       hasWindows: row.hasWindows,
       hasSessionLimits: row.hasSessionLimits,
     });
+  });
+});
+
+describe('a BYOC job', () => {
+  const byocJob = byocJobFacts(
+    principalOf('gateway-1', 'acme'),
+    [{ capability: 37, model: 'upscaler' }],
+    0n,
+  );
+
+  it.each([
+    { rules: policy('allow'), says: 'allow' },
+    { rules: policy('deny', 'then: allow, when: { tenant: [acme] }'), says: 'allow' },
+    { rules: policy('deny', 'then: allow, when: { kind: [payment] }'), says: 'NO_RULE_ALLOWS' },
+    { rules: policy('deny', 'then: allow, when: { type: [untyped] }'), says: 'NO_RULE_ALLOWS' },
+    { rules: policy('allow', 'then: deny, when: { kind: [byocJob] }'), says: 'RULE_DENIED by r0' },
+    { rules: policy('allow', 'then: deny, when: { kind: [payment] }'), says: 'allow' },
+    {
+      rules: policy('allow', 'then: deny, when: { capability: [byoc] }'),
+      says: 'RULE_DENIED by r0',
+    },
+    { rules: policy('allow', 'then: deny, when: { capability: [byoc/other] }'), says: 'allow' },
+    { rules: policy('allow', 'limit: { totalEv: 1 usd }'), says: 'allow' },
+    { rules: policy('allow', 'window: { per: app, every: 1h, ev: 1 usd }'), says: 'allow' },
+  ])('is judged by $rules: $says', ({ rules, says }) => {
+    expect(verdictOf(rules, byocJob)).toBe(says);
   });
 });

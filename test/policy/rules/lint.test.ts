@@ -53,6 +53,18 @@ describe('lint', () => {
       says: ['rule b has no effect: rule a denies every payment that it matches'],
     },
     {
+      what: 'a rule for BYOC jobs by what they have not',
+      text:
+        'default: allow\nrules:\n' +
+        '  - { id: a, when: { kind: [byocJob], type: [live] }, then: deny }\n' +
+        '  - { id: b, when: { kind: [byocJob] }, limit: { tickets: 1 } }\n' +
+        '  - { id: c, when: { kind: [byocJob, payment], type: [live] }, limit: { tickets: 1 } }\n',
+      says: [
+        'rule a has no effect: BYOC jobs have no type',
+        'rule b has no effect: BYOC jobs pay nothing',
+      ],
+    },
+    {
       what: 'the second one of two that deny the same',
       text: 'default: allow\nrules: [{ id: a, when: { app: [z] }, then: deny }, { id: b, when: { app: [z] }, then: deny }]',
       says: ['rule b has no effect: rule a denies every payment that it matches'],

@@ -19,6 +19,7 @@ export function wei(numerator: bigint, denominator = 1n): Rational {
 export function paymentFacts(parts: Partial<PaymentFacts> = {}): PaymentFacts {
   const now = 1_800_000_000_000_000_000n;
   return {
+    kind: 'payment',
     principal: { id: 'gateway-1', tenant: 'acme', attributes: {} },
     app: 'studio',
     orchestrator: addressOf('a'),

@@ -104,6 +104,7 @@ describe('pause and resume', () => {
     const config = configure(folder, {
       server: { listen: '127.0.0.1:0', workers: 2 },
       audit: { path: 'audit' },
+      byoc: { enabled: true },
     });
     const cli = serve(config);
     const url = await cli.listening();
@@ -126,7 +127,7 @@ describe('pause and resume', () => {
 
     const again = serve(config);
     const urlAgain = await again.listening();
-    for (const path of ['/generate-live-payment', '/sign-orchestrator-info']) {
+    for (const path of ['/generate-live-payment', '/sign-orchestrator-info', '/sign-byoc-job']) {
       for (let worker = 0; worker < 2; worker += 1) {
         expect(await post(urlAgain, path, payableRequest())).toMatchObject({
           status: 503,

@@ -1,0 +1,68 @@
+import type { Caller } from '../auth/authorization.ts';
+import type { ByocJob } from '../pm/byoc-job.ts';
+import { toHex } from '../pm/bytes.ts';
+import type { AllowedByocJob } from '../policy/decide-byoc-job.ts';
+import { decodeByocJobRequest } from '../wire/byoc-job-request.ts';
+import { type DenialRecorder, isDenial } from './denials.ts';
+import { RefusalError } from './refusal-error.ts';
+import { type Senders, chooseSender } from './senders.ts';
+
+export type ByocService = {
+  readonly senders: Senders;
+  readonly recordDenial: DenialRecorder;
+  /** Throws `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`. */
+  readonly requireSigning: () => Promise<void>;
+  /** Unix nanoseconds */
+  readonly now: () => bigint;
+};
+
+export type ByocCall = {
+  readonly body: Uint8Array;
+  readonly caller: Caller;
+  readonly requestId: string;
+  /** aborted at the request's deadline, or when the client is gone */
+  readonly signal: AbortSignal;
+};
+
+export type SignedByocJob = {
+  /** EIP-55 */
+  readonly sender: string;
+  /** `0x` and 65 bytes r ‖ s ‖ v */
+  readonly signature: string;
+  readonly job: ByocJob;
+  readonly allowed: Pick<AllowedByocJob, 'principal' | 'rules' | 'observed'>;
+};
+
+/** One BYOC job, from body to signature. Throws `SignerError`s; nothing is spent then unless the key was called. */
+export async function signByocJob(
+  { senders, recordDenial, requireSigning, now }: ByocService,
+  { body, caller, requestId, signal }: ByocCall,
+): Promise<SignedByocJob> {
+  await requireSigning();
+  const job = decodeByocJobRequest(body);
+  try {
+    const { policy, gate, orchestratorInfo } = chooseSender(senders, caller);
+    const verdict = await policy.decideByocJob({ requestId, caller, job, now: now() }, signal);
+    if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
+    let isKeyCalled = false;
+    try {
+      const onCall = (): void => void (isKeyCalled = true);
+      const [signature = new Uint8Array()] = await gate.sign(verdict.grant, { signal, onCall });
+      return {
+        sender: orchestratorInfo.address,
+        signature: toHex(signature),
+        job,
+        allowed: verdict,
+      };
+    } catch (error) {
+      if (!isKeyCalled) await verdict.release();
+      throw error;
+    }
+  } catch (error) {
+    if (isDenial(error)) {
+      const subject = { job: job.id, capability: job.capability };
+      recordDenial({ error, requestId, caller, subject });
+    }
+    throw error;
+  }
+}
