@@ -88,6 +88,7 @@ export async function startSigner(
     stateFields: settings.session.fields,
     ticketNonces: settings.session.ticketNonces,
     manifestIdRule: settings.session.manifestId,
+    asksWebhook: settings.auth.webhook !== undefined,
     answers: records.answers,
     recordDenial: records.recordDenial,
     requireSigning: () => records.signingPermit.require(),
@@ -131,10 +132,11 @@ export async function startSigner(
     },
     generateLivePayment: (call) => generateLivePayment(service, call),
     signByocJob: settings.byoc.enabled ? (call) => signByocJob(service, call) : undefined,
-    identifyCaller: createCallerIdentifier(
-      authentication.authenticate,
-      settings.auth.trustedProxies,
-    ),
+    identifyCaller: createCallerIdentifier({
+      authenticate: authentication.authenticate,
+      trustedProxies: settings.auth.trustedProxies,
+      credentialHeaders: settings.auth.webhook?.credentialHeaders,
+    }),
     protectOrchestratorInfo: settings.auth.protectOrchestratorInfo,
     discovery: discovery &&
       settings.discovery && {

@@ -15,6 +15,11 @@ export type Caller = {
   readonly principal: Principal;
 };
 
+/** Whether the transport tells anything of who the caller is. */
+export function isKnown({ principal, authId, credentialHash }: Caller): boolean {
+  return principal.id !== '' || authId !== '' || credentialHash !== '';
+}
+
 /** What an authoriser said yes to. */
 export type Authorization = {
   /** Unix seconds up to which the answer may be used again; 0 for this payment only */

@@ -19,12 +19,22 @@ export type CallerIdentifier = (
   demand: 'required' | 'optional',
 ) => Promise<Caller>;
 
-/** Establishes who asks from headers and certificate; `trustedProxies` are addresses and networks. */
-export function createCallerIdentifier(
-  authenticate: Authenticator,
-  trustedProxies: readonly string[],
-): CallerIdentifier {
+export type CallerIdentifierOptions = {
+  readonly authenticate: Authenticator;
+  /** addresses and networks */
+  readonly trustedProxies: readonly string[];
+  /** the headers that a credential is made up of; Authorization, Cookie and X-Api-Key unless told */
+  readonly credentialHeaders?: readonly string[] | undefined;
+};
+
+/** Establishes who asks from headers and certificate. */
+export function createCallerIdentifier({
+  authenticate,
+  trustedProxies,
+  credentialHeaders = ['Authorization', 'Cookie', 'X-Api-Key'],
+}: CallerIdentifierOptions): CallerIdentifier {
   const isTrustedProxy = createNetworkList(trustedProxies);
+  const credentialNames = [...new Set(credentialHeaders.map(canonicalHeaderName))].sort();
   return async ({ rawHeaders, remoteAddress, certificate }, demand) => {
     const headers = readHeaders(rawHeaders, isTrustedProxy(remoteAddress));
     return {
@@ -32,7 +42,7 @@ export function createCallerIdentifier(
       authId: readAuthId(headers),
       principal: await authenticate({ headers, certificate }, demand),
       get credentialHash() {
-        return hashCredential(headers, certificate);
+        return hashCredential(headers, certificate, credentialNames);
       },
     };
   };
@@ -57,13 +67,12 @@ function canonicalHeaderName(name: string): string {
   return canonical;
 }
 
-const credentialHeaders = ['Authorization', 'Cookie', 'X-Api-Key'];
-
 function hashCredential(
   headers: Caller['headers'],
   certificate: ClientCertificate | undefined,
+  names: readonly string[],
 ): string {
-  const credentials = credentialHeaders.flatMap((name) =>
+  const credentials = names.flatMap((name) =>
     (headers.get(name) ?? []).map((value) => [name, value]),
   );
   if (certificate) credentials.push(['client certificate', certificate.fingerprint]);

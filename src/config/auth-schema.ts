@@ -23,11 +23,20 @@ export const webhookUrl = z
     message: 'expected a URL without user name and password: send credentials by `headers`',
   });
 
+const headerName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected the name of a header');
+
 const webhook = z.strictObject({
   url: webhookUrl,
   /** header name to secret reference or plain text */
   headers: webhookHeaders.default({}),
   timeoutMs: milliseconds.default(5_000),
+  /** what tells one caller from another: the answers given for it hold for the same values only */
+  credentialHeaders: z
+    .array(headerName)
+    .min(1, 'expected a header')
+    .default(['Authorization', 'Cookie', 'X-Api-Key']),
 });
 
 const name = z.string().refine(isPrincipalName, `expected ${principalNameForm}`);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Caller } from '../auth/authorization.ts';
+import { type Caller, isKnown } from '../auth/authorization.ts';
 import { RequestError } from '../errors.ts';
 import { type BillingRule, parsePaymentType } from '../pm/billing.ts';
 import { parseMaxPrice } from '../pm/price-ceilings.ts';
@@ -42,6 +42,8 @@ export type PaymentService = {
   readonly stateFields: StateFields;
   readonly manifestIdRule: ManifestIdRule;
   readonly ticketNonces: TicketNonces;
+  /** whether an outside service decides who may pay */
+  readonly asksWebhook: boolean;
   readonly answers: AnswerMemory;
   readonly recordDenial: DenialRecorder;
   /** Throws `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`. */
@@ -115,6 +117,8 @@ export async function generateLivePayment(
     sender: sender.gate.address,
     idempotencyKey,
     holder: answerHolder(caller, sessionAuthId),
+    // a credential that is none is nobody's: whoever repeats the request is asked about anew
+    nobody: service.asksWebhook && !isKnown(caller) ? requestId : '',
   };
   const claim = await claimUse(service.answers, identity, demand, signal);
   if (claim.kind === 'answered') return { answer: claim.answer, payment: undefined };

@@ -13,6 +13,8 @@ export type RequestIdentity = {
   readonly sender: Address;
   /** `Idempotency-Key`, which counts for a session's first payment */
   readonly idempotencyKey: string | undefined;
+  /** what tells callers from each other that nothing else tells apart; '' where that does not matter */
+  readonly nobody: string;
   /** whose share of the room its answer takes */
   readonly holder: AnswerHolder;
 };
@@ -23,11 +25,11 @@ export type RequestIdentity = {
  */
 export async function claimUse(
   answers: AnswerMemory,
-  { request, caller, sender, idempotencyKey, holder }: RequestIdentity,
+  { request, caller, sender, idempotencyKey, holder, nobody }: RequestIdentity,
   nonces: NonceDemand | undefined,
   signal: AbortSignal,
 ): Promise<Claim> {
-  const who = identify(caller);
+  const who = [...identify(caller), nobody];
   const use = request.state
     ? hash('sha256', request.state.state)
     : idempotencyKey && hash('sha256', JSON.stringify(['idempotency-key', who, idempotencyKey]));

@@ -14,13 +14,14 @@ export function requireOwner({ principal }: SessionState, caller: Caller): void 
 
 /**
  * Whether the webhook's earlier answer still holds: not expired, and, where the state says whose it was, for the
- * same credential.
+ * same credential. It never holds for a caller who sent none.
  */
 export function isStillAuthorized(books: SessionState, caller: Caller, now: bigint): boolean {
+  const { credentialHash } = caller;
   const nowSeconds = now / 1_000_000_000n;
-  const isSameCaller =
-    books.credentialHash === undefined || books.credentialHash === caller.credentialHash;
-  return books.authExpiry !== 0n && nowSeconds <= books.authExpiry && isSameCaller;
+  const isSameCaller = [undefined, credentialHash].includes(books.credentialHash);
+  const isSent = credentialHash !== '';
+  return books.authExpiry !== 0n && nowSeconds <= books.authExpiry && isSent && isSameCaller;
 }
 
 /** Throws `AUTH_WEBHOOK_ANSWER_INVALID` for a `maxPrice` that can't be used. */

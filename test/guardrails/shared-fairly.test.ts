@@ -112,7 +112,7 @@ it('two requests that ask for different keys to pay are two', async () => {
   const claim = (key: number) => {
     const sender = addressFromBytes(Uint8Array.of(key));
     const holder = { tenant: '', principal: '' };
-    const identity = { request, caller, sender, idempotencyKey: 'key-1', holder };
+    const identity = { request, caller, sender, idempotencyKey: 'key-1', holder, nobody: '' };
     return claimUse(answers, identity, undefined, AbortSignal.timeout(5_000));
   };
   const first = await claim(1);

@@ -41,7 +41,10 @@ export async function startApp(
   const app = createHttpApp({
     orchestratorInfo: () => Promise.resolve(orchestratorInfo),
     generateLivePayment,
-    identifyCaller: createCallerIdentifier(createAuthenticator([]), []),
+    identifyCaller: createCallerIdentifier({
+      authenticate: createAuthenticator([]),
+      trustedProxies: [],
+    }),
     protectOrchestratorInfo: false,
     discovery: undefined,
     signByocJob: undefined,

@@ -603,6 +603,53 @@ describe('the auth webhook', () => {
       expect(webhook.asked).toHaveLength(0);
     });
 
+    it('holds for nobody who sent no credential, and hands on no state and no answer of theirs', async () => {
+      const anonymous = { 'X-Gateway-Key': 'alice' };
+      const first = expectPaid(
+        await signer.post(await buildRequest({ state: null, ticketParams }), anonymous),
+      );
+      expect(first.state).toMatchObject({ CredentialHash: '' });
+      const body = await continued(first, { ticketParams });
+      signer.now = usualNow + 90n * second;
+      expectPaid(await signer.post(body, anonymous));
+      const times = webhook.asked.length;
+      webhook.reply = { status: 401, reason: 'who are you?' };
+      signer.key.reset();
+      for (const headers of [anonymous, { 'X-Gateway-Key': 'bob' }, {}]) {
+        expectRefusal(signer, await signer.post(body, headers), 401, 'who are you?');
+      }
+      expect(webhook.asked).toHaveLength(times + 3);
+    });
+
+    it('holds for no stranger who shows what go-livepeer’s states say it allowed', async () => {
+      const state: Members = { AuthExpiry: usualNow / second + 600n };
+      expectPaid(await signer.post(await buildRequest({ state })));
+      expect(webhook.asked).toHaveLength(1);
+    });
+
+    it('holds for the credential in the headers that are configured', async () => {
+      const credentialHeaders = ['x-gateway-key', 'Authorization'];
+      await using custom = await started({
+        auth: { webhook: { url: webhook.url, credentialHeaders } },
+      });
+      const one = { 'X-Gateway-Key': 'alice', Cookie: 'a=1' };
+      const first = expectPaid(
+        await custom.post(await buildRequest({ state: null, ticketParams }), one),
+      );
+      const body = await continued(first, { ticketParams });
+      custom.now = usualNow + 60n * second;
+      const times = webhook.asked.length;
+      const answer = expectPaid(await custom.post(body, { ...one, Cookie: 'a=2' }));
+      expect(expectPaid(await custom.post(body, one)).sealed).toEqual(answer.sealed);
+      expect(webhook.asked).toHaveLength(times);
+      webhook.reply = { status: 401, reason: 'who are you?' };
+      custom.key.reset();
+      for (const other of [{ 'X-Gateway-Key': 'bob' }, { ...one, Authorization: 'b' }, {}]) {
+        expectRefusal(custom, await custom.post(body, other), 401, 'who are you?');
+      }
+      expect(webhook.asked).toHaveLength(times + 3);
+    });
+
     it('is asked for each payment when it names no expiry', async () => {
       webhook.reply = { status: 200 };
       signer.now = usualNow + 61n * second;
