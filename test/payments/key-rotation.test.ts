@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KeyConfig } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { type RunningSigner, startSigner } from '../../src/main.ts';
+import { randomId } from '../../src/random-id.ts';
 import { SessionUsage } from '../../src/payments/session-usage.ts';
 import { toHex } from '../../src/pm/bytes.ts';
 import { GatewaySession } from '../gateway/gateway-session.ts';
@@ -53,6 +54,10 @@ class Door {
   }
 }
 
+// signer and orchestrator bill by it: a second a round, however long the machine takes
+let nowNs: bigint;
+const now = () => nowNs;
+
 function start(keys: readonly { key: TestKey; isRetiring: boolean }[]): Promise<RunningSigner> {
   const configs = keys.map(({ key, isRetiring }, index): KeyConfig => ({
     name: `keys.${index}:test-key`,
@@ -73,7 +78,8 @@ function start(keys: readonly { key: TestKey; isRetiring: boolean }[]): Promise<
     keys: [first, ...others] as const,
     resolvePath: (path: string) => path,
   };
-  return startSigner(config, pino({ level: 'silent' }));
+  const sources = { now, sealNow: now, elapsedMs: () => performance.now(), randomId };
+  return startSigner(config, pino({ level: 'silent' }), sources);
 }
 
 describe('a signer with an active and a retiring key', () => {
@@ -85,10 +91,11 @@ describe('a signer with an active and a retiring key', () => {
   let signer: RunningSigner | undefined;
 
   beforeEach(async () => {
+    nowNs = BigInt(Date.now()) * 1_000_000n;
     door = new Door();
     signerUrl = await door.open();
     const { chain } = vectors.endToEnd;
-    const world = new SandboxWorld(() => BigInt(Date.now()) * 1_000_000n, {
+    const world = new SandboxWorld(now, {
       l1Block: BigInt(chain.lastSeenL1Block),
       round: BigInt(chain.lastInitializedRound),
       roundBlockHash: Buffer.from(chain.lastInitializedL1BlockHash.slice(2), 'hex'),
@@ -141,6 +148,7 @@ describe('a signer with an active and a retiring key', () => {
     const senders = new Map<GatewaySession, Set<string>>(sessions.map((s) => [s, new Set()]));
     let paid = 0;
     for (let round = 0; round < rounds; round++) {
+      nowNs += 1_000_000_000n;
       await Promise.all(
         sessions.map(async (session) => {
           const cycle = await session.pay();
@@ -229,6 +237,7 @@ describe('a signer with an active and a retiring key', () => {
 });
 
 async function addressOf(key: TestKey): Promise<string> {
+  nowNs = BigInt(Date.now()) * 1_000_000n;
   const signer = await start([{ key, isRetiring: false }]);
   await signer.close();
   return signer.address.slice(2);
