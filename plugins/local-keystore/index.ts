@@ -9,6 +9,7 @@ import {
   type KeyToImport,
   type ProviderContext,
   ProviderError,
+  type ProviderSignature,
   Secret,
 } from '../../src/keys/provider.ts';
 import {
@@ -152,12 +153,17 @@ function createProvider(
       resolve(action());
     });
 
+  const sign = (digest: Uint8Array): ProviderSignature => {
+    const { bytes, recoveryId } = secp256k1.sign(digest, privateKey);
+    return { encoding: 'raw', bytes, recoveryId };
+  };
+
   return {
     keyRef,
     concurrency,
     getPublicKey: (options) => whileOpen(options, () => publicKey.slice()),
-    signDigest: (digest, options) =>
-      whileOpen(options, () => ({ encoding: 'raw', ...secp256k1.sign(digest, privateKey) })),
+    signDigest: (digest, options) => whileOpen(options, () => sign(digest)),
+    signDigests: (digests, options) => whileOpen(options, () => digests.map(sign)),
     describeKey: (options) =>
       whileOpen(options, () => ({
         storage: 'file',

@@ -7,7 +7,7 @@ import { type Intent, digestsOf } from './intents.ts';
 import { KeyCondition } from './key-condition.ts';
 import type { KeyJournal } from './key-journal.ts';
 import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
-import { publicKeyToAddress, toEthereumSignature } from './signature.ts';
+import { publicKeyToAddress, toEthereumSignature, toEthereumSignatures } from './signature.ts';
 
 /** What the signatures are a part of, where they are worth nothing alone. */
 export type Whole = {
@@ -18,7 +18,7 @@ export type Whole = {
 };
 
 export type SignOptions = CallOptions & {
-  /** told of each call to the key, when it begins: from then on the key may have signed, whatever becomes of the call */
+  /** told of each digest that the key is asked to sign, when its call begins: from then on the key may have signed it, whatever becomes of the call */
   readonly onCall?: () => void;
   readonly whole?: Whole;
 };
@@ -31,10 +31,10 @@ export type KeyGate = {
   readonly condition: Pick<KeyCondition, 'failure' | 'signedAtMs'>;
   /**
    * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
-   * {@link KeyGate.address}. The calls run at once, within what the provider takes, and take turns with those of other
-   * tenants and grants; when one fails the others are cancelled and nothing is returned. The journal has it in writing before the key
-   * is called, and for good before a signature is returned. Throws what `redeem` and
-   * `requireSigning` throw, `AUDIT_UNAVAILABLE` and {@link ProviderError}.
+   * {@link KeyGate.address}. The calls, one for each digest or one for all where the provider takes batches, run at once, within
+   * what the provider takes, and take turns with those of other tenants and grants; when one fails the others are cancelled and
+   * nothing is returned. The journal has it in writing before the key is called, and for good before a signature is returned.
+   * Throws what `redeem` and `requireSigning` throw, `AUDIT_UNAVAILABLE` and {@link ProviderError}.
    */
   sign(grant: Grant, options: SignOptions): Promise<Uint8Array[]>;
 };
@@ -98,6 +98,25 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
     return limiter.run(work, signal, turn.grant, turn.tenant);
   }
 
+  /** One call for the whole batch: no promise, place in the queue or signal for each of its digests. */
+  function signTogether(
+    digests: readonly Uint8Array[],
+    { signal }: AbortController,
+    turn: Turn,
+    onCall: SignOptions['onCall'],
+  ): Promise<Uint8Array[]> {
+    const work = async () => {
+      signal.throwIfAborted();
+      requireSigning(turn.intent);
+      for (let count = 0; count < digests.length; count += 1) onCall?.();
+      return condition.watch(async () => {
+        const replies = (await provider.signDigests?.(digests, { signal })) ?? [];
+        return toEthereumSignatures(replies, digests, publicKey);
+      }, signal);
+    };
+    return limiter.run(work, signal, turn.grant, turn.tenant);
+  }
+
   async function signAll(
     digests: readonly Uint8Array[],
     { signal, onCall }: SignOptions,
@@ -107,14 +126,16 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
     const left = Promise.withResolvers<never>();
     // ends with the caller's signal even where the provider does not
     const leave = (): void => {
-      stopped.abort(signal.reason);
       left.reject(describeAbort(provider.keyRef, signal));
+      stopped.abort(signal.reason);
     };
     if (signal.aborted) leave();
     signal.addEventListener('abort', leave, { once: true });
     try {
-      const signatures = digests.map((digest) => signDigest(digest, stopped, turn, onCall));
-      return await Promise.race([Promise.all(signatures), left.promise]);
+      const signatures = provider.signDigests
+        ? signTogether(digests, stopped, turn, onCall)
+        : Promise.all(digests.map((digest) => signDigest(digest, stopped, turn, onCall)));
+      return await Promise.race([left.promise, signatures]);
     } catch (error) {
       stopped.abort(error);
       throw error;

@@ -26,17 +26,26 @@ export type CallOptions = {
 
 /**
  * One secp256k1 key in one device. It knows nothing of tickets or policy: the gate (`gate.ts`) is the only
- * caller of `signDigest`, and it verifies every reply against the public key read at start.
+ * caller of `signDigest` and `signDigests`, and it verifies every reply against the public key read at start.
  */
 export interface KeyProvider {
   /** Provider and key in one line without secrets, e.g. `pkcs11:token=livepeer;object=payer`. */
   readonly keyRef: string;
-  /** How many `signDigest` calls the device takes at once; the gate never has more under way. */
+  /** How many signing calls the device takes at once; the gate never has more under way. */
   readonly concurrency: number;
   /** The public key as an uncompressed SEC1 point: 0x04 ‖ x ‖ y, 65 bytes. Throws {@link ProviderError}. */
   getPublicKey(options: CallOptions): Promise<Uint8Array>;
   /** Signs a 32-byte digest as it is, without hashing again. Throws {@link ProviderError}. */
   signDigest(digest: Uint8Array, options: CallOptions): Promise<ProviderSignature>;
+  /**
+   * Signs several digests in one call, one signature each, in their order; all of them or none. For keys that gain nothing
+   * from calls at once: where it is there, the gate makes this call alone, one for each batch, which counts as one of
+   * `concurrency`. Throws {@link ProviderError}.
+   */
+  signDigests?(
+    digests: readonly Uint8Array[],
+    options: CallOptions,
+  ): Promise<readonly ProviderSignature[]>;
   /** Ends sessions and connections; calls under way reject with `PROVIDER_CLOSED`. May be called twice. */
   close(): Promise<void>;
   /** Asks the device, without using the key, whether it can serve now. Throws {@link ProviderError}. */

@@ -109,6 +109,27 @@ export function toEthereumSignature(
   throw invalid("the key provider's signature does not recover the pinned public key");
 }
 
+/**
+ * {@link toEthereumSignature} for each digest of a batch, in its order. Throws `PROVIDER_REPLY_INVALID`, also where there are not
+ * as many signatures as digests.
+ */
+export function toEthereumSignatures(
+  signatures: readonly ProviderSignature[],
+  digests: readonly Uint8Array[],
+  publicKey: Uint8Array,
+): Uint8Array[] {
+  if (signatures.length !== digests.length) {
+    throw invalid(
+      `the key provider gave ${signatures.length} signatures for ${digests.length} digests`,
+    );
+  }
+  return digests.map((digest, index) => {
+    const signature = signatures[index];
+    if (!signature) throw invalid('the key provider left out a signature');
+    return toEthereumSignature(signature, digest, publicKey);
+  });
+}
+
 /** The Ethereum address of a 65-byte uncompressed SEC1 public key. */
 export function publicKeyToAddress(publicKey: Uint8Array): Address {
   return addressFromBytes(keccak256(publicKey.subarray(1)));

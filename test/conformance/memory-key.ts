@@ -5,6 +5,15 @@ import { createRandom } from '../support/random.ts';
 
 const random = createRandom('keys in memory');
 
+/** A key that signs a batch in one call, one digest after the other. */
+export const inBatches: Defect = (key) => ({
+  signDigests: async (digests, options) => {
+    const signatures = [];
+    for (const digest of digests) signatures.push(await key.signDigest(digest, options));
+    return signatures;
+  },
+});
+
 /** What makes a provider out of the conforming one; `device` is what the suite can disturb. */
 export type Defect = (conforming: KeyProvider, device: Device) => Partial<KeyProvider>;
 

@@ -3,7 +3,13 @@ import { secp256k1 } from '@noble/curves/secp256k1';
 import { expect, it } from 'vitest';
 import { conformanceCases } from '../../src/keys/conformance/cases.ts';
 import { ProviderError, type ProviderSignature } from '../../src/keys/provider.ts';
-import { createMemorySubject, type Defect, failureOfCase, secret } from './memory-key.ts';
+import {
+  createMemorySubject,
+  type Defect,
+  failureOfCase,
+  inBatches,
+  secret,
+} from './memory-key.ts';
 import { testConformance } from './run-cases.ts';
 import { createRandom } from '../support/random.ts';
 
@@ -16,6 +22,9 @@ testConformance('a key that takes one call at once', {
   open: () => oneAtOnce.open(),
   secrets: oneAtOnce.secrets,
 });
+
+const batches = createMemorySubject(inBatches);
+testConformance('a key that signs batches', batches);
 
 it('says which cases are safe for a key in service and where each causes its fault', () => {
   const cases = conformanceCases(createMemorySubject());
@@ -138,13 +147,13 @@ const defects: readonly {
     provider: 'does not look at the signal of a call that hangs',
     defect: (key) => ({ signDigest: (digest) => key.signDigest(digest, never) }),
     failing: 'ends a call that hangs at its deadline',
-    message: /^expected the provider's own call to settle in 900 ms; found that it hangs$/,
+    message: /^expected the provider's own signDigest to settle in 900 ms; found that it hangs$/,
   },
   {
     provider: 'does not look at the signal of a call that is cancelled',
     defect: (key) => ({ signDigest: (digest) => key.signDigest(digest, never) }),
     failing: 'ends a cancelled call at once',
-    message: /^expected the provider's own call to settle in 900 ms; found that it hangs$/,
+    message: /^expected the provider's own signDigest to settle in 900 ms; found that it hangs$/,
   },
   {
     provider: 'does not tell a deadline from a client that hung up',
@@ -158,13 +167,13 @@ const defects: readonly {
     }),
     failing: 'ends a call that hangs at its deadline',
     message:
-      /^expected the provider's own call to fail with PROVIDER_TIMEOUT; found REQUEST_ABORTED/,
+      /^expected the provider's own signDigest to fail with PROVIDER_TIMEOUT; found REQUEST_ABORTED/,
   },
   {
     provider: 'makes calls that were cancelled before',
     defect: (key) => ({ signDigest: (digest) => key.signDigest(digest, never) }),
     failing: 'refuses a call that was cancelled before it was made',
-    message: /^expected the call to fail; found that it succeeded$/,
+    message: /^expected signDigest to fail; found that it succeeded$/,
   },
   {
     provider: 'serves no call after a failed one',
@@ -266,6 +275,30 @@ const defects: readonly {
     defect: () => ({ describeKey: () => Promise.resolve({ pin: secret.toUpperCase() }) }),
     failing: 'tells no secret',
     message: /^expected the attributes to tell no secret; found the one with index 0 in it$/,
+  },
+  {
+    provider: 'signs a batch in another order',
+    defect: (key, device) => ({
+      signDigests: async (digests, options) =>
+        (await inBatches(key, device).signDigests?.(digests.toReversed(), options)) ?? [],
+    }),
+    failing: 'signs batches of known digests',
+    message: /does not recover the pinned public key/,
+  },
+  {
+    provider: 'leaves the last signature of a batch out',
+    defect: (key, device) => ({
+      signDigests: async (digests, options) =>
+        (await inBatches(key, device).signDigests?.(digests.slice(1), options)) ?? [],
+    }),
+    failing: 'signs batches of known digests',
+    message: /^expected 1 signatures; found 0$/,
+  },
+  {
+    provider: 'signs batches when it is closed',
+    defect: () => ({ signDigests: () => Promise.resolve([]) }),
+    failing: 'refuses every call once it is closed',
+    message: /^expected signDigests to fail; found that it succeeded$/,
   },
   {
     provider: 'has its secret in the cause of an error',

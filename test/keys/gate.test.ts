@@ -645,6 +645,71 @@ describe('signatures made at once', () => {
   });
 });
 
+describe('signatures of a key that takes batches', () => {
+  async function openBatchKey(
+    reply: (signatures: ProviderSignature[]) => ProviderSignature[] = (signatures) => signatures,
+  ) {
+    const { provider: real } = await openTestProvider();
+    const batches: number[] = [];
+    const provider: KeyProvider = {
+      ...real,
+      signDigest: () => Promise.reject(new Error('one by one')),
+      signDigests: async (digests, options) => {
+        batches.push(digests.length);
+        const signing = digests.map((digest) => real.signDigest(digest, options));
+        return reply(await Promise.all(signing));
+      },
+    };
+    return { ...(await openTestGate(provider)), batches, real };
+  }
+  const ticketBatch = (count: number): Intent => ({
+    kind: 'ticket-batch',
+    tickets: sampleTickets(count),
+  });
+
+  it('are made in one call for each grant, and are those of single calls', async () => {
+    const { gate, issue, batches, real } = await openBatchKey();
+    const single = await openTestGate(real);
+    for (const count of [1, 20]) {
+      const intent = ticketBatch(count);
+      const signatures = await gate.sign(issue(intent), { signal: never });
+      expect(signatures).toEqual(await single.gate.sign(single.issue(intent), { signal: never }));
+    }
+    expect(batches).toEqual([1, 20]);
+  });
+
+  it('count as begun, each of them, before the call is made', async () => {
+    const { gate, issue } = await openBatchKey(() => {
+      throw new ProviderError('PROVIDER_UNAVAILABLE', 'the device is gone');
+    });
+    let calls = 0;
+    const onCall = () => (calls += 1);
+    const signing = gate.sign(issue(ticketBatch(20)), { signal: never, onCall });
+    await expect(signing).rejects.toMatchObject({ code: 'PROVIDER_UNAVAILABLE' });
+    expect(calls).toBe(20);
+  });
+
+  it.each<[string, (signatures: ProviderSignature[]) => ProviderSignature[]]>([
+    ['is missing', (signatures) => signatures.slice(1)],
+    ['is one too many', (signatures) => [...signatures, ...signatures.slice(0, 1)]],
+    ['is in another place', (signatures) => signatures.toReversed()],
+    ['is malformed', (all) => [...all.slice(1), { encoding: 'der', bytes: hex('30 00') }]],
+  ])('are none at all when one of them %s', async (_, reply) => {
+    const { gate, issue } = await openBatchKey(reply);
+    const signing = gate.sign(issue(ticketBatch(10)), { signal: never });
+    await expect(signing).rejects.toMatchObject({ code: 'PROVIDER_REPLY_INVALID' });
+  });
+
+  it('are not begun when nobody waits for them any more', async () => {
+    const { gate, issue, batches } = await openBatchKey();
+    let calls = 0;
+    const onCall = () => (calls += 1);
+    const signing = gate.sign(issue(ticketBatch(3)), { signal: AbortSignal.abort(), onCall });
+    await expect(signing).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+    expect([batches, calls]).toEqual([[], 0]);
+  });
+});
+
 describe('payments that wait for the key', () => {
   it('take turns: one ticket is not kept waiting by a hundred that came before', async () => {
     const { provider, key } = await openTestProvider({ concurrency: 4, delayMs: 10 });

@@ -17,22 +17,22 @@ function sourceFiles(): { path: string; text: string }[] {
 
 type Use = {
   readonly path: string;
-  readonly kind: 'call' | 'definition' | 'reference' | 'own function';
+  readonly method: string;
+  readonly kind: 'call' | 'definition' | 'question' | 'reference' | 'own function';
 };
 
-const signingMethod = 'signDigest';
+const signingMethods: readonly string[] = ['signDigest', 'signDigests'];
 
-/** How a module names the signing method: defines it, calls it, or takes it in any other way. */
+/** How a module names a signing method: defines it, calls it, or takes it in any other way. */
 function usesOfSigningMethod({ path, text }: { path: string; text: string }): Use[] {
   const uses: Use[] = [];
   const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
-  const note = (kind: Use['kind']) => uses.push({ path, kind });
 
   function visit(node: ts.Node): void {
-    const isName =
-      (ts.isIdentifier(node) || ts.isStringLiteralLike(node) || ts.isPrivateIdentifier(node)) &&
-      node.text.replace(/^#/, '') === signingMethod;
-    if (isName) note(kindOf(node));
+    if (ts.isIdentifier(node) || ts.isStringLiteralLike(node) || ts.isPrivateIdentifier(node)) {
+      const method = node.text.replace(/^#/, '');
+      if (signingMethods.includes(method)) uses.push({ path, method, kind: kindOf(node) });
+    }
     ts.forEachChild(node, visit);
   }
   visit(file);
@@ -49,11 +49,12 @@ function kindOf(name: ts.Node): Use['kind'] {
   if (isMemberName) return 'definition';
   if (ts.isFunctionDeclaration(parent) && parent.name === name) return 'own function';
   if (ts.isCallExpression(parent) && parent.expression === name) return 'own function';
-  const isCalled =
-    ts.isPropertyAccessExpression(parent) &&
-    ts.isCallExpression(parent.parent) &&
-    parent.parent.expression === parent;
-  return isCalled ? 'call' : 'reference';
+  if (!ts.isPropertyAccessExpression(parent)) return 'reference';
+  const user = parent.parent;
+  if (ts.isCallExpression(user) && user.expression === parent) return 'call';
+  // whether there is one: nothing is taken
+  if (ts.isConditionalExpression(user) && user.condition === parent) return 'question';
+  return 'reference';
 }
 
 /** The group of providers that stands behind the gate as one provider; its members are called by it alone. */
@@ -105,9 +106,14 @@ describe('the source', () => {
     expect(importersOf(/(^|\/)viem-account(\.[jt]s)?$/, all)).toEqual([]);
   });
 
-  it('calls a provider’s signing method once in the key gate, in a failover group and in the viem account, and nowhere else', () => {
+  it('calls a provider’s signing methods once in the key gate, one in a failover group and in the viem account, and nowhere else', () => {
     const calls = files.flatMap(usesOfSigningMethod).filter(({ kind }) => kind === 'call');
-    expect(calls.map(({ path }) => path).sort()).toEqual(callers);
+    expect(calls.map(({ path, method }) => `${path} ${method}`).sort()).toEqual([
+      `${failover.member} signDigest`,
+      'src/keys/gate.ts signDigest',
+      'src/keys/gate.ts signDigests',
+      `${viemAccount} signDigest`,
+    ]);
   });
 
   it('reaches the members of a failover group through that group alone, which the composition makes', () => {
@@ -121,18 +127,20 @@ describe('the source', () => {
     expect(strayUses(files)).toEqual([]);
   });
 
-  it('defines the signing method in the port, and once in each plugin and in the failover group', () => {
+  it('defines the signing methods in the port, and once in each plugin and in the failover group', () => {
     const definitions = files
       .flatMap(usesOfSigningMethod)
       .filter(({ kind }) => kind === 'definition')
-      .map(({ path }) => path.replace(/^(plugins\/[^/]+)\/.*$/, '$1'));
+      .map(({ path, method }) => `${path.replace(/^(plugins\/[^/]+)\/.*$/, '$1')} ${method}`);
     expect(definitions.sort()).toEqual([
-      'plugins/aws-kms',
-      'plugins/gcp-kms',
-      'plugins/local-keystore',
-      'plugins/pkcs11',
-      'src/keys/failover.ts',
-      'src/keys/provider.ts',
+      'plugins/aws-kms signDigest',
+      'plugins/gcp-kms signDigest',
+      'plugins/local-keystore signDigest',
+      'plugins/local-keystore signDigests',
+      'plugins/pkcs11 signDigest',
+      'src/keys/failover.ts signDigest',
+      'src/keys/provider.ts signDigest',
+      'src/keys/provider.ts signDigests',
     ]);
   });
 
@@ -172,6 +180,9 @@ describe('the check itself', () => {
     ['an assignment pattern', 'let sign; ({ signDigest: sign } = provider);'],
     ['reflection', "Reflect.get(provider, 'signDigest');"],
     ['a key in a type', "type Sign = KeyProvider['signDigest'];"],
+    ['a call for a batch', 'await provider.signDigests?.(digests, { signal });'],
+    ['a reference behind a question', 'const sign = provider.signDigests ?? none;'],
+    ['a question outside of the gate', 'provider.signDigests ? 1 : 2;'],
   ])('finds %s', (_, text) => {
     expect(strayUses([{ path, text }])).not.toEqual([]);
   });

@@ -21,7 +21,13 @@ import {
   type SelfTestGate,
   senderWithNumber,
 } from './self-test.ts';
-import type { ConformanceCase, ConformanceSubject, DeviceFault, StartFault } from './subject.ts';
+import {
+  type ConformanceCase,
+  ConformanceError,
+  type ConformanceSubject,
+  type DeviceFault,
+  type StartFault,
+} from './subject.ts';
 
 export type { ConformanceCase, ConformanceSubject, StartFault };
 
@@ -120,6 +126,31 @@ export function conformanceCases(subject: ConformanceSubject): ConformanceCase[]
       }
     }),
 
+    plain(
+      'signs batches of known digests in their order, where it offers that',
+      async (provider) => {
+        if (!provider.signDigests) return;
+        const publicKey = await readPublicKey(provider);
+        for (const count of [1, 2, knownDigests.length]) {
+          const digests = knownDigests.slice(0, count);
+          const given = digests.map((digest) => digest.slice());
+          const call = provider.signDigests(given, { signal: unending });
+          const replies = await settled('signDigests', call);
+          expectThat(replies.length === count, `${count} signatures`, String(replies.length));
+          for (const [index, digest] of digests.entries()) {
+            const [reply, left] = [replies[index], given[index]];
+            if (!reply || !left) throw new ConformanceError('a signature', 'none');
+            expectThat(toText(left) === toText(digest), toText(digest), toText(left));
+            expectEthereumSignature(
+              toEthereumSignature(reply, digest, publicKey),
+              digest,
+              publicKey,
+            );
+          }
+        }
+      },
+    ),
+
     plain('gives signatures with a low s after the gate', async (provider) => {
       const gate = await openSelfTestGate(provider);
       for (let number = 0; number < signaturesForHighS; number += 1) {
@@ -144,8 +175,9 @@ export function conformanceCases(subject: ConformanceSubject): ConformanceCase[]
         } as const;
         await expectFailure('the call', gate.sign(faultSender, deadline()), expected);
         if (faultAt === 'port') return;
-        const own = provider.signDigest(selfTestDigest(faultSender), { signal: deadline() });
-        await expectFailure("the provider's own call", own, expected);
+        for (const [name, call] of ownSigningCalls(provider)) {
+          await expectFailure(`the provider's own ${name}`, call(deadline()), expected);
+        }
       },
     ),
 
@@ -153,15 +185,16 @@ export function conformanceCases(subject: ConformanceSubject): ConformanceCase[]
       const expected = { code: 'REQUEST_ABORTED', secrets, limitMs: endsWithinMs } as const;
       await expectFailure('the call', gate.sign(faultSender, cancelled()), expected);
       if (faultAt === 'port') return;
-      const own = provider.signDigest(selfTestDigest(faultSender), { signal: cancelled() });
-      await expectFailure("the provider's own call", own, expected);
+      for (const [name, call] of ownSigningCalls(provider)) {
+        await expectFailure(`the provider's own ${name}`, call(cancelled()), expected);
+      }
     }),
 
     plain('refuses a call that was cancelled before it was made', async (provider) => {
-      const call = provider.signDigest(selfTestDigest(faultSender), {
-        signal: AbortSignal.abort(),
-      });
-      await expectFailure('the call', call, { code: 'REQUEST_ABORTED', secrets });
+      for (const [name, call] of ownSigningCalls(provider)) {
+        const expected = { code: 'REQUEST_ABORTED', secrets } as const;
+        await expectFailure(name, call(AbortSignal.abort()), expected);
+      }
       await expectServing(await openSelfTestGate(provider), 'the next call');
     }),
 
@@ -207,7 +240,9 @@ export function conformanceCases(subject: ConformanceSubject): ConformanceCase[]
       await settled('close', provider.close());
       const options = { signal: unending };
       const calls = {
-        signDigest: () => provider.signDigest(selfTestDigest(faultSender), options),
+        ...Object.fromEntries(
+          ownSigningCalls(provider).map(([name, call]) => [name, () => call(unending)]),
+        ),
         getPublicKey: () => provider.getPublicKey(options),
         checkHealth: provider.checkHealth?.bind(provider, options),
         describeKey: provider.describeKey?.bind(provider, options),
@@ -233,6 +268,25 @@ export function conformanceCases(subject: ConformanceSubject): ConformanceCase[]
       const lateCall = provider.signDigest(digest, { signal: unending });
       await expectFailure('a call after close', lateCall, { code: 'PROVIDER_CLOSED', secrets });
     }),
+  ];
+}
+
+/** The ways to have the provider itself sign, by the name of the port's method. */
+function ownSigningCalls(
+  provider: KeyProvider,
+): readonly (readonly [string, (signal: AbortSignal) => Promise<unknown>])[] {
+  const digest = selfTestDigest(faultSender);
+  const { signDigests } = provider;
+  return [
+    ['signDigest', (signal) => provider.signDigest(digest, { signal })],
+    ...(signDigests
+      ? [
+          [
+            'signDigests',
+            (signal: AbortSignal) => signDigests.call(provider, [digest, digest], { signal }),
+          ] as const,
+        ]
+      : []),
   ];
 }
 

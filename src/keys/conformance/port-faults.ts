@@ -1,6 +1,11 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { uintToBytes32 } from '../../pm/bytes.ts';
-import { type KeyProvider, ProviderError, type ProviderSignature } from '../provider.ts';
+import {
+  type CallOptions,
+  type KeyProvider,
+  ProviderError,
+  type ProviderSignature,
+} from '../provider.ts';
 import {
   curveOrder,
   encodeDerSignature,
@@ -8,7 +13,7 @@ import {
   parseRawSignature,
   type RS,
 } from '../signature.ts';
-import type { DeviceFault } from './subject.ts';
+import { ConformanceError, type DeviceFault } from './subject.ts';
 
 type Sign = () => Promise<ProviderSignature>;
 
@@ -57,6 +62,27 @@ export type PortFault = {
 export function createPortFault(provider: KeyProvider, fault: DeviceFault): PortFault {
   const stopped = Promise.withResolvers<undefined>();
   let isFaulty = false;
+
+  /** The last of a batch is the faulty one. */
+  async function signDigests(
+    digests: readonly Uint8Array[],
+    options: CallOptions,
+  ): Promise<readonly ProviderSignature[]> {
+    const signAll = async () => (await provider.signDigests?.(digests, options)) ?? [];
+    const lastDigest = digests.at(-1);
+    if (!isFaulty || !lastDigest) return signAll();
+    let others: readonly ProviderSignature[] = [];
+    const sign = async (): Promise<ProviderSignature> => {
+      const all = await signAll();
+      const last = all.at(-1);
+      if (!last) throw new ConformanceError('a signature', 'none');
+      others = all.slice(0, -1);
+      return last;
+    };
+    const last = await faults[fault](sign, lastDigest, stopped.promise);
+    return [...others, last];
+  }
+
   return {
     provider: {
       ...delegate(provider),
@@ -64,6 +90,7 @@ export function createPortFault(provider: KeyProvider, fault: DeviceFault): Port
         const sign = (): Promise<ProviderSignature> => provider.signDigest(digest, options);
         return isFaulty ? faults[fault](sign, digest, stopped.promise) : sign();
       },
+      ...(provider.signDigests && { signDigests }),
     },
     start: () => {
       isFaulty = true;
@@ -79,24 +106,30 @@ export function createPortFault(provider: KeyProvider, fault: DeviceFault): Port
 export function withCallCount(provider: KeyProvider): KeyProvider & { readonly most: number } {
   let underWay = 0;
   let most = 0;
+  const counted = async <Reply>(call: () => Promise<Reply>): Promise<Reply> => {
+    underWay += 1;
+    most = Math.max(most, underWay);
+    try {
+      return await call();
+    } finally {
+      underWay -= 1;
+    }
+  };
+  const { signDigests } = provider;
   return {
     ...delegate(provider),
     get most() {
       return most;
     },
-    signDigest: async (digest, options) => {
-      underWay += 1;
-      most = Math.max(most, underWay);
-      try {
-        return await provider.signDigest(digest, options);
-      } finally {
-        underWay -= 1;
-      }
-    },
+    signDigest: (digest, options) => counted(() => provider.signDigest(digest, options)),
+    ...(signDigests && {
+      signDigests: (digests, options) =>
+        counted(() => signDigests.call(provider, digests, options)),
+    }),
   };
 }
 
-function delegate(provider: KeyProvider): Omit<KeyProvider, 'signDigest'> {
+function delegate(provider: KeyProvider): Omit<KeyProvider, 'signDigest' | 'signDigests'> {
   return {
     keyRef: provider.keyRef,
     concurrency: provider.concurrency,
