@@ -110,7 +110,9 @@ export const errorFamilies = {
 
   // server: the process itself can't serve now
   SERVER_OVERLOADED: 'server',
+  SERVER_STARTING: 'server',
   SERVER_STOPPING: 'server',
+  WORKER_UNRESPONSIVE: 'server',
 
   // internal: a defect of this program
   GRANT_INVALID: 'internal',

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { createHealthRoutes } from './admin/health-routes.ts';
 import { createCallerIdentifier } from './auth/caller.ts';
 import { openAuthentication } from './compose/authentication.ts';
 import { openDiscovery } from './compose/discovery.ts';
@@ -7,15 +6,14 @@ import { withActiveKey } from './compose/key.ts';
 import { openRecords } from './compose/records.ts';
 import { type OpenSender, type SenderClocks, openSender } from './compose/sender.ts';
 import { watchSigning } from './compose/signing-switch.ts';
-import { thisWorker } from './compose/this-worker.ts';
-import { watchTlsFiles } from './compose/tls.ts';
+import { workerSlot } from './compose/this-worker.ts';
+import { toTlsFiles, watchTlsFiles } from './compose/tls.ts';
 import { refuseOpenServer } from './config/exposure.ts';
 import type { Config } from './config/load.ts';
 import type { WatchedFileState } from './config/watched-file.ts';
 import { ConfigError, ServerError, isSignerError } from './errors.ts';
 import { type HttpServer, listen } from './http/listen.ts';
 import { createHttpApp } from './http/server.ts';
-import type { TlsFiles } from './http/tls.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { type Metrics, createMetrics } from './telemetry/metrics.ts';
 import { curveLibrary } from './keys/secp256k1.ts';
@@ -24,7 +22,8 @@ import { randomId } from './random-id.ts';
 import { generateLivePayment } from './payments/generate-live-payment.ts';
 import { signByocJob } from './payments/sign-byoc-job.ts';
 import { createReadinessCheck } from './admin/readiness.ts';
-import { type Sender, type Senders, chooseSender, describeSenders } from './payments/senders.ts';
+import { type ProcessStatus, describeChain, inForce } from './admin/signer-status.ts';
+import { type Sender, type Senders, chooseSender, describeSender } from './payments/senders.ts';
 
 /** What tests replace to make answers repeatable. */
 export type Sources = SenderClocks & {
@@ -47,6 +46,8 @@ export type RunningSigner = {
   readonly checksumAddress: string;
   readonly url: string;
   readonly isNewKey: boolean;
+  /** What this process says of itself. */
+  status(): Promise<ProcessStatus>;
   /**
    * Turns readiness red and asks clients to close their connections while it still serves for `lameDuckMs`, 0 unless told; then lets
    * requests under way finish, and lets go of the key.
@@ -150,25 +151,12 @@ export async function startSigner(
     requestDeadlineMs: settings.server.requestDeadlineMs,
     maxRequestsInWork: settings.server.maxRequestsInWork,
     metrics,
-    healthRoutes: createHealthRoutes(async () => {
-      const { isReady, report } = await checkReadiness();
-      return {
-        isReady,
-        report: {
-          ...report,
-          files: describeFiles(files),
-          keys: describeSenders(senders, nowMs()),
-          worker: thisWorker(),
-        },
-      };
-    }),
+    isReady: async () => (await checkReadiness()).isReady,
   });
   opened.defer(() => server.close());
-  const { tls } = settings.server;
+  const tls = toTlsFiles(config, 'server.tls', settings.server.tls);
   if (tls) {
-    const watched = watchTlsFiles(toTlsFiles(config, tls), logger, (renewed) =>
-      server.renewTls(renewed),
-    );
+    const watched = watchTlsFiles(tls, logger, (renewed) => server.renewTls(renewed));
     opened.defer(() => watched.close());
   }
   metrics.watchSenders(() =>
@@ -186,6 +174,14 @@ export async function startSigner(
     checksumAddress: address,
     url: server.url,
     isNewKey: active.isNew,
+    async status() {
+      const { parts } = await checkReadiness();
+      const keys = senders.map((sender) => ({
+        ...describeSender(sender, nowMs()),
+        chain: describeChain(sender.chain),
+      }));
+      return { worker: workerSlot(), parts, keys, files: describeFiles(files) };
+    },
     async close(lameDuckMs = 0) {
       isStopping = true;
       server.sayGoodbye();
@@ -198,7 +194,7 @@ export async function startSigner(
 /** What a file that is not in force says of payments is told, and makes nobody unready: what was in force before still is. */
 function describeFiles(files: readonly WatchedFileState[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    files.map((file) => [file.setting, file.problem() ?? 'in force'] as const),
+    files.map((file) => [file.setting, file.problem() ?? inForce] as const),
   );
 }
 
@@ -221,17 +217,6 @@ function requireDifferentKeys(senders: Senders): void {
   );
 }
 
-function toTlsFiles(
-  { resolvePath }: Config,
-  { cert, key, clientCa }: NonNullable<Config['settings']['server']['tls']>,
-): TlsFiles {
-  return {
-    cert: resolvePath(cert),
-    key: resolvePath(key),
-    clientCa: clientCa && resolvePath(clientCa),
-  };
-}
-
 async function serve(
   config: Config,
   options: Parameters<typeof createHttpApp>[0],
@@ -240,9 +225,10 @@ async function serve(
   const { host, port } = server.listen;
   try {
     return await listen(createHttpApp(options), {
+      setting: 'server.listen or --listen',
       host,
       port,
-      tls: server.tls && toTlsFiles(config, server.tls),
+      tls: toTlsFiles(config, 'server.tls', server.tls),
       headersTimeoutMs: server.headersTimeoutMs,
       receiveTimeoutMs: server.receiveTimeoutMs,
       keepAliveTimeoutMs: server.keepAliveTimeoutMs,

@@ -1,14 +1,12 @@
-import type { ChainSource, ChainStatus, PriceFeedStatus } from '../chain/facts.ts';
+import type { ChainSource } from '../chain/facts.ts';
 import { SignerError, isSignerError } from '../errors.ts';
-import { formatDecimal } from '../pm/rational.ts';
+import { nameOf } from '../foreign-error.ts';
 import { refuseSender } from '../pm/ticket-params-validation.ts';
 
-/** Whether payments can be made now, and what an operator or a load balancer may know of it. */
+/** Whether payments can be made now. */
 export type Readiness = {
   readonly isReady: boolean;
-  /** for JSON: amounts and numbers of the chain are decimal text; codes only, since anybody may read it */
-  readonly report: object;
-  /** for operators, in the order of the report */
+  /** each part that payments need */
   readonly parts: readonly PartStatus[];
 };
 
@@ -19,7 +17,7 @@ export type PartStatus = {
   /** of docs/errors.md; undefined while it is ready */
   readonly code: string | undefined;
   /** for operators: may name hosts and files */
-  readonly message: string | undefined;
+  readonly reason: string | undefined;
   /** how old what is known of it is */
   readonly ageMs: number;
 };
@@ -41,8 +39,8 @@ export type ReadinessOptions = {
 };
 
 /**
- * Tells whether the key, the view of the chain and the records allow payments. The report has codes only;
- * the log has the message, once, when a part goes bad, and says when it is well again.
+ * Tells whether the key, the view of the chain and the records allow payments. The log says so once when a part goes bad, and
+ * when it is well again.
  */
 export function createReadinessCheck({
   checkKey,
@@ -58,21 +56,17 @@ export function createReadinessCheck({
   const problems = new Map<string, string>();
 
   async function askPart({ name, check }: HealthCheck): Promise<PartStatus> {
-    let error: Error | undefined;
+    const ageMs = name === 'chain' ? Math.round(chain.status()?.ageMs ?? 0) : 0;
     try {
       await check();
-    } catch (thrown) {
-      error = toError(thrown);
+      noteChange(name, undefined, undefined);
+      return { name, isReady: true, code: undefined, reason: undefined, ageMs };
+    } catch (error) {
+      const code = isSignerError(error) ? error.code : 'INTERNAL';
+      const reason = isSignerError(error) ? error.message : nameOf(error);
+      noteChange(name, code, error);
+      return { name, isReady: false, code, reason, ageMs };
     }
-    const code = error && codeOf(error);
-    noteChange(name, code, error);
-    return {
-      name,
-      isReady: code === undefined,
-      code,
-      message: error?.message,
-      ageMs: name === 'chain' ? Math.round(chain.status()?.ageMs ?? 0) : 0,
-    };
   }
 
   function noteChange(part: string, problem: string | undefined, error: unknown): void {
@@ -88,17 +82,7 @@ export function createReadinessCheck({
 
   return async () => {
     const parts = await Promise.all(checks.map(askPart));
-    const isReady = parts.every((part) => part.isReady);
-    const status = chain.status();
-    const described = parts.map(({ name, isReady: ready, code: problem }) => [
-      name,
-      { ready, problem, ...(name === 'chain' && status ? describe(status) : {}) },
-    ]);
-    return {
-      isReady,
-      report: { ready: isReady, ...(Object.fromEntries(described) as object) },
-      parts,
-    };
+    return { isReady: parts.every((part) => part.isReady), parts };
   };
 }
 
@@ -113,39 +97,4 @@ const whatToDo: Readonly<Partial<Record<string, string>>> = {
 function requirePayingChain(chain: ChainSource): void {
   const refusal = refuseSender(chain.currentFacts());
   if (refusal) throw new SignerError(refusal.code, whatToDo[refusal.code] ?? refusal.code);
-}
-
-const toError = (thrown: unknown): Error =>
-  thrown instanceof Error ? thrown : new Error(String(thrown));
-
-function codeOf(error: unknown): string {
-  return isSignerError(error) ? error.code : 'INTERNAL';
-}
-
-function describe({ facts, priceFeed, ...status }: ChainStatus) {
-  return {
-    ageMs: Math.round(status.ageMs),
-    l1Block: facts.l1Block.toString(),
-    round: facts.round.toString(),
-    depositWei: facts.deposit.toString(),
-    reserveWei: facts.reserve.toString(),
-    withdrawRound: facts.withdrawRound.toString(),
-    isDepositLow: status.isDepositLow,
-    isReserveLow: status.isReserveLow,
-    nodes: status.nodes,
-    ...(priceFeed && { priceFeed: describeFeed(priceFeed) }),
-  };
-}
-
-/** Without effect on readiness: payments that no amount in USD applies to go on without a rate. */
-function describeFeed({ isFresh, answer, problem }: PriceFeedStatus) {
-  return {
-    ready: isFresh,
-    ...(answer && {
-      weiPerUsd: formatDecimal(answer.weiPerUsd, 3),
-      ageMs: Math.round(answer.ageMs),
-      round: answer.round.toString(),
-    }),
-    problem,
-  };
 }

@@ -8,6 +8,8 @@ import { type CodeOf, SignerError } from '../errors.ts';
 export type ChainFacts = SenderFacts & {
   /** the last initialized round with its block hash: what tickets carry unless the orchestrator names its own */
   readonly lastInitializedRound: CreationRound;
+  /** wei that was claimed from the reserve in the current round */
+  readonly claimedInRound: bigint;
   /** wei that a US dollar is worth; undefined where no price feed is read, or it gives no rate that is new enough */
   readonly weiPerUsd: Rational | undefined;
 };

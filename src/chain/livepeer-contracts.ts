@@ -52,6 +52,7 @@ export type SenderInfo = {
   readonly deposit: bigint;
   /** wei left in the reserve */
   readonly reserve: bigint;
+  readonly claimedInRound: bigint;
   /** 0 when no unlock was asked for; a withdrawal leaves it set */
   readonly withdrawRound: bigint;
 };
@@ -65,7 +66,8 @@ export function getSenderInfo(ticketBroker: Address, sender: Address): ContractV
     data: encodeFunctionData({ abi, functionName, args: [sender] }),
     decode(data) {
       const [account, reserve] = decodeFunctionResult({ abi, functionName, data });
-      return { ...account, reserve: reserve.fundsRemaining };
+      const { fundsRemaining, claimedInCurrentRound } = reserve;
+      return { ...account, reserve: fundsRemaining, claimedInRound: claimedInCurrentRound };
     },
   };
 }

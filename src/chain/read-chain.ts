@@ -152,7 +152,7 @@ export function createChainReader(
       if (!header || l1Block === undefined || l1Block === null) {
         throw malformed(header ? 'block: it has no l1BlockNumber' : 'block');
       }
-      const { deposit, reserve, withdrawRound } = decode(askSender, answeredSender);
+      const { deposit, reserve, claimedInRound, withdrawRound } = decode(askSender, answeredSender);
       const round = decode(askRound, answeredRound);
       if (round > maxNumber) throw malformed('round');
 
@@ -177,6 +177,7 @@ export function createChainReader(
           round,
           deposit,
           reserve,
+          claimedInRound,
           withdrawRound,
           lastInitializedRound: { round, blockHash },
         },

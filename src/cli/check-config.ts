@@ -1,4 +1,6 @@
 import { statSync } from 'node:fs';
+import { readAdminToken } from '../compose/admin.ts';
+import { toTlsFiles } from '../compose/tls.ts';
 import { createProviderContext } from '../compose/key.ts';
 import { readPem } from '../compose/events.ts';
 import { readHeaders } from '../compose/headers.ts';
@@ -46,17 +48,18 @@ export async function checkConfig(options: { config: string }): Promise<void> {
 
 /** Of the sections that are right by themselves; those of others would only repeat what is wrong there. */
 function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
-  const { server, auth, policy, store, session, chain, audit, events, prices } = sections;
+  const { server, admin, auth, policy, store, session, chain, audit, events, prices } = sections;
   const checks: Check[] = [];
   if (server && auth) checks.push(['server.listen', () => refuseOpenServer({ server, auth })]);
-  if (server?.tls) {
-    const { cert, key, clientCa } = server.tls;
-    const paths = {
-      cert: resolvePath(cert),
-      key: resolvePath(key),
-      clientCa: clientCa && resolvePath(clientCa),
-    };
-    checks.push(['server.tls', () => void readTlsFiles(paths)]);
+  for (const [setting, tls] of [
+    ['server.tls', server?.tls],
+    ['admin.tls', admin?.tls],
+  ] as const) {
+    const files = toTlsFiles({ resolvePath }, setting, tls);
+    if (files) checks.push([setting, () => void readTlsFiles(files)]);
+  }
+  if (admin) {
+    checks.push(['admin.token', () => void readAdminToken({ settings: { admin }, resolvePath })]);
   }
   for (const key of keys) checks.push(checkKey(key, resolvePath));
   if (chain?.source === 'on-chain') {

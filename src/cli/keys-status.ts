@@ -4,6 +4,7 @@ import https from 'node:https';
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity } from 'node:tls';
 import { z } from 'zod';
+import { readAdminToken } from '../compose/admin.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { ConfigError, RequestError } from '../errors.ts';
 import { type Row, printRows } from './print-rows.ts';
@@ -18,70 +19,40 @@ const statusSchema = z.object({
       observedSince: z.string(),
     }),
   ),
-  worker: z.object({ instance: z.string(), slot: z.int(), count: z.int() }),
+  workers: z.array(z.object({ isAnswering: z.boolean() })),
 });
 
-type WorkerStatus = z.infer<typeof statusSchema>;
-type KeyStatus = WorkerStatus['keys'][number];
+type KeyStatus = z.infer<typeof statusSchema>['keys'][number];
 
-const timeoutMs = 2_500;
+const timeoutMs = 5_000;
 const hourMs = 3_600_000;
-/** Connections are dealt to workers in turn; others may come in between. */
-const asksPerWorker = 8;
-const maxFailures = 2;
 
 /**
- * `keys status`: asks every worker of the running signer what each key is used for, and tells from when a retiring one is no longer
- * needed. Throws when no signer answers at the configured address.
+ * `keys status`: asks the running signer what each key is used for, and tells from when a retiring one is no longer needed. Throws when
+ * no signer answers at the configured admin listener.
  */
 export async function showKeyStatus(options: { config: string; url?: string }): Promise<void> {
   const config = await loadConfig(options.config);
-  const url = `${(options.url ?? ownUrl(config)).replace(/\/$/, '')}/readyz`;
-  const heard = await askAllWorkers(url, config);
-  const [first] = heard;
-  const missing = heard.length === 0 ? 0 : (first?.worker.count ?? 0) - heard.length;
-  for (const key of first?.keys ?? []) {
-    const reports = heard.flatMap(({ keys }) =>
-      keys.filter(({ address }) => address === key.address),
+  const url = `${(options.url ?? adminUrl(config)).replace(/\/$/, '')}/status`;
+  const { keys, workers } = await ask(url, config);
+  const missing = workers.filter(({ isAnswering }) => !isAnswering).length;
+  for (const key of keys) printRows(describe(key, missing));
+}
+
+/** Where this configuration's signer answers operators, as this machine reaches it. Throws `CONFIG_INVALID` where it does not. */
+function adminUrl({ settings: { admin } }: Config): string {
+  if (admin.listen === false) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      'admin.listen: it is false, and so the signer answers no operator; give it an address',
     );
-    printRows(describe(merge(key, reports), missing));
   }
-}
-
-/** Where this configuration's signer listens, as this machine reaches it. */
-function ownUrl({ settings: { server } }: Config): string {
-  const { host, port } = server.listen;
+  const { host, port } = admin.listen;
   const here = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
-  return `${server.tls ? 'https' : 'http'}://${here.includes(':') ? `[${here}]` : here}:${port}`;
+  return `${admin.tls ? 'https' : 'http'}://${here.includes(':') ? `[${here}]` : here}:${port}`;
 }
 
-/**
- * What each worker of the instance that answers first says, over connections of their own, which reach one after the other. One
- * that does not answer is left out, unless nobody does.
- */
-async function askAllWorkers(url: string, config: Config): Promise<WorkerStatus[]> {
-  const heard = new Map<number, WorkerStatus>();
-  let instance: string | undefined;
-  let count = 1;
-  let failures = 0;
-  for (let asked = 0; heard.size < count && asked < count * asksPerWorker; asked += 1) {
-    try {
-      const status = await askOne(url, config);
-      instance ??= status.worker.instance;
-      if (status.worker.instance !== instance) continue;
-      ({ count } = status.worker);
-      heard.set(status.worker.slot, status);
-    } catch (error) {
-      failures += 1;
-      if (failures < maxFailures) continue;
-      if (heard.size === 0) throw error;
-      break;
-    }
-  }
-  return [...heard.values()];
-}
-
-async function askOne(url: string, config: Config): Promise<WorkerStatus> {
+async function ask(url: string, config: Config): Promise<z.infer<typeof statusSchema>> {
   let body: unknown;
   try {
     body = JSON.parse(await get(url, config));
@@ -89,7 +60,7 @@ async function askOne(url: string, config: Config): Promise<WorkerStatus> {
     const code = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
     throw new ConfigError(
       'CONFIG_INVALID',
-      `no signer answers at ${url}${code}; start it, or name its address with --url`,
+      `no signer answers at ${url}${code}; start it, or name its admin listener with --url`,
       { cause },
     );
   }
@@ -98,20 +69,33 @@ async function askOne(url: string, config: Config): Promise<WorkerStatus> {
   throw new RequestError('BODY_MALFORMED', `what answers at ${url} is not this signer`);
 }
 
-/** The body of an answer, whatever its status, over a connection of its own. */
-function get(url: string, { settings: { server }, resolvePath }: Config): Promise<string> {
-  const own = server.tls && readFileSync(resolvePath(server.tls.cert));
+/** The body of an answer, whatever its status. The listener's own certificate and key stand for this machine's operator. */
+function get(url: string, config: Config): Promise<string> {
+  const { settings, resolvePath } = config;
+  const { tls } = settings.admin;
+  const token = readAdminToken(config);
+  const headers = token ? { Authorization: `Bearer ${token.reveal()}` } : {};
   return new Promise((resolve, reject) => {
-    const options = { agent: false, signal: AbortSignal.timeout(timeoutMs) };
+    const options = { agent: false, headers, signal: AbortSignal.timeout(timeoutMs) };
     const take = (response: http.IncomingMessage): void => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => resolve(Buffer.concat(chunks).toString()));
       response.on('error', reject);
     };
-    const request = url.startsWith('https:')
-      ? https.get(url, { ...options, ...(own && trustOwn(own)) }, take)
-      : http.get(url, options, take);
+    const request =
+      tls && url.startsWith('https:')
+        ? https.get(
+            url,
+            {
+              ...options,
+              ...trustOwn(readFileSync(resolvePath(tls.cert))),
+              cert: readFileSync(resolvePath(tls.cert)),
+              key: readFileSync(resolvePath(tls.key)),
+            },
+            take,
+          )
+        : http.get(url, options, take);
     request.on('error', reject);
   });
 }
@@ -126,18 +110,6 @@ function trustOwn(pem: Buffer): https.RequestOptions {
       certificate.fingerprint256 === fingerprint256
         ? undefined
         : checkServerIdentity(host, certificate),
-  };
-}
-
-/** What all workers say of a key: a session that several have seen counts for each, so it is an upper bound. */
-function merge(key: KeyStatus, reports: readonly KeyStatus[]): KeyStatus {
-  const latest = (times: readonly (string | null)[]): string | null =>
-    times.reduce((one, other) => ((other ?? '') > (one ?? '') ? other : one), null);
-  return {
-    ...key,
-    sessionsInLastHour: reports.reduce((sum, report) => sum + report.sessionsInLastHour, 0),
-    lastPaymentAt: latest(reports.map(({ lastPaymentAt }) => lastPaymentAt)),
-    observedSince: latest(reports.map(({ observedSince }) => observedSince)) ?? key.observedSince,
   };
 }
 

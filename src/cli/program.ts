@@ -118,7 +118,7 @@ keys
     'ask the running signer what each of its keys is used for; says when a retiring one may go',
   )
   .requiredOption(...configOption)
-  .option('--url <url>', 'ask here instead of at the configured address')
+  .option('--url <url>', 'ask this admin listener instead of the configured one')
   .action(showKeyStatus);
 
 const keyPositionOption = [

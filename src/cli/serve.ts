@@ -1,14 +1,18 @@
 import cluster from 'node:cluster';
-import { serveMetrics } from '../admin/metrics-listener.ts';
+import { Registry } from 'prom-client';
+import { type ProcessStatus, mergeStatuses } from '../admin/signer-status.ts';
+import { type AdminListener, openAdmin } from '../compose/admin.ts';
 import { startDeliveries } from '../compose/events.ts';
+import { workerSlot } from '../compose/this-worker.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { overridePrefix } from '../config/overrides.ts';
-import { startSigner } from '../main.ts';
+import { type RunningSigner, startSigner } from '../main.ts';
 import { createEventMetrics } from '../telemetry/event-metrics.ts';
 import { type Logger, createLogger } from '../telemetry/logger.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
-import { answerForMetrics, createWorkerMetrics } from '../telemetry/worker-metrics.ts';
+import { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { onStopSignal } from './stop-signals.ts';
+import { answerPrimary, answerTimeoutMs, askWorkers } from './worker-channel.ts';
 import { type Started, startWorkers } from './workers.ts';
 
 /** `serve`: runs until SIGINT or SIGTERM, then lets requests under way finish. */
@@ -18,55 +22,96 @@ export async function serve(options: { config: string; listen?: string }): Promi
       ? process.env
       : { ...process.env, [`${overridePrefix}SERVER__LISTEN`]: JSON.stringify(options.listen) };
   const config = await loadConfig(options.config, environment);
-  const { server, log, metrics: metricsSettings } = config.settings;
+  const { server, log } = config.settings;
   const logger = createLogger(log.level, cluster.worker?.id);
   // whoever watches a file reads it again then; without one there is nothing to do, and no reason to end
   process.on('SIGHUP', () => logger.info('SIGHUP: watched files are read again'));
-  if (cluster.isPrimary && server.workers > 1) {
-    const delivery = await startDelivering(config, logger);
-    if (metricsSettings) {
-      const readWorkers = createWorkerMetrics();
-      await serveMetrics(metricsSettings.listen, () => delivery.addMetrics(readWorkers()));
-    }
-    let isStopping = false;
-    onStopSignal(() => (isStopping = true));
-    cluster.on('exit', () => {
-      const isLast = Object.keys(cluster.workers ?? {}).length === 0;
-      if (isStopping && isLast) void delivery.close();
-    });
-    const started = await startWorkers(server.workers, logger);
-    if (started) announce(started);
-    else await delivery.close();
-    return;
-  }
-  const metrics = createMetrics();
-  if (cluster.worker) answerForMetrics(() => metrics.json());
-  const delivery = cluster.isPrimary ? await startDelivering(config, logger) : undefined;
-  if (metricsSettings && delivery) {
-    await serveMetrics(metricsSettings.listen, () => delivery.addMetrics(metrics.text()));
-  }
-  const signer = await startSigner(config, logger, undefined, metrics).catch((error: unknown) => {
-    // the channel to the primary process would keep this one alive
-    cluster.worker?.disconnect();
-    throw error;
+  if (cluster.isPrimary && server.workers > 1) await serveByWorkers(config, logger);
+  else await serveHere(config, logger);
+}
+
+/** Serves payments by other processes, and what concerns all of them from this one. */
+async function serveByWorkers(config: Config, logger: Logger): Promise<void> {
+  const { workers } = config.settings.server;
+  await using opened = new AsyncDisposableStack();
+  const delivery = await startDelivering(config, logger);
+  opened.defer(() => delivery.close());
+  const metrics = new WorkerMetrics();
+  cluster.on('exit', ({ id }) => metrics.ended(id));
+  const admin = await openAdmin(config, logger, {
+    status: async () => {
+      const heard = await askWorkers('status');
+      return mergeStatuses([...heard.values()], workers, answerTimeoutMs);
+    },
+    metrics: async () => delivery.addMetrics(metrics.text(await askWorkers('metrics'))),
   });
+  opened.defer(() => admin?.close());
+  let isStopping = false;
+  onStopSignal(() => (isStopping = true));
+  const started = await startWorkers(workers, logger);
+  if (!started) return;
+  const kept = opened.move();
+  cluster.on('exit', () => {
+    const isLast = Object.keys(cluster.workers ?? {}).length === 0;
+    if (isStopping && isLast) void kept.disposeAsync();
+  });
+  announce(started, admin, logger);
+}
+
+/** Serves payments from this process, alone or as one of several workers. */
+async function serveHere(config: Config, logger: Logger): Promise<void> {
+  const { server } = config.settings;
+  await using opened = new AsyncDisposableStack();
+  // the channel to the primary process would keep this one alive
+  opened.defer(() => void cluster.worker?.disconnect());
+  const metrics = createMetrics();
+  let signer: RunningSigner | undefined;
+  let admin: AdminListener | undefined;
+  const status = async (): Promise<ProcessStatus> => signer?.status() ?? starting();
+  if (cluster.isPrimary) {
+    const delivery = await startDelivering(config, logger);
+    opened.defer(() => delivery.close());
+    admin = await openAdmin(config, logger, {
+      status: async () => mergeStatuses([await status()], 1, 0),
+      metrics: () => delivery.addMetrics(metrics.text()),
+    });
+    opened.defer(() => admin?.close());
+  } else {
+    answerPrimary({ metrics: () => metrics.json(), status });
+  }
+  signer = await startSigner(config, logger, undefined, metrics);
   const { url, checksumAddress, isNewKey } = signer;
+  opened.defer(() => logger.info('stopped'));
+  const kept = opened.move();
   onStopSignal((signal) => {
     // whoever presses Ctrl-C wants no load balancer to notice first
     const lameDuckMs = signal === 'SIGTERM' ? server.lameDuckMs : 0;
     logger.info({ signal, lameDuckMs }, 'stopping');
-    void signer.close(lameDuckMs).then(async () => {
-      await delivery?.close();
-      logger.info('stopped');
-      cluster.worker?.disconnect();
-    });
+    void signer.close(lameDuckMs).then(() => kept.disposeAsync());
   });
   const started: Started = { url, checksumAddress, isNewKey };
   if (cluster.worker) cluster.worker.send(started);
-  else announce(started);
+  else announce(started, admin, logger);
 }
 
-function announce({ url, checksumAddress, isNewKey }: Started): void {
+/** What a process says of itself before it serves. */
+function starting(): ProcessStatus {
+  const part = {
+    name: 'server',
+    isReady: false,
+    code: 'SERVER_STARTING',
+    reason: 'the signer is starting',
+    ageMs: 0,
+  };
+  return { worker: workerSlot(), parts: [part], keys: [], files: {} };
+}
+
+function announce(
+  { url, checksumAddress, isNewKey }: Started,
+  admin: AdminListener | undefined,
+  logger: Logger,
+): void {
+  if (admin) logger.info({ url: admin.url }, 'admin listener');
   if (isNewKey) process.stdout.write(`made a new key for ${checksumAddress}\n`);
   process.stdout.write(`livepeer-hsm-signer is listening on ${url} as ${checksumAddress}\n`);
 }
@@ -76,8 +121,10 @@ async function startDelivering(config: Config, logger: Logger) {
   const deliveries = await startDeliveries(config, logger);
   const metrics = createEventMetrics(() => deliveries.map((delivery) => delivery.status()));
   return {
-    addMetrics: async (read: Promise<string>): Promise<string> =>
-      deliveries.length === 0 ? read : `${await read}\n${await metrics.text()}`,
+    addMetrics: async (read: Promise<string>) => ({
+      contentType: Registry.PROMETHEUS_CONTENT_TYPE,
+      text: deliveries.length === 0 ? await read : `${await read}\n${await metrics.text()}`,
+    }),
     close: async (): Promise<void> => {
       await Promise.all(deliveries.map((delivery) => delivery.close()));
     },

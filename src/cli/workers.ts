@@ -2,7 +2,6 @@ import cluster, { type Worker } from 'node:cluster';
 import { workerVariables } from '../compose/this-worker.ts';
 import { isDiscoveryMessage } from '../discovery/snapshot-messages.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { randomId } from '../random-id.ts';
 import { onStopSignal } from './stop-signals.ts';
 
 /** What a worker tells when it takes requests. */
@@ -27,7 +26,6 @@ type Phase = 'starting' | 'serving' | 'stopping';
  * requests; undefined when they end before.
  */
 export async function startWorkers(count: number, logger: Logger): Promise<Started | undefined> {
-  const instance = randomId();
   let phase = 'starting' as Phase;
   let pauseMs = firstPauseMs;
   const forkedAtMs = new Map<number, number>();
@@ -37,8 +35,6 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
   const fork = (slot: number): Worker => {
     const worker = cluster.fork({
       [workerVariables.slot]: slot,
-      [workerVariables.count]: count,
-      [workerVariables.instance]: instance,
     });
     slots.set(worker.id, slot);
     return worker;

@@ -52,6 +52,7 @@ export async function openChain(
       round,
       deposit,
       reserve,
+      claimedInRound: 0n,
       withdrawRound,
       lastInitializedRound,
       weiPerUsd: prices.feed?.weiPerUsd,

@@ -13,7 +13,7 @@ import { openEvents } from './events.ts';
 import type { EventEncoder } from '../payments/payment-event.ts';
 import type { KeySurroundings } from './key.ts';
 import { openStore } from './store.ts';
-import { thisWorker } from './this-worker.ts';
+import { workerSlot } from './this-worker.ts';
 import { hasLedger, openRules } from './rules.ts';
 
 /** What the signer remembers, and the rules that it is remembered for. */
@@ -28,7 +28,7 @@ export type Records = KeySurroundings &
   };
 
 /** The audit log's chain of this process. */
-const serverChain = `server-${thisWorker().slot}`;
+const serverChain = `server-${workerSlot()}`;
 
 /**
  * Opens audit log, policy file, answer memory, and the spend ledger where a rule needs it. Throws `CONFIG_INVALID`,

@@ -1,7 +1,24 @@
 import type { TlsOptions } from 'node:tls';
+import type { Config } from '../config/load.ts';
 import { openWatchedFile } from '../config/watched-file.ts';
 import { type TlsFiles, readTlsFiles } from '../http/tls.ts';
 import type { Logger } from '../telemetry/logger.ts';
+
+/** The files of a listener's TLS section, paths resolved. */
+export function toTlsFiles(
+  { resolvePath }: Pick<Config, 'resolvePath'>,
+  setting: string,
+  tls: Config['settings']['server']['tls'],
+): TlsFiles | undefined {
+  return (
+    tls && {
+      setting,
+      cert: resolvePath(tls.cert),
+      key: resolvePath(tls.key),
+      clientCa: tls.clientCa && resolvePath(tls.clientCa),
+    }
+  );
+}
 
 /**
  * Has `renew` told of the files' content whenever one of them changes and all of them fit together; until then what was in force

@@ -12,7 +12,12 @@ export function checkShape<Value>(
   for (const issue of parsed.error.issues) {
     const path = [...prefix, ...issue.path];
     if (issue.code === 'unrecognized_keys') {
-      problems.push(...issue.keys.map((key) => `${formatPath([...path, key])}: ${issue.message}`));
+      problems.push(
+        ...issue.keys.map((key) => {
+          const field = formatPath([...path, key]);
+          return `${field}: ${successors[field] ?? issue.message}`;
+        }),
+      );
     } else {
       const isMissing = issue.input === undefined && issue.code !== 'custom';
       problems.push(`${formatPath(path)}: ${isMissing ? 'missing; ' : ''}${issue.message}`);
@@ -20,6 +25,12 @@ export function checkShape<Value>(
   }
   return undefined;
 }
+
+/** What became of fields that configurations had. */
+const successors: Readonly<Record<string, string>> = {
+  metrics:
+    'there is no such field any more: /metrics is served at admin.listen, 127.0.0.1:7937 unless told',
+};
 
 const wordOfType: Readonly<Record<string, string>> = {
   object: 'fields',

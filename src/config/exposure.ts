@@ -1,10 +1,7 @@
 import { ConfigError } from '../errors.ts';
 import { asksForCredentials } from './auth-schema.ts';
+import { isLoopback } from './loopback.ts';
 import type { Settings } from './schema.ts';
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
 
 /** Throws `CONFIG_INVALID` where anybody could pay, unless that is what the configuration says. */
 export function refuseOpenServer({ server, auth }: Pick<Settings, 'server' | 'auth'>): void {

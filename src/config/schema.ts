@@ -15,6 +15,7 @@ import {
 } from './auth-schema.ts';
 import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, wholeAmount } from './fields.ts';
+import { isLoopback } from './loopback.ts';
 import { prices, refuseUsdWithoutRate } from './prices-schema.ts';
 import { isHttpUrl, isRedisUrl, isReference } from './rpc-urls.ts';
 
@@ -51,6 +52,17 @@ const origin = z
     'expected an origin such as https://app.example, without a path, * or a default port',
   );
 
+const tls = z.strictObject({
+  cert: z.string().min(1),
+  key: z.string().min(1),
+  /** whose signature makes a client certificate count */
+  clientCa: z.string().min(1).optional(),
+});
+
+const secretReference = z
+  .string()
+  .refine(isReference, 'expected a reference, env:NAME or file:PATH, not the secret itself');
+
 const server = z
   .strictObject({
     listen: listen.prefault('127.0.0.1:7936'),
@@ -58,14 +70,7 @@ const server = z
     workers: z.int().min(1).max(64).default(1),
     /** Listen on a public address although nobody is authenticated. */
     allowUnauthenticatedPublic: z.boolean().default(false),
-    tls: z
-      .strictObject({
-        cert: z.string().min(1),
-        key: z.string().min(1),
-        /** whose signature makes a client certificate count */
-        clientCa: z.string().min(1).optional(),
-      })
-      .optional(),
+    tls: tls.optional(),
     cors: z
       .strictObject({
         /** whose pages may read answers */
@@ -91,6 +96,28 @@ const server = z
     path: ['receiveTimeoutMs'],
     message: 'expected at least headersTimeoutMs: headers are part of the request',
   });
+
+const admin = z
+  .strictObject({
+    listen: z
+      .union([z.literal(false), listen], 'expected HOST:PORT, or false for no such listener')
+      .prefault('127.0.0.1:7937'),
+    /** asked for at every path but /healthz */
+    token: secretReference.optional(),
+    tls: tls.optional(),
+  })
+  .refine(
+    ({ listen, token, tls }) =>
+      listen === false ||
+      isLoopback(listen.host) ||
+      token !== undefined ||
+      tls?.clientCa !== undefined,
+    {
+      path: ['listen'],
+      message:
+        'other machines can reach it: set admin.token, or admin.tls with clientCa, or listen on 127.0.0.1',
+    },
+  );
 
 /** What is common to the sections of all key providers. */
 export const keySchema = z.looseObject({
@@ -179,10 +206,6 @@ const audit = z.strictObject({
   /** A file that has grown beyond it is ended, and the next one begun. */
   maxFileBytes: z.int().min(65_536).default(67_108_864),
 });
-
-const secretReference = z
-  .string()
-  .refine(isReference, 'expected a reference, env:NAME or file:PATH, not the secret itself');
 
 const events = z
   .strictObject({
@@ -320,8 +343,8 @@ export const configSchema = z
     events: events.optional(),
     /** Where spending and answers are remembered. */
     store: store.prefault({ kind: 'embedded' }),
-    /** Where Prometheus scrapes; nowhere unless told. */
-    metrics: z.strictObject({ listen }).optional(),
+    /** Where operators, Prometheus and probes ask. */
+    admin: admin.prefault({}),
     log: z
       .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') })
       .prefault({}),

@@ -6,6 +6,8 @@ import type express from 'express';
 import { type TlsFiles, readTlsFiles, trustIssuingCa } from './tls.ts';
 
 export type ListenOptions = {
+  /** how messages name the address: `server.listen or --listen` */
+  readonly setting: string;
   readonly host: string;
   readonly port: number;
   /** undefined for plain HTTP */
@@ -55,7 +57,9 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
   const { sayGoodbye, close } = drainable(server, options.receiveTimeoutMs);
   server.on('request', app);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(describeListenError(error)));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(describeListenError(error, options.setting)),
+    );
     server.listen(options.port, options.host, resolve);
   });
   const { port } = server.address() as AddressInfo;
@@ -71,10 +75,9 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
   };
 }
 
-function describeListenError(error: NodeJS.ErrnoException): Error {
+function describeListenError(error: NodeJS.ErrnoException, setting: string): Error {
   if (error.code !== 'EADDRINUSE') return error;
-  const message =
-    'another program listens there; stop it, or choose another address with server.listen or --listen';
+  const message = `another program listens there; stop it, or choose another address with ${setting}`;
   return new Error(message, { cause: error });
 }
 

@@ -16,6 +16,7 @@ import {
   type GenerateLivePaymentRoute,
   mountGenerateLivePayment,
 } from './routes/generate-live-payment.ts';
+import { type HealthRoute, mountHealth } from './routes/health.ts';
 import {
   type SignOrchestratorInfoRoute,
   mountSignOrchestratorInfo,
@@ -27,9 +28,8 @@ export type HttpServerOptions = SignOrchestratorInfoRoute &
   GenerateLivePaymentRoute &
   DiscoverOrchestratorsRoute &
   SignByocJobRoute &
+  HealthRoute &
   OverloadGuardOptions & {
-    /** `/healthz` and `/readyz` */
-    readonly healthRoutes: express.Router;
     /** whose pages may read answers, such as `https://app.example`; none for no CORS */
     readonly corsOrigins: readonly string[];
     readonly metrics: Pick<Metrics, 'ruleDenied' | 'requestRefused'>;
@@ -46,7 +46,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   app.use(identifyRequest);
   app.use(cleanPath);
   app.use(allowOrigins(options.corsOrigins));
-  app.use(options.healthRoutes);
+  mountHealth(app, options);
   app.use(refuseOverload(options));
   mountSignOrchestratorInfo(app, options);
   mountGenerateLivePayment(app, options);

@@ -8,6 +8,8 @@ import { describeReadFailure, readPlainFile } from '../plain-file.ts';
 
 /** Absolute paths of PEM files. */
 export type TlsFiles = {
+  /** how messages name them: `server.tls` */
+  readonly setting: string;
   /** the server's certificate, its chain after it */
   readonly cert: string;
   readonly key: string;
@@ -18,11 +20,13 @@ export type TlsFiles = {
 /** TLS options of the server. Throws `CONFIG_INVALID` when a file can't be read or used. */
 export function readTlsFiles(files: TlsFiles): TlsOptions {
   const pair = readCertificate(files);
-  return files.clientCa === undefined ? pair : { ...pair, ...askForCertificate(files.clientCa) };
+  return files.clientCa === undefined
+    ? pair
+    : { ...pair, ...askForCertificate(files, files.clientCa) };
 }
 
 function readCertificate(tls: TlsFiles): { cert: Buffer; key: Buffer } {
-  const pair = { cert: readPem('cert', tls.cert), key: readPem('key', tls.key) };
+  const pair = { cert: readPem(tls, 'cert', tls.cert), key: readPem(tls, 'key', tls.key) };
   try {
     createSecureContext(pair);
     // an EC key beside an RSA certificate would pass, and every handshake fail
@@ -33,7 +37,7 @@ function readCertificate(tls: TlsFiles): { cert: Buffer; key: Buffer } {
     const reason = cause instanceof Error ? cause.message : 'unknown';
     throw new ConfigError(
       'CONFIG_INVALID',
-      `server.tls: ${tls.cert} and ${tls.key} are no PEM certificate and its unencrypted key: ${reason}`,
+      `${tls.setting}: ${tls.cert} and ${tls.key} are no PEM certificate and its unencrypted key: ${reason}`,
       { cause },
     );
   }
@@ -41,8 +45,8 @@ function readCertificate(tls: TlsFiles): { cert: Buffer; key: Buffer } {
 }
 
 /** Clients without a certificate, or with a wrong one, get as far as an answer that says so. */
-function askForCertificate(path: string): TlsOptions {
-  const pem = readPem('clientCa', path).toString('latin1');
+function askForCertificate(files: TlsFiles, path: string): TlsOptions {
+  const pem = readPem(files, 'clientCa', path).toString('latin1');
   const ca = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   try {
     if (ca.length === 0) throw new Error('there is none in it');
@@ -51,7 +55,7 @@ function askForCertificate(path: string): TlsOptions {
     const reason = cause instanceof Error ? cause.message : 'unknown';
     throw new ConfigError(
       'CONFIG_INVALID',
-      `server.tls.clientCa: ${path} does not hold PEM certificates: ${reason}`,
+      `${files.setting}.clientCa: ${path} does not hold PEM certificates: ${reason}`,
       { cause },
     );
   }
@@ -76,14 +80,14 @@ export function trustIssuingCa(server: https.Server): void {
   credentials?.context?.setAllowPartialTrustChain?.();
 }
 
-function readPem(field: keyof TlsFiles, path: string): Buffer {
+function readPem({ setting }: TlsFiles, field: keyof TlsFiles, path: string): Buffer {
   try {
     return readPlainFile(path);
   } catch (cause) {
     const reason = describeReadFailure(cause);
     throw new ConfigError(
       'CONFIG_INVALID',
-      `server.tls.${field}: ${path} can't be read: ${reason}`,
+      `${setting}.${field}: ${path} can't be read: ${reason}`,
       { cause },
     );
   }

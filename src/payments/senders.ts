@@ -69,14 +69,14 @@ export type SenderStatus = {
   readonly observedSince: string;
 };
 
-/** What each key is used for at `nowMs` (Unix milliseconds), by this process. */
-export function describeSenders(senders: Senders, nowMs: number): SenderStatus[] {
-  return senders.map(({ gate, role, usage }) => ({
+/** What a key is used for at `nowMs` (Unix milliseconds), by this process. */
+export function describeSender({ gate, role, usage }: Sender, nowMs: number): SenderStatus {
+  return {
     address: checksum(gate.address),
     role,
     sessionsInLastHour: usage.sessionsInLastHour(nowMs),
     lastPaymentAt:
       usage.lastSeenAtMs === undefined ? null : new Date(usage.lastSeenAtMs).toISOString(),
     observedSince: new Date(usage.sinceMs).toISOString(),
-  }));
+  };
 }

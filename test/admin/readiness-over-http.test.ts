@@ -8,10 +8,11 @@ import { startTestSigner, vectorChain } from '../support/test-signer.ts';
 async function ask(settings: Record<string, unknown>) {
   const signer = await startTestSigner({ settings });
   try {
-    const response = await fetch(`${signer.url}/readyz`);
-    const report = (await response.json()) as Record<string, { ready: boolean; problem?: string }>;
+    const response = await fetch(`${signer.adminUrl}/readyz`);
+    const { parts } = (await response.json()) as { parts: Record<string, object> };
+    expect((await fetch(`${signer.url}/readyz`)).status).toBe(response.status);
     const payment = await signer.post(payableRequest());
-    return { ready: response.status, report, paid: payment.status };
+    return { ready: response.status, parts, paid: payment.status };
   } finally {
     await signer.close();
   }
@@ -19,23 +20,27 @@ async function ask(settings: Record<string, unknown>) {
 
 describe('readiness', () => {
   it.each([
-    { what: 'the deposit is 0', facts: { deposit: '0 wei' }, problem: 'DEPOSIT_EMPTY' },
-    { what: 'the reserve is 0', facts: { reserve: '0 wei' }, problem: 'RESERVE_EMPTY' },
+    { what: 'the deposit is 0', facts: { deposit: '0 wei' }, code: 'DEPOSIT_EMPTY' },
+    { what: 'the reserve is 0', facts: { reserve: '0 wei' }, code: 'RESERVE_EMPTY' },
     {
       what: 'the withdrawal is due',
       facts: { withdrawRound: vectorChain.round },
-      problem: 'SENDER_UNLOCKING',
+      code: 'SENDER_UNLOCKING',
     },
     {
       what: 'the withdrawal is due in the next round',
       facts: { withdrawRound: vectorChain.round + 1 },
-      problem: 'SENDER_UNLOCKING',
+      code: 'SENDER_UNLOCKING',
     },
-  ])('is red while $what, which no payment survives', async ({ facts, problem }) => {
-    const { ready, report, paid } = await ask({ chain: { ...vectorChain, ...facts } });
+  ])('is red while $what, which no payment survives', async ({ facts, code }) => {
+    const { ready, parts, paid } = await ask({ chain: { ...vectorChain, ...facts } });
     expect({ ready, paid }).toEqual({ ready: 503, paid: 400 });
-    expect(report['chain']).toMatchObject({ ready: false, problem });
-    expect(report['key']).toEqual({ ready: true });
+    expect(parts['chain']).toMatchObject({
+      ready: false,
+      code,
+      reason: expect.any(String) as string,
+    });
+    expect(parts['key']).toEqual({ ready: true, ageMs: 0, worker: 1 });
   });
 
   it('is green while the withdrawal is two rounds away', async () => {
@@ -49,12 +54,12 @@ describe('readiness', () => {
     const signer = await startTestSigner({ settings: { policy: { file } } });
     try {
       const readiness = async () => {
-        const response = await fetch(`${signer.url}/readyz`);
+        const response = await fetch(`${signer.adminUrl}/readyz`);
         return { status: response.status, report: await response.json() };
       };
       expect(await readiness()).toMatchObject({
         status: 503,
-        report: { ready: false, policy: { ready: false, problem: 'NO_RULE_ALLOWS' } },
+        report: { ready: false, parts: { policy: { ready: false, code: 'NO_RULE_ALLOWS' } } },
       });
       expect((await signer.post(payableRequest())).status).toBe(403);
       expect(signer.logLines).toContainEqual(

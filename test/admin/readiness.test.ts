@@ -13,6 +13,7 @@ const chain = createStaticChain({
     round: 1n,
     deposit: 1n,
     reserve: 1n,
+    claimedInRound: 0n,
     withdrawRound: 0n,
     lastInitializedRound: { round: 1n, blockHash: zeroBytes32 },
     weiPerUsd: undefined,
@@ -35,27 +36,30 @@ const signs = () => Promise.resolve();
 
 describe('readiness', () => {
   it('is given where the key signs and nothing is read from a chain', async () => {
-    const { isReady, report } = await openCheck(signs)();
-    expect({ isReady, report }).toEqual({
-      isReady: true,
-      report: { ready: true, key: { ready: true, problem: undefined }, chain: { ready: true } },
-    });
+    const { isReady, parts } = await openCheck(signs)();
+    expect(isReady).toBe(true);
+    expect(parts.map(({ name, code }) => [name, code])).toEqual([
+      ['key', undefined],
+      ['chain', undefined],
+    ]);
   });
 
-  it('is denied with the code of what is wrong with the key, and no more than that', async () => {
+  it('is denied with the code of what is wrong with the key, and why', async () => {
     const checkKey = () =>
       Promise.reject(new ProviderError('PROVIDER_UNAVAILABLE', 'slot 3 of hsm.internal is gone'));
-    const { isReady, report, parts } = await openCheck(checkKey)();
-    expect({ isReady, report }).toEqual({
-      isReady: false,
-      report: {
-        ready: false,
-        key: { ready: false, problem: 'PROVIDER_UNAVAILABLE' },
-        chain: { ready: true },
-      },
-    });
-    const message = 'slot 3 of hsm.internal is gone';
-    expect(parts[0]).toMatchObject({ name: 'key', code: 'PROVIDER_UNAVAILABLE', message });
+    const { isReady, parts } = await openCheck(checkKey)();
+    expect(isReady).toBe(false);
+    const reason = 'slot 3 of hsm.internal is gone';
+    expect(parts).toMatchObject([
+      { name: 'key', isReady: false, code: 'PROVIDER_UNAVAILABLE', reason },
+      { name: 'chain', isReady: true },
+    ]);
+  });
+
+  it('tells nothing of an error that is not the signer’s own', async () => {
+    const checkKey = () => Promise.reject(new TypeError('token=hunter2 is no number'));
+    const { parts } = await openCheck(checkKey)();
+    expect(parts[0]).toMatchObject({ code: 'INTERNAL', reason: 'TypeError' });
   });
 
   it('is denied with the code of each part that can’t be used', async () => {
@@ -69,11 +73,12 @@ describe('readiness', () => {
     ];
     expect(await openCheck(signs, parts)()).toMatchObject({
       isReady: false,
-      report: {
-        ready: false,
-        audit: { ready: true },
-        ledger: { ready: false, problem: 'LEDGER_UNAVAILABLE' },
-      },
+      parts: [
+        { name: 'key' },
+        { name: 'chain' },
+        { name: 'audit', isReady: true },
+        { name: 'ledger', isReady: false, code: 'LEDGER_UNAVAILABLE' },
+      ],
     });
   });
 

@@ -171,7 +171,12 @@ describe('server.tls.clientCa', () => {
   ])('that $what is refused by name', async ({ name, text, says }) => {
     if (text !== undefined) world.folder.write(name, text);
     const path = (file: string) => join(world.folder.path, file);
-    const tls = { cert: path('server.pem'), key: path('server-key.pem'), clientCa: path(name) };
+    const tls = {
+      setting: 'server.tls',
+      cert: path('server.pem'),
+      key: path('server-key.pem'),
+      clientCa: path(name),
+    };
     const started = startApp(() => Promise.reject(new Error('never')), { tls });
     await expect(started).rejects.toThrow(says);
     await expect(started).rejects.toThrow('server.tls.clientCa');

@@ -192,8 +192,7 @@ describe('the attribute payer', () => {
     if (!first) throw new Error('no key');
     const config = { settings, keys: [first, ...others] as const, resolvePath: (p: string) => p };
     signer = await startSigner(config, pino({ level: 'silent' }));
-    const text = (await ask(signer.url, { path: '/readyz' })).text;
-    const { keys: shown } = JSON.parse(text) as { keys: { address: string }[] };
+    const { keys: shown } = await signer.status();
     return {
       activeAddress: shown[0]?.address ?? '',
       retiringAddress: shown[1]?.address ?? '',

@@ -33,6 +33,7 @@ export function prepareDecision(request: PaymentRequest, orchestrator: Orchestra
   const lastInitializedRound = { round, blockHash: roundBlockHash };
   const chain: ChainFacts = {
     ...funds,
+    claimedInRound: 0n,
     l1Block,
     round,
     lastInitializedRound,

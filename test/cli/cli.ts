@@ -7,8 +7,11 @@ import { join, resolve } from 'node:path';
 export const root = resolve(import.meta.dirname, '../..');
 const program = join(root, 'src/cli/livepeer-hsm-signer.ts');
 
-/** No load balancer stands before a signer of a test, unless the test is about that. */
-const withoutLameDuck = { LIVEPEER_HSM_SIGNER__SERVER__LAME_DUCK_MS: '0' };
+/** No load balancer stands before a signer of a test, unless the test is about that; its admin listener takes a free port. */
+const ofTests = {
+  LIVEPEER_HSM_SIGNER__SERVER__LAME_DUCK_MS: '0',
+  LIVEPEER_HSM_SIGNER__ADMIN__LISTEN: '127.0.0.1:0',
+};
 
 export type Ended = {
   readonly status: number | null;
@@ -31,7 +34,7 @@ export class Cli {
     script: string = program,
   ) {
     this.child = spawn(process.execPath, [script, ...args], {
-      env: { ...process.env, ...(args[0] === 'serve' && withoutLameDuck), ...environment },
+      env: { ...process.env, ...(args[0] === 'serve' && ofTests), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
@@ -49,6 +52,13 @@ export class Cli {
         once(this.child, 'close'),
       ]);
     }
+  }
+
+  /** The URL of its admin listener; to be asked once it listens. */
+  get adminUrl(): string {
+    const url = /"url":"([^"]+)","msg":"admin listener"/.exec(this.stderr)?.[1];
+    if (url === undefined) throw new Error(`no admin listener: ${this.stderr}`);
+    return url;
   }
 
   async ended(): Promise<Ended> {

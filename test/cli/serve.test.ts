@@ -26,15 +26,6 @@ function serve(config: string, environment: Record<string, string> = freePort): 
   return cli;
 }
 
-async function findFreePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** An auth webhook that lets each payment wait for `answer`. */
 async function startWebhook(answer: Promise<void>): Promise<{ url: string; asked: Promise<void> }> {
   const asked = Promise.withResolvers<undefined>();
@@ -62,17 +53,15 @@ describe('a platform without the native secp256k1 library', () => {
 
   it('is served by the JavaScript curve, and told of it in the log and in a metric', async () => {
     using folder = new Folder();
-    const metricsAt = `127.0.0.1:${await findFreePort()}`;
     const cli = serve(folder.write('signer.yaml', devConfig), {
       ...freePort,
-      LIVEPEER_HSM_SIGNER__METRICS__LISTEN: metricsAt,
       NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(withoutNative)}`,
     });
     const url = await cli.listening();
     const payment = payableRequest();
     const answer = await fetch(`${url}/generate-live-payment`, { method: 'POST', body: payment });
     expect(answer.status).toBe(200);
-    const metrics = await (await fetch(`http://${metricsAt}/metrics`)).text();
+    const metrics = await (await fetch(`${cli.adminUrl}/metrics`)).text();
     expect(metrics).toMatch(/^livepeer_hsm_signer_build_info\{.*curve="noble-curves"\} 1$/m);
     cli.child.kill('SIGTERM');
     const { stderr } = await cli.ended();
@@ -104,7 +93,12 @@ describe('the first run', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as { msg: string; time: string });
-    expect(lines.map(({ msg }) => msg)).toEqual(['listening', 'stopping', 'stopped']);
+    expect(lines.map(({ msg }) => msg)).toEqual([
+      'listening',
+      'admin listener',
+      'stopping',
+      'stopped',
+    ]);
     for (const { time } of lines) expect(new Date(time).toISOString()).toBe(time);
 
     const second = serve(config);

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -51,8 +49,14 @@ async function pay(url: string): Promise<{ status: number; text: string }> {
   return { status: response.status, text: await response.text() };
 }
 
-async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await delay(20);
+async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isTrue())) await delay(20);
+}
+
+/** What operators are told by the signer, all its workers together. */
+async function readiness({ adminUrl }: Cli): Promise<{ status: number; report: unknown }> {
+  const response = await fetch(`${adminUrl}/readyz`);
+  return { status: response.status, report: await response.json() };
 }
 
 describe('several workers', () => {
@@ -129,15 +133,10 @@ describe('several workers', () => {
 
   it('have one /metrics, which neither a stopped nor an ended worker takes away', async () => {
     using folder = new Folder();
-    const listener = net.createServer().listen(0, '127.0.0.1');
-    await once(listener, 'listening');
-    const { port } = listener.address() as AddressInfo;
-    listener.close();
-    await once(listener, 'close');
-    const cli = serve(folder, {}, `${devConfig}metrics: { listen: ${port} }\n`);
+    const cli = serve(folder);
     const url = await cli.listening();
     const read = async (): Promise<Map<string, number>> => {
-      const response = await fetch(`http://127.0.0.1:${port}/metrics`);
+      const response = await fetch(`${cli.adminUrl}/metrics`);
       expect(response.status).toBe(200);
       const lines = (await response.text())
         .split('\n')
@@ -161,10 +160,18 @@ describe('several workers', () => {
     const [stopped = 0, victim = 0] = workersOf(cli);
     process.kill(stopped, 'SIGSTOP');
     expect(paymentsIn(await read())).toBe(6);
+    expect(await readiness(cli)).toMatchObject({
+      status: 503,
+      report: { ready: false, parts: { workers: { code: 'WORKER_UNRESPONSIVE', worker: 1 } } },
+    });
     process.kill(stopped, 'SIGCONT');
+    await until(async () => (await readiness(cli)).status === 200);
     process.kill(victim, 'SIGKILL');
     await until(() => logOf(cli).some(({ msg }) => msg.startsWith('worker ended')));
     expect(paymentsIn(await read())).toBe(6);
+    expect(await readiness(cli)).toMatchObject({
+      report: { parts: { workers: { code: 'WORKER_UNRESPONSIVE', worker: 2 } } },
+    });
   });
 
   it('are all asked by keys status, over TLS too, and nothing is said of a key on the word of one', async () => {
@@ -180,14 +187,16 @@ describe('several workers', () => {
     const retiring = entry.replace('path: keystore', 'path: old').replace(/ +generate.*\n/, '');
     const text = devConfig
       .replace(entry, `${entry.replace(/ +generate.*\n/, '')}${retiring}    retiring: true\n`)
-      .concat('server: { tls: { cert: cert.pem, key: key.pem } }\n');
+      .concat('admin: { tls: { cert: cert.pem, key: key.pem }, token: file:token }\n');
+    folder.write('token', `${'operator '.repeat(4)}\n`.replaceAll(' ', '-'));
     for (const path of ['keystore', 'old']) {
       const made = devConfig.replace('path: keystore', `path: ${path}`);
       const file = folder.write(`${path}.yaml`, made);
       expect((await run(['keys', 'new', '--config', file])).status).toBe(0);
     }
     const cli = serve(folder, {}, text);
-    const url = await cli.listening();
+    await cli.listening();
+    const url = cli.adminUrl;
     expect(url).toMatch(/^https:/);
     const status = async (): Promise<string> => {
       const args = ['keys', 'status', '--config', join(folder.path, 'signer.yaml')];

@@ -23,7 +23,7 @@ const alerts = groups.flatMap(({ rules }) => rules);
 type Series = Readonly<Record<string, string>>;
 type Case = { readonly fires: Series; readonly quiet: Series };
 
-const at = 'job="livepeer-hsm-signer",instance="signer-1:9464"';
+const at = 'job="livepeer-hsm-signer",instance="signer-1:7937"';
 const metric = (name: string, labels = ''): string =>
   `livepeer_hsm_signer_${name}{${at}${labels && `,${labels}`}}`;
 const refusals = (code: string): string => metric('refusals_total', `code="${code}"`);

@@ -232,7 +232,7 @@ describe('events', () => {
     const folder = folderOf();
     const inbox = await inboxOf();
     inbox.isTaking = false;
-    const { url } = await serve(folder, {
+    const { url, cli } = await serve(folder, {
       maxPendingBytes: 1_048_576,
       webhook: { url: inbox.url },
     });
@@ -253,10 +253,10 @@ describe('events', () => {
       expect(status).toBe(503);
       break;
     }
-    const ready = await fetch(`${url}/readyz`);
+    const ready = await fetch(`${cli.adminUrl}/readyz`);
     expect(ready.status).toBe(503);
     expect(await ready.json()).toMatchObject({
-      events: { ready: false, problem: 'EVENTS_UNAVAILABLE' },
+      parts: { events: { ready: false, code: 'EVENTS_UNAVAILABLE' } },
     });
     inbox.isTaking = true;
     await soon(async () => expect(await statusOfPayment()).toBe(200));

@@ -44,14 +44,14 @@ export function expectFailure(
   expect({ status: answer.status, code: found?.['code'] }).toEqual({ status, code });
 }
 
-/** What `/readyz` says: its status, and the problem of each part that has one. */
+/** What the operator's `/readyz` says: its status, and the code of each part that has a problem. */
 export async function readReadiness(
-  signer: Pick<TestSigner, 'url'>,
+  signer: Pick<TestSigner, 'adminUrl'>,
 ): Promise<{ readonly status: number; readonly problems: Readonly<Record<string, string>> }> {
-  const response = await fetch(`${signer.url}/readyz`);
-  const report = (await response.json()) as Record<string, { problem?: string } | boolean>;
-  const problems = Object.entries(report).flatMap(([part, state]) =>
-    typeof state === 'object' && state.problem !== undefined ? [[part, state.problem]] : [],
+  const response = await fetch(`${signer.adminUrl}/readyz`);
+  const { parts } = (await response.json()) as { parts: Record<string, { code?: string }> };
+  const problems = Object.entries(parts).flatMap(([part, { code }]) =>
+    code === undefined ? [] : [[part, code]],
   );
   return { status: response.status, problems: Object.fromEntries(problems) as never };
 }

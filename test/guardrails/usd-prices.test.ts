@@ -88,12 +88,12 @@ async function payOn(type: PricedType, { sealed }: Paid, paying = signer): Promi
 }
 
 async function readiness(paying = signer) {
-  const response = await fetch(`${paying.url}/readyz`);
-  const { ready, chain } = (await response.json()) as {
+  const { status } = await fetch(`${paying.url}/readyz`);
+  const { ready, keys } = (await (await fetch(`${paying.adminUrl}/status`)).json()) as {
     ready: boolean;
-    chain: { priceFeed: Record<string, unknown> };
+    keys: [{ chain: { priceFeed: Record<string, unknown> } }];
   };
-  return { status: response.status, ready, feed: chain.priceFeed };
+  return { status, ready, feed: keys[0].chain.priceFeed };
 }
 
 /** Has ether cost so many hundredths of 3,200 USD, and waits until the signer knows. */

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { pino } from 'pino';
-import { createHealthRoutes } from '../../src/admin/health-routes.ts';
 import { type HttpServer, type ListenOptions, listen } from '../../src/http/listen.ts';
 import { type HttpServerOptions, createHttpApp } from '../../src/http/server.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
@@ -54,9 +53,10 @@ export async function startApp(
     requestDeadlineMs,
     maxRequestsInWork,
     metrics: createMetrics(),
-    healthRoutes: createHealthRoutes(() => Promise.resolve({ isReady: true, report: {} })),
+    isReady: () => Promise.resolve(true),
   });
   const server = await listen(app, {
+    setting: 'server.listen',
     host: '127.0.0.1',
     port: 0,
     tls: undefined,

@@ -38,7 +38,8 @@ afterAll(() => {
 });
 
 function pair(cert: string, key: string) {
-  return { cert: join(folder.path, cert), key: join(folder.path, key), clientCa: undefined };
+  const [certPath, keyPath] = [join(folder.path, cert), join(folder.path, key)];
+  return { setting: 'server.tls', cert: certPath, key: keyPath, clientCa: undefined };
 }
 
 describe('TLS', () => {

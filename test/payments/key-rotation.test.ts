@@ -184,9 +184,7 @@ describe('a signer with an active and a retiring key', () => {
     expect(orchestrator.orchestrator.rejections).toEqual([]);
     expect(orchestrator.orchestrator.droppedSessions).toEqual([]);
 
-    const response = await fetch(`${signerUrl}/readyz`);
-    const { keys } = (await response.json()) as { keys: unknown[] };
-    expect(keys).toMatchObject([
+    expect((await signer?.status())?.keys).toMatchObject([
       { address: checksum(newAddress as `0x${string}`), role: 'active', sessionsInLastHour: 20 },
       { address: checksum(oldAddress as `0x${string}`), role: 'retiring', sessionsInLastHour: 20 },
     ]);

@@ -77,6 +77,7 @@ const good: PaymentProposal = {
     round: 3800n,
     deposit: 10n ** 17n,
     reserve: 10n ** 17n,
+    claimedInRound: 0n,
     withdrawRound: 0n,
     lastInitializedRound: { round: 3800n, blockHash: roundHash },
     weiPerUsd: undefined,

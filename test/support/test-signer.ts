@@ -1,8 +1,10 @@
 import { pino } from 'pino';
+import { mergeStatuses } from '../../src/admin/signer-status.ts';
+import { openAdmin } from '../../src/compose/admin.ts';
 import type { Config } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { type RunningSigner, type Sources, startSigner } from '../../src/main.ts';
-import type { Metrics } from '../../src/telemetry/metrics.ts';
+import { type Metrics, createMetrics } from '../../src/telemetry/metrics.ts';
 import { type TestKey, type TestKeyOptions, createTestKey } from './test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { createRandom } from './random.ts';
@@ -11,6 +13,8 @@ const random = createRandom('ids of the signer');
 
 export type TestSigner = RunningSigner & {
   readonly key: TestKey;
+  /** where its admin listener is */
+  readonly adminUrl: string;
   /** the log lines so far, parsed */
   readonly logLines: Record<string, unknown>[];
   /** Unix nanoseconds the signer's clock shows; the system's when undefined */
@@ -52,6 +56,7 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
   const key = createTestKey(options.privateKey ?? vectors.key.privateKey, options);
   const settings = configSchema.parse({
     server: { listen: '127.0.0.1:0' },
+    admin: { listen: '127.0.0.1:0' },
     keys: [{ provider: 'test-key' }],
     chain: vectorChain,
     // tests send the same state again and again, and ask what is made of it each time
@@ -90,10 +95,20 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
     elapsedMs: () => source.elapsedMs ?? performance.now(),
     randomId: () => source.ids.shift() ?? random.hex(16),
   };
-  const signer = await startSigner(config, logger, sources, options.metrics);
+  const { metrics = createMetrics() } = options;
+  const signer = await startSigner(config, logger, sources, metrics);
+  const admin = await openAdmin(config, pino({ enabled: false }), {
+    status: async () => mergeStatuses([await signer.status()], 1, 0),
+    metrics: async () => ({ contentType: 'text/plain', text: await metrics.text() }),
+  });
   key.reset();
   return Object.assign(source, {
     ...signer,
+    adminUrl: admin?.url ?? '',
+    close: async (lameDuckMs?: number) => {
+      await signer.close(lameDuckMs);
+      await admin?.close();
+    },
     key,
     logLines,
     post: async (body: string | Uint8Array, headers: Record<string, string> = {}) => {

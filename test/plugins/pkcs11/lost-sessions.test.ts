@@ -63,9 +63,9 @@ async function pay(): Promise<number> {
 /** Whether the load balancer may send payments here. */
 async function isReady(): Promise<boolean> {
   const response = await fetch(`${signer.url}/readyz`);
-  const { key } = (await response.json()) as { key: { ready: boolean } };
-  expect(response.status).toBe(key.ready ? 200 : 503);
-  return key.ready;
+  const { ready } = (await response.json()) as { ready: boolean };
+  expect(response.status).toBe(ready ? 200 : 503);
+  return ready;
 }
 
 beforeAll(() => {

@@ -1,0 +1,181 @@
+import type { ChainSource, ChainStatus, PriceFeedStatus } from '../chain/facts.ts';
+import { formatDecimal } from '../pm/rational.ts';
+import type { PartStatus } from './readiness.ts';
+
+/** What one process of a signer says of itself; plain JSON, amounts and numbers of the chain as decimal text. */
+export type ProcessStatus = {
+  /** 1 to the number of workers */
+  readonly worker: number;
+  readonly parts: readonly PartStatus[];
+  /** the active key first; none while the process starts */
+  readonly keys: readonly KeyStatus[];
+  /** by setting: `in force`, or what is wrong with the file */
+  readonly files: Readonly<Record<string, string>>;
+};
+
+/** A key with its use and its deposit. */
+export type KeyStatus = {
+  /** EIP-55 */
+  readonly address: string;
+  readonly role: 'active' | 'retiring';
+  readonly sessionsInLastHour: number;
+  /** RFC 3339; null when none since `observedSince` */
+  readonly lastPaymentAt: string | null;
+  /** RFC 3339: when counting began */
+  readonly observedSince: string;
+  readonly chain: KeyChainStatus;
+};
+
+export type KeyChainStatus = {
+  readonly chainId: number;
+  readonly ticketBroker: string;
+  readonly depositWei: string;
+  readonly reserveWei: string;
+  /** from the reserve, in the current round */
+  readonly claimedInRoundWei: string;
+  readonly withdrawRound: string;
+  readonly l1Block: string;
+  readonly round: string;
+  /** undefined where nothing is read from a chain, as everything after it */
+  readonly ageMs?: number;
+  readonly isDepositLow?: boolean;
+  readonly isReserveLow?: boolean;
+  readonly nodes?: ChainStatus['nodes'];
+  readonly priceFeed?: object;
+};
+
+/** What all processes of a signer say together. */
+export type SignerStatus = {
+  readonly isReady: boolean;
+  /** of each part the worst: a red one comes before one that is older */
+  readonly parts: readonly (PartStatus & { readonly worker: number })[];
+  readonly keys: readonly KeyStatus[];
+  readonly files: Readonly<Record<string, string>>;
+  readonly workers: readonly { readonly worker: number; readonly isAnswering: boolean }[];
+};
+
+/** What is known of the chain for a key, as JSON. */
+export function describeChain(chain: ChainSource): KeyChainStatus {
+  const status = chain.status();
+  const facts = status?.facts ?? chain.currentFacts();
+  return {
+    chainId: chain.chainId,
+    ticketBroker: chain.ticketBroker,
+    depositWei: facts.deposit.toString(),
+    reserveWei: facts.reserve.toString(),
+    claimedInRoundWei: facts.claimedInRound.toString(),
+    withdrawRound: facts.withdrawRound.toString(),
+    l1Block: facts.l1Block.toString(),
+    round: facts.round.toString(),
+    ...(status && {
+      ageMs: Math.round(status.ageMs),
+      isDepositLow: status.isDepositLow,
+      isReserveLow: status.isReserveLow,
+      nodes: status.nodes,
+      ...(status.priceFeed && { priceFeed: describeFeed(status.priceFeed) }),
+    }),
+  };
+}
+
+/** Without effect on readiness: payments that no amount in USD applies to go on without a rate. */
+function describeFeed({ isFresh, answer, problem }: PriceFeedStatus): object {
+  return {
+    ready: isFresh,
+    ...(answer && {
+      weiPerUsd: formatDecimal(answer.weiPerUsd, 3),
+      ageMs: Math.round(answer.ageMs),
+      round: answer.round.toString(),
+    }),
+    problem,
+  };
+}
+
+/**
+ * One answer for all processes: ready if each is. Of `count` workers those that are not in `heard` have not answered within
+ * `waitedMs`, and make the signer unready.
+ */
+export function mergeStatuses(
+  heard: readonly ProcessStatus[],
+  count: number,
+  waitedMs: number,
+): SignerStatus {
+  const workers = Array.from({ length: count }, (_, index) => {
+    const worker = index + 1;
+    return { worker, isAnswering: heard.some((status) => status.worker === worker) };
+  });
+  const silent = workers
+    .filter(({ isAnswering }) => !isAnswering)
+    .map(({ worker }) => describeSilence(worker, waitedMs));
+  const all = [
+    ...heard.flatMap(({ worker, parts }) => parts.map((part) => ({ ...part, worker }))),
+    ...silent,
+  ];
+  const worst = new Map<string, (typeof all)[number]>();
+  for (const part of all) {
+    const known = worst.get(part.name);
+    if (!known || isWorse(part, known)) worst.set(part.name, part);
+  }
+  const parts = [...worst.values()];
+  return {
+    isReady: parts.length > 0 && parts.every(({ isReady }) => isReady),
+    parts,
+    keys: mergeKeys(heard.flatMap(({ keys }) => keys)),
+    files: mergeFiles(heard.map(({ files }) => files)),
+    workers,
+  };
+}
+
+function isWorse(one: PartStatus, other: PartStatus): boolean {
+  return one.isReady === other.isReady ? one.ageMs > other.ageMs : !one.isReady;
+}
+
+function describeSilence(worker: number, waitedMs: number): PartStatus & { worker: number } {
+  return {
+    name: 'workers',
+    isReady: false,
+    code: 'WORKER_UNRESPONSIVE',
+    reason: `worker ${worker} has not answered within ${waitedMs} ms: it starts, has ended, is stopped, or is too busy`,
+    ageMs: waitedMs,
+    worker,
+  };
+}
+
+/** A session that several workers have seen counts for each, so the sum is an upper bound. */
+function mergeKeys(reports: readonly KeyStatus[]): KeyStatus[] {
+  const merged = new Map<string, KeyStatus>();
+  for (const report of reports) {
+    const known = merged.get(report.address);
+    merged.set(report.address, known ? mergeKey(known, report) : report);
+  }
+  return [...merged.values()];
+}
+
+function mergeKey(one: KeyStatus, other: KeyStatus): KeyStatus {
+  const [newer, older] =
+    (one.chain.ageMs ?? 0) <= (other.chain.ageMs ?? 0) ? [one, other] : [other, one];
+  return {
+    ...newer,
+    sessionsInLastHour: newer.sessionsInLastHour + older.sessionsInLastHour,
+    lastPaymentAt: latest(newer.lastPaymentAt, older.lastPaymentAt),
+    observedSince: latest(newer.observedSince, older.observedSince) ?? newer.observedSince,
+  };
+}
+
+/** Of times in RFC 3339, UTC. */
+function latest(one: string | null, other: string | null): string | null {
+  return (other ?? '') > (one ?? '') ? other : one;
+}
+
+/** What is wrong with a file in any process is wrong. */
+function mergeFiles(all: readonly ProcessStatus['files'][]): Record<string, string> {
+  const merged: Record<string, string> = {};
+  for (const files of all) {
+    for (const [setting, state] of Object.entries(files)) {
+      if (merged[setting] === undefined || merged[setting] === inForce) merged[setting] = state;
+    }
+  }
+  return merged;
+}
+
+/** What `files` says of a file that nothing is wrong with. */
+export const inForce = 'in force';

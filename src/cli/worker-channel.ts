@@ -1,0 +1,67 @@
+import cluster, { type Worker } from 'node:cluster';
+import type { ProcessStatus } from '../admin/signer-status.ts';
+
+/** What a primary process can ask of its workers, and the form of the answers. */
+export type WorkerAnswers = {
+  /** prom-client's JSON */
+  readonly metrics: readonly object[];
+  readonly status: ProcessStatus;
+};
+
+type Kind = keyof WorkerAnswers;
+type Question = { readonly ask: Kind; readonly question: number };
+type Answer = { readonly answerTo: number; readonly answer: unknown };
+
+/** A worker that has not answered by then has ended, is stopped, or is busy. */
+export const answerTimeoutMs = 1_000;
+
+/** Has this worker answer what its primary asks. */
+export function answerPrimary(answers: {
+  readonly [K in Kind]: () => Promise<WorkerAnswers[K]>;
+}): void {
+  process.on('message', (message: Partial<Question>) => {
+    if (message.ask === undefined || message.question === undefined) return;
+    const { question } = message;
+    void answers[message.ask]().then((answer) => {
+      // one whose primary has gone ends by itself
+      if (process.connected) process.send?.({ answerTo: question, answer } satisfies Answer);
+    });
+  });
+}
+
+let questions = 0;
+
+/** Asks all workers at once. By the cluster's number of the worker; those that do not answer in time are left out. */
+export async function askWorkers<K extends Kind>(
+  kind: K,
+): Promise<ReadonlyMap<number, WorkerAnswers[K]>> {
+  const workers = Object.values(cluster.workers ?? {}).filter(
+    (worker) => worker?.isConnected() === true,
+  );
+  const answers = new Map<number, WorkerAnswers[K]>();
+  await Promise.all(
+    workers.map(async (worker) => {
+      const answer = worker && (await ask(worker, kind));
+      if (worker && answer !== undefined) answers.set(worker.id, answer as WorkerAnswers[K]);
+    }),
+  );
+  return answers;
+}
+
+async function ask(worker: Worker, kind: Kind): Promise<unknown> {
+  const question = (questions += 1);
+  return new Promise((resolve) => {
+    const take = (message: Partial<Answer>): void => {
+      if (message.answerTo === question) done(message.answer);
+    };
+    const leave = (): void => done(undefined);
+    const done = (answer: unknown): void => {
+      clearTimeout(timer);
+      worker.off('message', take).off('exit', leave);
+      resolve(answer);
+    };
+    const timer = setTimeout(leave, answerTimeoutMs);
+    worker.on('message', take).on('exit', leave);
+    worker.send({ ask: kind, question } satisfies Question, (error) => error && leave());
+  });
+}
