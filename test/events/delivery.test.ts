@@ -3,6 +3,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { expectOfDocument } from '../api/event-document.ts';
 import { PayingSession } from '../bench/paying-session.ts';
 import { Cli, Folder, devConfig } from '../cli/cli.ts';
 import { soon } from '../support/soon.ts';
@@ -137,6 +138,7 @@ describe('events', () => {
     });
     const events = inbox.bodies.map(parse);
     expect(events.map(({ data }) => data['request_id'])).toEqual(ids);
+    for (const body of inbox.bodies) expectOfDocument('go-livepeer', body);
     for (const [index, event] of events.entries()) {
       expect(Object.keys(event)).toEqual(['id', 'type', 'timestamp', 'gateway', 'data']);
       expect(event.id).toMatch(
@@ -165,6 +167,7 @@ describe('events', () => {
       const { url, cli } = await serve(folder, events, 1, more);
       await pay(url, new PayingSession(1), 1);
       await soon(() => expect(inbox.bodies).toHaveLength(1));
+      expectOfDocument('livepeer-node', inbox.bodies[0] ?? '');
       const { data } = parse(inbox.bodies[0] ?? '');
       expect(Object.keys(data)).toEqual([...upstreamKeys, 'payer_address', 'computed_fee_usd']);
       expect(cli.stdout).toContain(`as ${String(data['payer_address'])}\n`);
