@@ -52,9 +52,9 @@ export class AwsKmsProvider implements KeyProvider {
     });
   }
 
-  async signDigest(digest: Uint8Array, { signal }: CallOptions): Promise<ProviderSignature> {
+  async signDigest(digest: Uint8Array, { signal, turn }: CallOptions): Promise<ProviderSignature> {
     const bytes = await this.#kms.sign(this.#arn, digest, signal, (attempt, wanted) =>
-      this.#limiter.run(attempt, wanted),
+      this.#limiter.run(attempt, wanted, turn),
     );
     return { encoding: 'der', bytes };
   }

@@ -42,9 +42,9 @@ function createProvider(config: Config, key: KmsKey, publicKey: Uint8Array): Key
         key.assertServing(signal);
         resolve(publicKey.slice());
       }),
-    signDigest: async (digest, { signal }) => ({
+    signDigest: async (digest, options) => ({
       encoding: 'der',
-      bytes: await key.sign(digest, signal),
+      bytes: await key.sign(digest, options),
     }),
     checkHealth: async ({ signal }) => assertUsable(await key.getVersion(signal)),
     describeKey: async ({ signal }) => describeVersion(await key.getVersion(signal)),

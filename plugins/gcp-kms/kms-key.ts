@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { CallLimiter } from '../../src/keys/call-limiter.ts';
-import { type ProviderContext, ProviderError } from '../../src/keys/provider.ts';
+import { type CallOptions, type ProviderContext, ProviderError } from '../../src/keys/provider.ts';
 import { type Config, parseKeyVersion } from './config.ts';
 import { crc32c } from './crc32c.ts';
 import { isTokenRefused, type Operation, translateError } from './grpc-errors.ts';
@@ -113,7 +113,7 @@ export class KmsKey {
   }
 
   /** Signs a 32-byte digest; every attempt waits for its turn. Returns DER. */
-  sign(digest: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  sign(digest: Uint8Array, { signal, turn }: CallOptions): Promise<Uint8Array> {
     const { keyVersion: name } = this.#config;
     const request = {
       name,
@@ -135,7 +135,7 @@ export class KmsKey {
         read: (reply) => readSignature(reply, name),
       },
       signal,
-      (work, untilTurn) => this.#limiter.run(work, untilTurn),
+      (work, untilTurn) => this.#limiter.run(work, untilTurn, turn),
     );
   }
 

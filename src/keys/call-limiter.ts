@@ -1,4 +1,4 @@
-import { ProviderError } from './provider.ts';
+import { type CallTurn, ProviderError } from './provider.ts';
 
 type CallLimits = {
   /** Calls that may reach the service in any one second; a whole number, at least 1. Left out, their rate is not limited. */
@@ -48,8 +48,8 @@ export class CallLimiter {
   }
 
   /**
-   * Calls `work` when its turn has come, and gives its result. Calls of one `tenant` ('' for whoever is none) that name the same
-   * `lane` object share its turns, as do all that name none.
+   * Calls `work` when its turn has come, and gives its result. Calls of one tenant that name the
+   * same lane share its turns, as do all that name none.
    *
    * @throws ProviderError `PROVIDER_THROTTLED` (retryable) at once when `maxQueued` calls wait already, or as many of a tenant's as
    * it leaves places free; the signal's reason when it is aborted before the turn has come (`work` is not called then); whatever `work` throws.
@@ -57,8 +57,7 @@ export class CallLimiter {
   async run<Result>(
     work: () => Promise<Result>,
     signal: AbortSignal,
-    lane: object = this.#commonLane,
-    tenant = '',
+    { lane = this.#commonLane, tenant = '' }: Partial<CallTurn> = {},
   ): Promise<Result> {
     signal.throwIfAborted();
     if (this.#waitingCount > 0 || !this.#tryStart()) await this.#queue(signal, lane, tenant);

@@ -180,15 +180,16 @@ export class Member {
    */
   async sign(
     digest: Uint8Array,
-    signal: AbortSignal,
+    options: CallOptions,
     { isHedge }: { isHedge: boolean },
   ): Promise<ProviderSignature> {
+    const { signal } = options;
     const startedAtMs = performance.now();
     const wasHealthy = this.isHealthy;
     this.#counts.calls += 1;
     if (isHedge) this.#counts.hedges += 1;
     try {
-      const signature = await this.#bounded(signal, () => this.#signVerified(digest, signal));
+      const signature = await this.#bounded(signal, () => this.#signVerified(digest, options));
       this.#latenciesMs.push(performance.now() - startedAtMs);
       if (this.#latenciesMs.length > latencyWindow) this.#latenciesMs.shift();
       this.#backOff = 1;
@@ -232,10 +233,11 @@ export class Member {
     return provider;
   }
 
-  async #signVerified(digest: Uint8Array, signal: AbortSignal): Promise<ProviderSignature> {
+  async #signVerified(digest: Uint8Array, options: CallOptions): Promise<ProviderSignature> {
     if (!this.#key) throw new InternalError('INTERNAL', `${this.name} was called before it opened`);
     const { provider, limiter } = this.#key;
-    const reply = await limiter.run(() => provider.signDigest(digest, { signal }), signal);
+    const { signal, turn } = options;
+    const reply = await limiter.run(() => provider.signDigest(digest, options), signal, turn);
     const signature = toEthereumSignature(reply, digest, this.#pinned.publicKey);
     return { encoding: 'raw', bytes: signature.subarray(0, 64) };
   }

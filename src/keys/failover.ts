@@ -119,12 +119,12 @@ class FailoverGroup implements FailoverProvider {
     return Promise.resolve(this.#pinned.publicKey.slice());
   }
 
-  async signDigest(digest: Uint8Array, { signal }: CallOptions): Promise<ProviderSignature> {
+  async signDigest(digest: Uint8Array, { signal, turn }: CallOptions): Promise<ProviderSignature> {
     this.#assertOpen();
     const over = new AbortController();
     this.#underWay.add(over);
     try {
-      return await this.#sign(digest, signal, over);
+      return await this.#sign(digest, { signal, turn }, over);
     } finally {
       this.#underWay.delete(over);
     }
@@ -163,7 +163,7 @@ class FailoverGroup implements FailoverProvider {
   /** Each member gets the digest once at most; the first signature counts. */
   #sign(
     digest: Uint8Array,
-    caller: AbortSignal,
+    { signal: caller, turn }: CallOptions,
     over: AbortController,
   ): Promise<ProviderSignature> {
     const signal = AbortSignal.any([caller, over.signal]);
@@ -176,7 +176,7 @@ class FailoverGroup implements FailoverProvider {
       const hedgeAfterMs = this.#hedge ? member.hedgeAfterMs : undefined;
       const slow = hedgeAfterMs === undefined ? undefined : setTimeout(hedge, hedgeAfterMs);
       member
-        .sign(digest, signal, { isHedge })
+        .sign(digest, { signal, turn }, { isHedge })
         .finally(() => clearTimeout(slow))
         .then(
           (signature) => {

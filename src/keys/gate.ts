@@ -6,7 +6,7 @@ import type { Grant, GrantReason, Permission } from './grant.ts';
 import { type Intent, digestsOf } from './intents.ts';
 import { KeyCondition } from './key-condition.ts';
 import type { KeyJournal } from './key-journal.ts';
-import { type CallOptions, type KeyProvider, ProviderError } from './provider.ts';
+import { type CallOptions, type CallTurn, type KeyProvider, ProviderError } from './provider.ts';
 import { publicKeyToAddress, toEthereumSignature, toEthereumSignatures } from './signature.ts';
 
 /** What the signatures are a part of, where they are worth nothing alone. */
@@ -52,7 +52,7 @@ export type KeySignOptions = {
 };
 
 /** Whose calls take turns with whose. */
-type Turn = { readonly grant: Grant; readonly tenant: string; readonly intent: Intent };
+type GateTurn = CallTurn & { readonly intent: Intent };
 
 /** The tenant that is to have its share of the key; a principal that has none is its own. '' for nobody who is known. */
 function tenantOf({ tenant = '', principal = '' }: GrantReason): string {
@@ -76,7 +76,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
   function signDigest(
     digest: Uint8Array,
     stopped: AbortController,
-    turn: Turn,
+    turn: GateTurn,
     onCall: SignOptions['onCall'],
   ): Promise<Uint8Array> {
     const { signal } = stopped;
@@ -87,7 +87,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         requireSigning(turn.intent);
         onCall?.();
         return await condition.watch(async () => {
-          const reply = await provider.signDigest(digest, { signal });
+          const reply = await provider.signDigest(digest, { signal, turn });
           return toEthereumSignature(reply, digest, publicKey);
         }, signal);
       } catch (error) {
@@ -95,14 +95,14 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         throw error;
       }
     };
-    return limiter.run(work, signal, turn.grant, turn.tenant);
+    return limiter.run(work, signal, turn);
   }
 
   /** One call for the whole batch: no promise, place in the queue or signal for each of its digests. */
   function signTogether(
     digests: readonly Uint8Array[],
     { signal }: AbortController,
-    turn: Turn,
+    turn: GateTurn,
     onCall: SignOptions['onCall'],
   ): Promise<Uint8Array[]> {
     const work = async () => {
@@ -110,17 +110,17 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
       requireSigning(turn.intent);
       for (let count = 0; count < digests.length; count += 1) onCall?.();
       return condition.watch(async () => {
-        const replies = (await provider.signDigests?.(digests, { signal })) ?? [];
+        const replies = (await provider.signDigests?.(digests, { signal, turn })) ?? [];
         return toEthereumSignatures(replies, digests, publicKey);
       }, signal);
     };
-    return limiter.run(work, signal, turn.grant, turn.tenant);
+    return limiter.run(work, signal, turn);
   }
 
   async function signAll(
     digests: readonly Uint8Array[],
     { signal, onCall }: SignOptions,
-    turn: Turn,
+    turn: GateTurn,
   ): Promise<Uint8Array[]> {
     const stopped = new AbortController();
     const left = Promise.withResolvers<never>();
@@ -161,7 +161,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
       let signatures: Uint8Array[];
       try {
         const { intent, reason } = permission;
-        const turn = { grant, tenant: tenantOf(reason), intent };
+        const turn = { lane: grant, tenant: tenantOf(reason), intent };
         signatures = await signAll(digests, options, turn);
       } catch (error) {
         const code = isSignerError(error) ? error.code : 'INTERNAL';

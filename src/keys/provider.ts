@@ -22,6 +22,16 @@ export type ProviderSignature =
 export type CallOptions = {
   /** Aborted when the request's deadline has passed or nobody waits for the result any more. */
   readonly signal: AbortSignal;
+  /** Whose call it is; undefined for the signer's own. */
+  readonly turn?: CallTurn | undefined;
+};
+
+/** Where calls have to wait, tenants take turns, and within a tenant its lanes do: in the gate, and in providers that hold calls back. */
+export type CallTurn = {
+  /** '' for whoever is none */
+  readonly tenant: string;
+  /** the same object for all calls of one payment */
+  readonly lane: object;
 };
 
 /**

@@ -111,7 +111,7 @@ describe('CallLimiter', () => {
     const order: string[] = [];
     const [a, b, c] = [{}, {}, {}];
     const run = (lane: object, ...names: string[]) =>
-      names.map((name) => limiter.run(() => Promise.resolve(order.push(name)), never, lane));
+      names.map((name) => limiter.run(() => Promise.resolve(order.push(name)), never, { lane }));
     await Promise.all([
       ...run(a, 'a1', 'a2', 'a3', 'a4'),
       ...run(b, 'b1', 'b2'),
@@ -125,7 +125,9 @@ describe('CallLimiter', () => {
     const limiter = new CallLimiter({ concurrency: 1, maxQueued: 100 });
     const order: string[] = [];
     const run = (tenant: string, ...names: string[]) =>
-      names.map((name) => limiter.run(() => Promise.resolve(order.push(name)), never, {}, tenant));
+      names.map((name) =>
+        limiter.run(() => Promise.resolve(order.push(name)), never, { lane: {}, tenant }),
+      );
     await Promise.all([
       ...run('a', 'a1', 'a2', 'a3', 'a4', 'a5'),
       ...run('b', 'b1', 'b2'),
@@ -141,7 +143,9 @@ describe('CallLimiter', () => {
     const outcomes: Promise<unknown>[] = [];
     const queue = (tenant: string, calls: number): void => {
       for (let call = 0; call < calls; call += 1) {
-        outcomes.push(limiter.run(() => Promise.resolve(), never, {}, tenant).catch(String));
+        outcomes.push(
+          limiter.run(() => Promise.resolve(), never, { lane: {}, tenant }).catch(String),
+        );
       }
     };
     queue('greedy', 20);
@@ -164,14 +168,16 @@ describe('CallLimiter', () => {
     const running = limiter.run(first.work, never);
     const abort = new AbortController();
     const waiting = [{}, {}].map((lane) =>
-      limiter.run(() => Promise.resolve(), abort.signal, lane),
+      limiter.run(() => Promise.resolve(), abort.signal, { lane }),
     );
-    const third = limiter.run(() => Promise.resolve(), never, {});
+    const third = limiter.run(() => Promise.resolve(), never, { lane: {} });
     await expect(third).rejects.toMatchObject({ code: 'PROVIDER_THROTTLED' });
     abort.abort(new Error('gone'));
     for (const call of waiting) await expect(call).rejects.toThrow('gone');
 
-    const next = [{}, {}].map((lane) => limiter.run(() => Promise.resolve('next'), never, lane));
+    const next = [{}, {}].map((lane) =>
+      limiter.run(() => Promise.resolve('next'), never, { lane }),
+    );
     first.end();
     await running;
     await expect(Promise.all(next)).resolves.toEqual(['next', 'next']);

@@ -58,6 +58,21 @@ describe('a burst', () => {
     await provider.close();
   });
 
+  it('of one tenant does not keep another waiting behind all of its calls', async () => {
+    const provider = await open(server, { keyId, requestsPerSecond: 30, concurrency: 16 });
+    const done: string[] = [];
+    const sign = async (tenant: string): Promise<void> => {
+      await provider.signDigest(digest, { ...calm, turn: { tenant, lane: {} } });
+      done.push(tenant);
+    };
+    const greedy = Array.from({ length: 14 }, () => sign('greedy'));
+    await Promise.all([sign('modest'), sign('modest')]);
+    // 3 may start at once, then the tenants take turns
+    expect(done.filter((tenant) => tenant === 'greedy').length).toBeLessThan(8);
+    await Promise.all(greedy);
+    await provider.close();
+  });
+
   it('beyond the queue is refused at once, and the rest is served', async () => {
     const provider = await open(server, { keyId, concurrency: 1, maxQueued: 4 });
     const calls = await Promise.allSettled(

@@ -237,6 +237,20 @@ describe('throttling by Cloud KMS', () => {
     expect(mostInOneSecond).toBeLessThanOrEqual(25);
   });
 
+  it('does not keep one tenant waiting behind all calls of another', async () => {
+    await reopen({ requestsPerSecond: 30, concurrency: 16 });
+    const done: string[] = [];
+    const signFor = async (tenant: string): Promise<void> => {
+      await provider.signDigest(digest, { ...patient, turn: { tenant, lane: {} } });
+      done.push(tenant);
+    };
+    const greedy = Array.from({ length: 14 }, () => signFor('greedy'));
+    await Promise.all([signFor('modest'), signFor('modest')]);
+    // 3 may start at once, then the tenants take turns
+    expect(done.filter((tenant) => tenant === 'greedy').length).toBeLessThan(8);
+    await Promise.all(greedy);
+  });
+
   it('refuses calls at once when too many wait, without a request', async () => {
     await reopen({ concurrency: 1, maxQueued: 1, attemptTimeoutMs: 60_000 });
     server.delayMs = 100;
