@@ -146,6 +146,7 @@ describe('the source', () => {
 
   it('makes grant authorities in policy alone', () => {
     expect(importersOf(/(^|\/)grants(\.[jt]s)?$/, files)).toEqual([
+      'src/policy/decide-byoc-job.ts',
       'src/policy/decide-payment.ts',
       'src/policy/policy.ts',
     ]);
