@@ -26,6 +26,42 @@ export function loadNativeRecover(): RecoverPublicKey {
   };
 }
 
+/** Sums of points, 65 bytes of SEC1 each; undefined for the point at infinity and for what is no point or no scalar. */
+export type PointArithmetic = {
+  /** `point` of 33 or 65 bytes times a scalar in [1, n − 1] of 32 bytes */
+  readonly multiply: (point: Uint8Array | undefined, scalar: Uint8Array) => Uint8Array | undefined;
+  /** `point` plus the generator times a scalar in [0, n − 1] of 32 bytes */
+  readonly addMultipleOfGenerator: (
+    point: Uint8Array | undefined,
+    scalar: Uint8Array,
+  ) => Uint8Array | undefined;
+  readonly sum: (points: readonly (Uint8Array | undefined)[]) => Uint8Array | undefined;
+};
+
+/** libsecp256k1's, about 45 µs for a long scalar and 25 µs for one of 64 bits. Not in constant time: for public numbers. */
+export function loadNativePointArithmetic(): PointArithmetic {
+  const require = createRequire(import.meta.url);
+  const native = require('secp256k1/bindings.js') as typeof NativeModule;
+  const attempt = (work: () => Uint8Array): Uint8Array | undefined => {
+    try {
+      return work();
+    } catch {
+      return undefined;
+    }
+  };
+  return {
+    multiply: (point, scalar) =>
+      point && attempt(() => native.publicKeyTweakMul(point, scalar, false)),
+    addMultipleOfGenerator: (point, scalar) =>
+      point && attempt(() => native.publicKeyTweakAdd(point, scalar, false)),
+    sum: (points) => {
+      const all = points.filter((point) => point !== undefined);
+      if (all.length < points.length) return undefined;
+      return attempt(() => native.publicKeyCombine(all, false));
+    },
+  };
+}
+
 /** @noble/curves, about twenty times slower; runs everywhere. */
 export function loadNobleRecover(): RecoverPublicKey {
   return (digest, compact, recoveryId) => {
@@ -93,3 +129,7 @@ export function chooseRecover(candidates: readonly CurveLibrary[] = libraries): 
 
 /** The library this process uses, and its name. */
 export const { recover: recoverPublicKey, name: curveLibrary } = chooseRecover();
+
+/** undefined where only the slow library works, which gains nothing from it */
+export const pointArithmetic: PointArithmetic | undefined =
+  curveLibrary === 'libsecp256k1' ? loadNativePointArithmetic() : undefined;

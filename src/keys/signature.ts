@@ -3,11 +3,11 @@ import { Integer, Sequence } from 'asn1js';
 import { type Address, addressFromBytes, bytesToUint, fromHex, uintToWord } from '../pm/bytes.ts';
 import { personalMessageDigest } from '../pm/personal-message.ts';
 import { readAsn1 } from './asn1.ts';
+import { proveBatch } from './batch-proof.ts';
 import { ProviderError, type ProviderSignature } from './provider.ts';
-import { recoverPublicKey } from './secp256k1.ts';
+import { curveOrder } from './scalars.ts';
+import { pointArithmetic, recoverPublicKey } from './secp256k1.ts';
 
-/** The order n of secp256k1's group. */
-export const curveOrder = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const halfCurveOrder = curveOrder / 2n;
 
 export type RS = { readonly r: bigint; readonly s: bigint };
@@ -81,6 +81,48 @@ export function parseRawSignature(bytes: Uint8Array): RS {
   });
 }
 
+type Normalised = RS & {
+  /** r ‖ s, low s, and room for v: 65 bytes */
+  readonly bytes: Uint8Array;
+  /** as the provider has it; undefined where it does not know */
+  readonly recoveryId: 0 | 1 | undefined;
+};
+
+/** Reads a provider's signature and makes s low (EIP-2), which turns the recovery id over. */
+function normalise(signature: ProviderSignature): Normalised {
+  const { r, s } =
+    signature.encoding === 'der'
+      ? parseDerSignature(signature.bytes)
+      : parseRawSignature(signature.bytes);
+  const isHigh = s > halfCurveOrder;
+  const lowS = isHigh ? curveOrder - s : s;
+  const known = signature.encoding === 'raw' ? signature.recoveryId : undefined;
+  const recoveryId = known === undefined || !isHigh ? known : known === 0 ? 1 : 0;
+  if (signature.bytes.length === 64 && signature.encoding === 'raw' && !isHigh) {
+    const bytes = new Uint8Array(65);
+    bytes.set(signature.bytes);
+    return { r, s, bytes, recoveryId };
+  }
+  return { r, s: lowS, bytes: fromHex(`0x${uintToWord(r)}${uintToWord(lowS)}00`), recoveryId };
+}
+
+/** Finds v, 27 or 28, and writes it; throws where no v recovers the key. */
+function prove(
+  { bytes, recoveryId: likely = 0 }: Normalised,
+  digest: Uint8Array,
+  publicKey: Uint8Array,
+): Uint8Array {
+  const compact = bytes.subarray(0, 64);
+  for (const recoveryId of likely === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+    const recovered = recoverPublicKey(digest, compact, recoveryId);
+    if (recovered && Buffer.compare(recovered, publicKey) === 0) {
+      bytes[64] = 27 + recoveryId;
+      return bytes;
+    }
+  }
+  throw invalid("the key provider's signature does not recover the pinned public key");
+}
+
 /**
  * Turns a provider's signature into Ethereum's 65 bytes r ‖ s ‖ v: low s (EIP-2), v 27 or 28, the recovery id
  * being the one that recovers `publicKey` (65-byte SEC1). When neither does, the signature is another key's or
@@ -91,27 +133,16 @@ export function toEthereumSignature(
   digest: Uint8Array,
   publicKey: Uint8Array,
 ): Uint8Array {
-  const { r, s } =
-    signature.encoding === 'der'
-      ? parseDerSignature(signature.bytes)
-      : parseRawSignature(signature.bytes);
-  const lowS = s > halfCurveOrder ? curveOrder - s : s;
-  const ethereumSignature = fromHex(`0x${uintToWord(r)}${uintToWord(lowS)}00`);
-  const compact = ethereumSignature.subarray(0, 64);
-  const isFlipped = signature.encoding === 'raw' && signature.recoveryId === 1;
-  for (const recoveryId of isFlipped ? ([1, 0] as const) : ([0, 1] as const)) {
-    const recovered = recoverPublicKey(digest, compact, recoveryId);
-    if (recovered && Buffer.compare(recovered, publicKey) === 0) {
-      ethereumSignature[64] = 27 + recoveryId;
-      return ethereumSignature;
-    }
-  }
-  throw invalid("the key provider's signature does not recover the pinned public key");
+  return prove(normalise(signature), digest, publicKey);
 }
 
+/** From so many on, one proof for all costs less than a recovery each: it has a part that does not depend on their number. */
+const leastForBatch = 6;
+
 /**
- * {@link toEthereumSignature} for each digest of a batch, in its order. Throws `PROVIDER_REPLY_INVALID`, also where there are not
- * as many signatures as digests.
+ * {@link toEthereumSignature} for each digest of a batch, in its order. Where the provider knows the recovery ids they are
+ * proved together, see {@link proveBatch}. Throws `PROVIDER_REPLY_INVALID`, also where there are not as many signatures as
+ * digests.
  */
 export function toEthereumSignatures(
   signatures: readonly ProviderSignature[],
@@ -123,11 +154,20 @@ export function toEthereumSignatures(
       `the key provider gave ${signatures.length} signatures for ${digests.length} digests`,
     );
   }
-  return digests.map((digest, index) => {
+  const batch = digests.map((digest, index) => {
     const signature = signatures[index];
     if (!signature) throw invalid('the key provider left out a signature');
-    return toEthereumSignature(signature, digest, publicKey);
+    const normalised = normalise(signature);
+    normalised.bytes[64] = 27 + (normalised.recoveryId ?? 0);
+    return { ...normalised, digest };
   });
+  const isProved =
+    pointArithmetic !== undefined &&
+    batch.length >= leastForBatch &&
+    batch.every(({ recoveryId }) => recoveryId !== undefined) &&
+    proveBatch(batch, publicKey, pointArithmetic);
+  // one by one it is found which of them is wrong, or only its v
+  return batch.map((each) => (isProved ? each.bytes : prove(each, each.digest, publicKey)));
 }
 
 /** The Ethereum address of a 65-byte uncompressed SEC1 public key. */

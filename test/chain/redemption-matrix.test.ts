@@ -11,7 +11,7 @@ import {
   toHex,
   zeroBytes32,
 } from '../../src/pm/bytes.ts';
-import { curveOrder } from '../../src/keys/signature.ts';
+import { curveOrder } from '../../src/keys/scalars.ts';
 import { never, openTestGate, openTestProvider, type TestGate } from '../keys/open-test-gate.ts';
 import { type Anvil, startAnvil } from '../support/anvil.ts';
 import {

@@ -7,7 +7,7 @@ import {
   loadNobleRecover,
   recoverPublicKey,
 } from '../../src/keys/secp256k1.ts';
-import { curveOrder } from '../../src/keys/signature.ts';
+import { curveOrder } from '../../src/keys/scalars.ts';
 import { hex } from './der.ts';
 import { fc } from '../support/fast-check.ts';
 

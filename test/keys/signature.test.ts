@@ -1,8 +1,8 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { recoverAddress } from 'viem';
 import { describe, expect, it } from 'vitest';
+import { curveOrder } from '../../src/keys/scalars.ts';
 import {
-  curveOrder,
   encodeDerSignature,
   parseDerSignature,
   parseRawSignature,

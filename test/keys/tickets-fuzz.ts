@@ -1,6 +1,6 @@
 import { hashMessage, recoverMessageAddress } from 'viem';
 import { expect } from 'vitest';
-import { curveOrder } from '../../src/keys/signature.ts';
+import { curveOrder } from '../../src/keys/scalars.ts';
 import { loadNativeRecover } from '../../src/keys/secp256k1.ts';
 import { addressFromBytes, bytes32FromBytes, bytesToUint, toHex } from '../../src/pm/bytes.ts';
 import { type Ticket, hashTicket } from '../../src/pm/ticket.ts';

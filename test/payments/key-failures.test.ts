@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { chooseSecp256k1 } from '../../plugins/local-keystore/secp256k1.ts';
 import { ProviderError, type ProviderSignature } from '../../src/keys/provider.ts';
-import { curveOrder, encodeDerSignature } from '../../src/keys/signature.ts';
+import { curveOrder } from '../../src/keys/scalars.ts';
+import { encodeDerSignature } from '../../src/keys/signature.ts';
 import { bytesToUint, uintToBytes32 } from '../../src/pm/bytes.ts';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
 import { vectors } from '../vectors/vectors.ts';

@@ -1,6 +1,6 @@
 import { recoverMessageAddress } from 'viem';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { curveOrder } from '../../src/keys/signature.ts';
+import { curveOrder } from '../../src/keys/scalars.ts';
 import { type Hex, bytesToUint, toHex, uintToBytes32 } from '../../src/pm/bytes.ts';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
 import { vectors } from '../vectors/vectors.ts';

@@ -2,7 +2,8 @@ import { keccak256 } from '../../pm/keccak256.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { uintToBytes32, utf8ToBytes } from '../../pm/bytes.ts';
 import type { KeyProvider } from '../provider.ts';
-import { curveOrder, publicKeyToAddress, toEthereumSignature } from '../signature.ts';
+import { curveOrder } from '../scalars.ts';
+import { publicKeyToAddress, toEthereumSignature } from '../signature.ts';
 import {
   expectEthereumSignature,
   expectFailure,

@@ -6,13 +6,8 @@ import {
   ProviderError,
   type ProviderSignature,
 } from '../provider.ts';
-import {
-  curveOrder,
-  encodeDerSignature,
-  parseDerSignature,
-  parseRawSignature,
-  type RS,
-} from '../signature.ts';
+import { curveOrder } from '../scalars.ts';
+import { encodeDerSignature, parseDerSignature, parseRawSignature, type RS } from '../signature.ts';
 import { ConformanceError, type DeviceFault } from './subject.ts';
 
 type Sign = () => Promise<ProviderSignature>;
