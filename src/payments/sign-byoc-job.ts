@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Caller } from '../auth/authorization.ts';
 import type { ByocJob } from '../pm/byoc-job.ts';
 import { toHex } from '../pm/bytes.ts';
@@ -24,11 +25,19 @@ export type ByocCall = {
   readonly signal: AbortSignal;
 };
 
-export type SignedByocJob = {
-  /** EIP-55 */
-  readonly sender: string;
-  /** `0x` and 65 bytes r ‖ s ‖ v */
-  readonly signature: string;
+/** The answer to `POST /sign-byoc-job`, in the order its keys are written. */
+export const byocSignatureSchema = z.strictObject({
+  sender: z
+    .string()
+    .regex(/^0x[0-9a-fA-F]{40}$/)
+    .describe('who answers for the job, EIP-55'),
+  signature: z
+    .string()
+    .regex(/^0x[0-9a-f]{130}$/)
+    .describe('r ‖ s ‖ v, 65 bytes'),
+});
+
+export type SignedByocJob = Readonly<z.infer<typeof byocSignatureSchema>> & {
   readonly job: ByocJob;
   readonly allowed: Pick<AllowedByocJob, 'principal' | 'rules' | 'observed'>;
 };

@@ -8,19 +8,22 @@ const text = z
 const name = text.min(1, 'expected text that is not empty');
 const seconds = 'expected an integer from 1 to 4294967295';
 
-const byocJobRequest = z.object({
-  id: name,
-  capability: name,
-  request: text,
-  parameters: text,
+/** The body of `POST /sign-byoc-job`. */
+export const byocJobRequestSchema = z.object({
+  id: name.describe("the client's name of the job"),
+  capability: name.describe("the orchestrator's name of what is to run"),
+  request: text.describe('what is sent to it'),
+  parameters: text.describe('how; may be empty'),
   timeout_seconds: z
-    .number(seconds)
-    .refine((value) => Number.isInteger(value) && value >= 1 && value <= 0xffff_ffff, seconds),
+    .int(seconds)
+    .min(1, seconds)
+    .max(0xffff_ffff, seconds)
+    .describe('for how long it may take'),
 });
 
 /** Reads the body of `POST /sign-byoc-job`; unknown members are ignored. Throws `BODY_MALFORMED`, which names the field. */
 export function decodeByocJobRequest(body: Uint8Array): ByocJob {
-  const parsed = byocJobRequest.safeParse(parseJson(body));
+  const parsed = byocJobRequestSchema.safeParse(parseJson(body));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const field = issue?.path.join('.') ?? '';

@@ -55,7 +55,18 @@ async function start({ settings, ...options }: TestSignerOptions = {}): Promise<
   return signer;
 }
 
-const paths = ['/sign-orchestrator-info', '/generate-live-payment', '/discover-orchestrators'];
+const paths = [
+  '/sign-orchestrator-info',
+  '/generate-live-payment',
+  '/discover-orchestrators',
+  '/sign-byoc-job',
+];
+
+/** Settings with which there are all of them. */
+const allRoutes = {
+  discovery: { orchestrators: ['https://127.0.0.1:1'], grants: ['127.0.0.0/8'] },
+  byoc: { enabled: true },
+};
 
 function ask(signer: TestSigner, path: string, question: Question = {}): Promise<Answer> {
   const headers = { Origin: page, ...question.headers };
@@ -71,6 +82,17 @@ async function pay(
 ): Promise<Answer> {
   const body = await buildRequest(changes);
   return ask(signer, '/generate-live-payment', { body, headers });
+}
+
+/** Has a job signed; `changes` make it another than the usual one. */
+function signJob(
+  signer: TestSigner,
+  changes: Readonly<Record<string, unknown>> = {},
+  question: Question = {},
+): Promise<Answer> {
+  const usual = { id: 'job-1', capability: 'upscaler', request: '', parameters: '' };
+  const body = JSON.stringify({ ...usual, timeout_seconds: 300, ...changes });
+  return ask(signer, '/sign-byoc-job', { body, ...question });
 }
 
 async function expectCode(code: string, answer: Promise<Answer>): Promise<void> {
@@ -132,6 +154,17 @@ describe('every answer of a running signer is of the document', () => {
     await expectCode('BODY_TOO_LARGE', ask(signer, '/generate-live-payment', { body }));
   });
 
+  it('when it signs a BYOC job, or can’t make one of what it is sent', async () => {
+    expect((await signJob(wholeSigner)).status).toBe(200);
+    await expectCode('BODY_MALFORMED', signJob(wholeSigner, { timeout_seconds: 0 }));
+    const long = { request: 'x'.repeat(1_048_576) };
+    await expectCode('BODY_TOO_LARGE', signJob(wholeSigner, long));
+    await expectCode('BYOC_JOB_INVALID', signJob(wholeSigner, { id: 'i'.repeat(124) }));
+    const headers = { 'Livepeer-Payer-Address': `0x${'11'.repeat(20)}` };
+    await expectCode('SENDER_UNKNOWN', signJob(wholeSigner, {}, { headers }));
+    expect((await signJob(signer)).status).toBe(404);
+  });
+
   it('when the sender has no funds', async () => {
     const poor = {
       SENDER_UNLOCKING: { withdrawRound: 3801 },
@@ -149,15 +182,13 @@ describe('every answer of a running signer is of the document', () => {
     const impatient = await start({
       settings: {
         server: { listen: '127.0.0.1:0', requestDeadlineMs: 1_500, cors: { origins: [page] } },
+        byoc: { enabled: true },
       },
     });
-    await expectCode(
-      'BODY_LATE',
-      ask(impatient, '/generate-live-payment', {
-        headers: { 'Content-Length': '9' },
-        isBodyWithheld: true,
-      }),
-    );
+    const headers = { 'Content-Length': '9' };
+    for (const path of ['/generate-live-payment', '/sign-byoc-job']) {
+      await expectCode('BODY_LATE', ask(impatient, path, { headers, isBodyWithheld: true }));
+    }
   });
 
   it('when what was used is used again', async () => {
@@ -186,9 +217,14 @@ rules:
   - { id: blocked, when: { app: [denied] }, then: deny }
   - { id: allowed, when: { app: [small, hourly] }, then: allow }
   - { id: small, when: { app: [small] }, limit: { tickets: 1 } }
-  - { id: hourly, when: { app: [hourly] }, window: { per: all, every: 1h, tickets: 2 } }`;
+  - { id: hourly, when: { app: [hourly] }, window: { per: all, every: 1h, tickets: 2 } }
+  - { id: blocked-jobs, when: { capability: [byoc/denied] }, then: deny }
+  - { id: allowed-jobs, when: { capability: [byoc/small, byoc/hourly] }, then: allow }
+  - { id: small-jobs, when: { capability: [byoc/small] }, window: { per: all, every: 1h, tickets: 0 } }
+  - { id: hourly-jobs, when: { capability: [byoc/hourly] }, window: { per: all, every: 1h, tickets: 1 } }`;
     const ruled = await start({
       settings: {
+        byoc: { enabled: true },
         policy: { file: folder.write('policy.yaml', policy) },
         store: { kind: 'embedded', path: `${folder.path}/store`, answersMaxBytes: 0 },
       },
@@ -205,9 +241,15 @@ rules:
     const one = mergeChanges(of('hourly'), { body: { type: 'fixed' } });
     for (let count = 0; count < 2; count += 1) expect((await pay(ruled, one)).status).toBe(200);
     await expectCode('WINDOW_EXHAUSTED', pay(ruled, one));
+    await expectCode('RULE_DENIED', signJob(ruled, { capability: 'denied' }));
+    await expectCode('NO_RULE_ALLOWS', signJob(ruled));
+    await expectCode('RULE_LIMIT_EXCEEDED', signJob(ruled, { capability: 'small' }));
+    expect((await signJob(ruled, { capability: 'hourly' })).status).toBe(200);
+    await expectCode('WINDOW_EXHAUSTED', signJob(ruled, { capability: 'hourly' }));
     folder.write(`store/${switchFileName}`, '');
     await expectCode('SIGNING_PAUSED', pay(ruled, one));
     await expectCode('SIGNING_PAUSED', ask(ruled, '/sign-orchestrator-info'));
+    await expectCode('SIGNING_PAUSED', signJob(ruled));
   });
 
   it('when it depends on who asks', async () => {
@@ -228,11 +270,8 @@ rules:
           protectOrchestratorInfo: true,
           protectDiscovery: true,
         },
-        discovery: {
-          orchestrators: ['https://127.0.0.1:1'],
-          grants: ['127.0.0.0/8'],
-          requestsPerSecond: 1_000,
-        },
+        ...allRoutes,
+        discovery: { ...allRoutes.discovery, requestsPerSecond: 1_000 },
       },
     });
     const withoutScope = signToken(issuerKey, claimsWith({ scope: 'read' }));
@@ -253,7 +292,10 @@ rules:
       },
     });
     const headers = { 'X-Api-Key': owner };
-    for (const path of paths) expect((await ask(guarded, path, { headers })).status).toBe(500);
+    for (const path of paths) {
+      const asked = path === '/sign-byoc-job' ? signJob(guarded, {}, { headers }) : undefined;
+      expect((await (asked ?? ask(guarded, path, { headers }))).status).toBe(500);
+    }
   });
 
   it('when it can’t work on the request now', async () => {
@@ -263,7 +305,7 @@ rules:
     const busy = await start({
       settings: {
         server: { listen: '127.0.0.1:0', maxRequestsInWork: 1, cors: { origins: [page] } },
-        discovery: { orchestrators: ['https://127.0.0.1:1'], grants: ['127.0.0.0/8'] },
+        ...allRoutes,
       },
       reply: async (signature) => {
         if (isHeld) {
@@ -315,7 +357,8 @@ rules:
 
   it('when another method is used, and when a page asks whether it may', async () => {
     for (const path of paths) {
-      const asked = path === '/discover-orchestrators' ? discoveringSigner : signer;
+      const isOptional = ['/discover-orchestrators', '/sign-byoc-job'].includes(path);
+      const asked = isOptional ? wholeSigner : signer;
       expect((await ask(asked, path, { method: 'PUT' })).status).toBe(405);
       expect((await ask(asked, path, { method: 'OPTIONS' })).status).toBe(405);
       const headers = { 'Access-Control-Request-Method': 'POST' };
@@ -329,7 +372,7 @@ rules:
 });
 
 let signer: TestSigner;
-let discoveringSigner: TestSigner;
+let wholeSigner: TestSigner;
 let webhook: AuthWebhook;
 let isKeyDown = false;
 
@@ -344,7 +387,5 @@ beforeAll(async () => {
     },
   });
   signer.now = usualNow;
-  discoveringSigner = await start({
-    settings: { discovery: { orchestrators: ['https://127.0.0.1:1'] } },
-  });
+  wholeSigner = await start({ settings: allRoutes });
 });

@@ -3,7 +3,9 @@ import { discoveryAnswerSchema } from '../../discovery/answer-schema.ts';
 import { type ErrorCode, errorFamilies } from '../../errors.ts';
 import { paymentAnswerSchema } from '../../payments/generate-live-payment.ts';
 import { senderHeader } from '../../payments/senders.ts';
+import { byocSignatureSchema } from '../../payments/sign-byoc-job.ts';
 import { orchestratorInfoSignatureSchema } from '../../payments/sign-orchestrator-info.ts';
+import { byocJobRequestSchema } from '../../wire/byoc-job-request.ts';
 import type { JsonSchema } from '../../wire/go-struct.ts';
 import { paymentRequestSchema } from '../../wire/payment-request.ts';
 import { errorAnswerSchema } from '../error-answer.ts';
@@ -33,8 +35,25 @@ const codesOfCommands: readonly ErrorCode[] = [
   'TRANSACTION_FEE_ABOVE_MAXIMUM',
 ];
 
+/** What BYOC jobs are refused for, beside the caller's credential. */
+const jobCodes: readonly ErrorCode[] = [
+  'BODY_MALFORMED',
+  'BODY_TOO_LARGE',
+  'BODY_LATE',
+  'BYOC_JOB_INVALID',
+  'SENDER_UNKNOWN',
+  'RULE_DENIED',
+  'NO_RULE_ALLOWS',
+  'RULE_LIMIT_EXCEEDED',
+  'WINDOW_EXHAUSTED',
+  'SIGNING_PAUSED',
+];
+
 const paymentCodes = (Object.keys(errorFamilies) as ErrorCode[]).filter(
-  (code) => ['request', 'policy'].includes(errorFamilies[code]) && !codesOfCommands.includes(code),
+  (code) =>
+    ['request', 'policy'].includes(errorFamilies[code]) &&
+    !codesOfCommands.includes(code) &&
+    code !== 'BYOC_JOB_INVALID',
 );
 
 /** The routes of the payment listener. */
@@ -101,6 +120,25 @@ export function describePaymentApi(): ApiPart {
         },
         options: preflight('preflightDiscoverOrchestrators'),
       },
+      '/sign-byoc-job': {
+        post: {
+          ...operation('signByocJob', "A job for a capability of an orchestrator's own"),
+          description:
+            'Signs what an orchestrator takes such a job by. There only with `byoc.enabled`.',
+          parameters: [payerParameter],
+          requestBody: {
+            required: true,
+            description: 'JSON, whatever `Content-Type` says; at most 1 MiB.',
+            content: { 'application/json': { schema: schemaRef('ByocJobRequest') } },
+          },
+          responses: {
+            200: jsonAnswer('The signature.', 'ByocSignature'),
+            404: notFound('`byoc.enabled` is not set.'),
+            ...refusals([...jobCodes, ...credentialCodes]),
+          },
+        },
+        options: preflight('preflightSignByocJob'),
+      },
     },
     components: {
       securitySchemes: {
@@ -138,6 +176,8 @@ export function describePaymentApi(): ApiPart {
         PaymentRequest: paymentRequestSchema,
         PaymentAnswer: fromZod(paymentAnswerSchema),
         DiscoveryAnswer: fromZod(discoveryAnswerSchema),
+        ByocJobRequest: fromZod(byocJobRequestSchema, 'input'),
+        ByocSignature: fromZod(byocSignatureSchema),
         Error: fromZod(errorAnswerSchema),
       },
     },
@@ -179,8 +219,8 @@ function schemaRef(name: string): JsonSchema {
 }
 
 /** Without the dialect, which OpenAPI 3.1 names for the whole document. */
-export function fromZod(schema: z.ZodType): JsonSchema {
-  const described = z.toJSONSchema(schema);
+export function fromZod(schema: z.ZodType, io: 'input' | 'output' = 'output'): JsonSchema {
+  const described = z.toJSONSchema(schema, { io });
   delete described.$schema;
   return described;
 }
