@@ -3,8 +3,9 @@ import { ZodError } from 'zod';
 /** What the ledger and the answer memory need of Redis: scripts, each of which is one atomic step. */
 export type ScriptRunner = {
   /**
-   * Runs a Lua script once, in one round trip, and resolves with what it returns. It rejects soon when there is no answer;
-   * the script may have run or not, and if an answer comes later, `onLate` gets it.
+   * Runs a Lua script once, in one round trip, and resolves with what it returns. It rejects soon when there is no answer, or
+   * when what it wrote is not acknowledged: the script may have run or not, and if an answer is known by then or comes later,
+   * `onLate` gets it.
    */
   run(
     script: string,

@@ -1,46 +1,70 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type * as RedisModule from '@redis/client';
 import { ConfigError } from '../errors.ts';
-import { nameOf } from '../foreign-error.ts';
 import { type ScriptRunner, isRefusal } from '../script-runner.ts';
 import type { Secret } from '../secret.ts';
+import type { Acknowledge } from './acknowledged-writes.ts';
+import { type FindMaster, findBySentinel, findInCluster } from './find-master.ts';
+import {
+  type HostAndPort,
+  type RedisEndpoint,
+  type RedisLogin,
+  type RedisTls,
+  createSingleClient,
+} from './redis-client.ts';
+import { Connection } from './redis-connection.ts';
+import { RedisFailure, describeFailure } from './redis-failure.ts';
 
-/** Scripts reject when Redis is not connected, answers with an error, or has not answered after a second. */
+/**
+ * Scripts reject when Redis is not connected, answers with an error, or has not answered after a second; and when what they
+ * wrote is not acknowledged as it should be.
+ */
 export type Redis = ScriptRunner & {
   /** Scripts under way fail. */
   close(): Promise<void>;
 };
 
-export type RedisOptions = {
+/** Where the server is, or who knows. */
+export type RedisServers =
   /** redis:// or rediss://, with user name and password where Redis wants them */
-  readonly url: Secret | string;
+  | { readonly url: Secret | string }
+  | {
+      readonly sentinel: {
+        readonly master: string;
+        readonly nodes: readonly HostAndPort[];
+        /** to the sentinels themselves */
+        readonly login?: RedisLogin | undefined;
+      };
+    }
+  | {
+      readonly cluster: {
+        readonly nodes: readonly HostAndPort[];
+        /** what all keys begin with, their hash tag in it */
+        readonly keyPrefix: string;
+      };
+    };
+
+export type RedisOptions = RedisServers & {
+  readonly login?: RedisLogin | undefined;
+  /** Read for each connection, so that renewed certificates are taken up; undefined for none, which rediss:// turns on all the same. */
+  readonly readTls?: (() => RedisTls | undefined) | undefined;
+  /** Who must have what a script wrote before it counts; nobody unless told. */
+  readonly acknowledge?: Acknowledge | undefined;
   readonly log: (level: 'info' | 'warn', message: string, fields?: object) => void;
 };
 
-/** For a script's answer. */
-const answerTimeoutMs = 1_000;
-/** A connection on which nothing at all is answered for so long is given up. */
-const silenceLimitMs = 3_000;
-const connectTimeoutMs = 3_000;
 /** Between two attempts to connect; it doubles up to the second one. */
 const pauseMs = { first: 50, longest: 1_000 };
-/** Scripts that may wait for their answers. */
-const maxWaiting = 10_000;
+/** Between two questions after the master, while there is a connection to one. */
+const watchIntervalMs = 1_000;
 
 /**
- * Connects to one Redis server, and again whenever the connection ends; meanwhile scripts fail at once. Resolves after the first
- * attempt, whether it succeeds or not. Throws `CONFIG_INVALID`.
+ * Connects to the one Redis server that has the keys, and again whenever the connection ends or another server is the master;
+ * meanwhile scripts fail at once. Resolves after the first attempt, whether it succeeds or not. Throws `CONFIG_INVALID`.
  */
-export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
-  const target = typeof url === 'string' ? url : url.reveal();
-  if (!/^rediss?:$/.test(URL.parse(target)?.protocol ?? '')) {
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      'store.url is no URL such as redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT',
-    );
-  }
-  const { createClient } = await import('@redis/client');
+export async function connectRedis(options: RedisOptions): Promise<Redis> {
+  const { log, acknowledge = 'none' } = options;
+  const findMaster = chooseFinder(options);
+  const readEndpoint = chooseEndpoint(options, findMaster);
   const closing = new AbortController();
   const firstAttempt = Promise.withResolvers<undefined>();
   let latest: Connection | undefined;
@@ -59,24 +83,41 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
     log('warn', 'Redis can’t be reached', { reason: describeFailure(error).message });
   }
 
+  async function connectOnce(onOpen: () => void): Promise<never> {
+    const endpoint = await readEndpoint();
+    const needsMaster = findMaster !== undefined;
+    const connection = new Connection(await createSingleClient(endpoint), {
+      acknowledge,
+      needsMaster,
+      onFailure: noteRefusal,
+    });
+    latest = connection;
+    if (closing.signal.aborted) connection.end();
+    if (findMaster && 'host' in endpoint.at) watchMaster(findMaster, endpoint.at, connection);
+    try {
+      await connection.open();
+      onOpen();
+      return await connection.ended;
+    } catch (error) {
+      connection.end();
+      throw error;
+    }
+  }
+
   async function keepConnected(): Promise<void> {
     let pause = pauseMs.first;
     while (!closing.signal.aborted) {
-      latest = new Connection(createClient, target, noteRefusal);
       try {
-        await latest.open();
-        log('info', 'connected to Redis');
-        pause = pauseMs.first;
-        isKnownDown = false;
-        firstAttempt.resolve(undefined);
-        await latest.ended;
+        await connectOnce(() => {
+          log('info', 'connected to Redis');
+          pause = pauseMs.first;
+          isKnownDown = false;
+          firstAttempt.resolve(undefined);
+        });
       } catch (error) {
         // at the start it is refused; later, as after a fail-over, it is no better than none
-        if (error instanceof ConfigError) {
-          firstAttempt.reject(error);
-          latest.end();
-        }
-        if (!latest.wasOpened) refusal = undefined;
+        if (error instanceof ConfigError) firstAttempt.reject(error);
+        if (!latest?.wasOpened) refusal = undefined;
         noteRefusal(error);
         reportDown(error);
       }
@@ -111,164 +152,53 @@ export async function connectRedis({ url, log }: RedisOptions): Promise<Redis> {
   };
 }
 
-/** One connection, from its making to its end. Nothing is sent twice, and nothing waits for another connection. */
-class Connection {
-  readonly #client: ReturnType<typeof RedisModule.createClient>;
-  readonly #ended = Promise.withResolvers<never>();
-  readonly #onFailure: (error: unknown) => void;
-  #wasOpened = false;
-  #hasEnded = false;
-  #waiting = 0;
-  #silentSinceMs = 0;
-
-  constructor(
-    createClient: typeof RedisModule.createClient,
-    url: string,
-    onFailure: (error: unknown) => void,
-  ) {
-    this.#onFailure = onFailure;
-    this.#client = createClient({
-      url,
-      RESP: 2,
-      maintNotifications: 'disabled',
-      disableClientInfo: true,
-      disableOfflineQueue: true,
-      commandsQueueMaxLength: maxWaiting,
-      commandOptions: { timeout: 0 },
-      socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false },
-    });
-    this.#ended.promise.catch(() => {
-      this.#hasEnded = true;
-      this.#client.destroy();
-    });
-    this.#client.on('error', (error: unknown) => this.#ended.reject(error));
+/** Undefined where a URL names the server. */
+function chooseFinder(options: RedisOptions): FindMaster | undefined {
+  const { login, readTls: tls = () => undefined } = options;
+  if ('sentinel' in options) {
+    const { sentinel } = options;
+    return findBySentinel({ ...sentinel, login: sentinel.login, tls });
   }
+  if ('cluster' in options) return findInCluster({ ...options.cluster, login, tls });
+  return undefined;
+}
 
-  get wasOpened(): boolean {
-    return this.#wasOpened;
-  }
-
-  get isOpen(): boolean {
-    return this.#wasOpened && !this.#hasEnded;
-  }
-
-  /** Rejects with the reason once the connection is not to be used any more. */
-  get ended(): Promise<never> {
-    return this.#ended.promise;
-  }
-
-  end(reason = 'the connection to Redis was closed'): void {
-    this.#ended.reject(new RedisFailure(reason));
-  }
-
-  /** Rejects as `ended` does. */
-  async open(): Promise<void> {
-    const reason = `Redis did not let in within ${connectTimeoutMs} ms`;
-    const timer = setTimeout(() => this.end(reason), connectTimeoutMs);
-    this.#client.connect().catch((error: unknown) => this.#ended.reject(error));
-    const ready = new Promise((resolve) => this.#client.once('ready', resolve));
-    const keepsAll = ready.then(() => this.#requireNoEviction());
-    keepsAll.catch(() => undefined);
-    await Promise.race([keepsAll, this.ended]).finally(() => clearTimeout(timer));
-    this.#wasOpened = true;
-  }
-
-  /**
-   * What was spent is kept in keys that expire, which both kinds of eviction take first when memory runs out. Where the account may not
-   * ask, the operator is trusted. Throws `CONFIG_INVALID`.
-   */
-  async #requireNoEviction(): Promise<void> {
-    const info: unknown = await this.#client.sendCommand(['INFO', 'memory']).catch(() => '');
-    const [, policy = 'noeviction'] = /^maxmemory_policy:(\S+)/m.exec(String(info)) ?? [];
-    if (policy === 'noeviction') return;
+/** Throws `CONFIG_INVALID`. */
+function chooseEndpoint(
+  options: RedisOptions,
+  findMaster: FindMaster | undefined,
+): () => Promise<RedisEndpoint> {
+  const { login, readTls } = options;
+  if (findMaster) return async () => ({ at: await findMaster(), login, tls: readTls?.() });
+  const url = 'url' in options ? reveal(options.url) : '';
+  const { protocol } = URL.parse(url) ?? {};
+  if (protocol !== 'redis:' && protocol !== 'rediss:') {
     throw new ConfigError(
       'CONFIG_INVALID',
-      `store.url: this Redis forgets what was spent when its memory runs out (maxmemory-policy is ${policy}): ` +
-        'set it to noeviction, or use another Redis',
+      'store.url is no URL such as redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT',
     );
   }
+  const tls = protocol === 'rediss:' ? (readTls ?? (() => ({}))) : () => undefined;
+  return () => Promise.resolve({ at: { url }, login, tls: tls() });
+}
 
-  run(
-    script: string,
-    keys: readonly string[],
-    args: readonly string[],
-    onLate?: (reply: unknown) => void,
-  ): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      let isAnswered = false;
-      let isLate = false;
-      const giveUp = (): void => {
-        if (isAnswered) return;
-        isLate = true;
-        reject(new RedisFailure(`no answer from Redis within ${answerTimeoutMs} ms`));
-        this.#endIfSilent();
-      };
-      // an answer that came while this process was busy is read first
-      const timer = setTimeout(() => setImmediate(giveUp), answerTimeoutMs);
-      const rest = [`${keys.length}`, ...keys, ...args];
-      this.#send(['EVALSHA', hashOf(script), ...rest])
-        .catch((error: unknown) => {
-          if (isLate || !startsWith(error, 'NOSCRIPT')) throw error;
-          return this.#send(['EVAL', script, ...rest]);
-        })
-        .then(
-          (reply) => (isLate ? onLate?.(reply) : resolve(reply)),
-          (error: unknown) => reject(describeFailure(error)),
-        )
-        .finally(() => {
-          isAnswered = true;
-          clearTimeout(timer);
-        });
-    });
-  }
+function reveal(text: Secret | string): string {
+  return typeof text === 'string' ? text : text.reveal();
+}
 
-  async #send(command: string[]): Promise<unknown> {
-    if (this.#waiting === 0) this.#silentSinceMs = performance.now();
-    this.#waiting += 1;
-    try {
-      return await this.#client.sendCommand(command);
-    } catch (error) {
-      if (!startsWith(error, 'NOSCRIPT')) this.#onFailure(error);
-      // the server became a replica: its name may lead to another one by now
-      if (startsWith(error, 'READONLY')) this.#ended.reject(error);
-      throw error;
-    } finally {
-      this.#waiting -= 1;
-      this.#silentSinceMs = performance.now();
+/** Ends the connection when another server has become the master, also while nothing is answered on it. */
+function watchMaster(findMaster: FindMaster, at: HostAndPort, connection: Connection): void {
+  const over = new AbortController();
+  connection.ended.catch(() => over.abort());
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      await sleep(watchIntervalMs, undefined, { signal: over.signal, ref: false });
+      // whoever can't be asked tells nothing against the connection
+      const master = await findMaster().catch(() => at);
+      if (master.host !== at.host || master.port !== at.port) {
+        connection.end('another server has become the master');
+      }
     }
-  }
-
-  #endIfSilent(): void {
-    if (performance.now() - this.#silentSinceMs < silenceLimitMs) return;
-    this.end(`Redis has not answered for ${silenceLimitMs} ms`);
-  }
-}
-
-/** In this program's own words. */
-class RedisFailure extends Error {}
-
-/**
- * Of an answer of Redis only the code at its beginning is told, of other errors their code: some repeat the command, and with it
- * the password (`unknown command 'AUTH', with args beginning with …`).
- */
-function describeFailure(error: unknown): RedisFailure {
-  if (error instanceof RedisFailure) return error;
-  if (error instanceof ConfigError) return new RedisFailure('Redis answered that it evicts');
-  const { message, code } = error as NodeJS.ErrnoException;
-  const answered = code === undefined ? /^[A-Z]{3,}(?= |$)/.exec(message)?.[0] : undefined;
-  return new RedisFailure(
-    answered === undefined ? `it failed with ${nameOf(error)}` : `Redis answered ${answered}`,
-  );
-}
-
-function startsWith(error: unknown, code: string): boolean {
-  return error instanceof Error && error.message.startsWith(code);
-}
-
-const hashes = new Map<string, string>();
-
-function hashOf(script: string): string {
-  const known = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
-  hashes.set(script, known);
-  return known;
+  };
+  watch().catch(() => undefined);
 }
