@@ -4,12 +4,13 @@ import { toTlsFiles } from '../compose/tls.ts';
 import { createProviderContext } from '../compose/key.ts';
 import { readPem } from '../compose/events.ts';
 import { readHeaders } from '../compose/headers.ts';
+import { readRedisOptions } from '../compose/redis-options.ts';
 import { readRules } from '../compose/rules.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
 import { refuseOpenServer } from '../config/exposure.ts';
 import { type ConfigDraft, type KeyConfig, readConfig } from '../config/load.ts';
 import { readTextFile } from '../config/read-text-file.ts';
-import { readRedisUrl, readRpcUrl } from '../config/rpc-urls.ts';
+import { readRpcUrl } from '../config/rpc-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { readTlsFiles } from '../http/tls.ts';
@@ -97,7 +98,10 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
     checks.push(['auth.apiKeys.file', () => `API keys: ${countKeys()}`]);
   }
   if (store?.kind === 'redis') {
-    checks.push(['store.url', () => void readRedisUrl(store.url, resolvePath)]);
+    checks.push([
+      store.url === undefined ? 'store' : 'store.url',
+      () => void readRedisOptions(store, resolvePath),
+    ]);
   } else if (store?.path !== undefined) {
     checks.push(['store.path', requireFolder(resolvePath(store.path))]);
   }

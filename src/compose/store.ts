@@ -1,5 +1,4 @@
 import type { Config } from '../config/load.ts';
-import { readRedisUrl } from '../config/rpc-urls.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { failOpen } from '../policy/limits/fail-open.ts';
@@ -14,6 +13,7 @@ import {
 import { openSwitchFile } from '../policy/switch/switch-file.ts';
 import type { AnswerMemory } from '../session/answer-memory.ts';
 import { failOpenAnswers } from '../session/fail-open-answers.ts';
+import { type RedisSettings, keyPrefixOf, readRedisOptions } from './redis-options.ts';
 
 /** Where answers and spending are remembered. */
 export type Store = {
@@ -60,16 +60,8 @@ export async function openStore(
   return openRedisStore(store, requestDeadlineMs, resolvePath, log);
 }
 
-type RedisStore = Extract<Config['settings']['store'], { kind: 'redis' }>;
-
 async function openRedisStore(
-  {
-    url: location,
-    keyPrefix,
-    answersTtlMs: ttlMs,
-    answersMaxBytes: maxBytes,
-    onFailure,
-  }: RedisStore,
+  store: RedisSettings,
   requestDeadlineMs: number,
   resolvePath: Config['resolvePath'],
   log: Log,
@@ -79,8 +71,9 @@ async function openRedisStore(
     import('../policy/limits/redis-ledger.ts'),
     import('../session/redis-answers.ts'),
   ]);
-  const url = readRedisUrl(location, resolvePath);
-  const redis = await connectRedis({ url, log });
+  const { answersTtlMs: ttlMs, answersMaxBytes: maxBytes, onFailure } = store;
+  const keyPrefix = keyPrefixOf(store);
+  const redis = await connectRedis({ ...readRedisOptions(store, resolvePath), log });
   const answers = createRedisAnswers({ redis, keyPrefix, ttlMs, maxBytes, requestDeadlineMs });
   const ledger = createRedisLedger({ redis, keyPrefix });
   const signingSwitch = createRedisSwitch({ redis, keyPrefix, onFailure, log });

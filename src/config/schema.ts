@@ -17,7 +17,8 @@ import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, wholeAmount } from './fields.ts';
 import { isLoopback } from './loopback.ts';
 import { prices, refuseUsdWithoutRate } from './prices-schema.ts';
-import { isHttpUrl, isRedisUrl, isReference } from './rpc-urls.ts';
+import { isHttpUrl, isReference } from './rpc-urls.ts';
+import { store } from './store-schema.ts';
 
 const bytes32 = z.string().transform((text, context) => {
   const word = parseBytes32(text);
@@ -252,37 +253,6 @@ const events = z
   .refine(({ kafka, webhook, file }) => kafka ?? webhook ?? file, {
     message: 'expected one of kafka, webhook, file',
   });
-
-/** How long an answer is kept for whoever repeats its request. */
-const answersTtlMs = milliseconds.default(600_000);
-
-const store = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('embedded'),
-    /** the folder of the spend ledger; needed where the policy file has windows */
-    path: z.string().min(1).optional(),
-    answersTtlMs,
-    /** of memory, for answers; whoever holds most forgets first */
-    answersMaxBytes: z.int().nonnegative().default(8_388_608),
-  }),
-  z.strictObject({
-    kind: z.literal('redis'),
-    /** redis:// or rediss://, or a secret reference to it */
-    url: z
-      .string()
-      .refine(
-        (url) => isReference(url) || (isRedisUrl(url) && !url.includes('@')),
-        'expected redis://HOST:PORT, rediss://HOST:PORT, or a reference, env:NAME or file:PATH, to a URL with a password',
-      ),
-    /** before the name of everything the signer keeps there */
-    keyPrefix: z.string().default('livepeer-hsm-signer:'),
-    /** Whether payments go on without limits while Redis can't be reached. */
-    onFailure: z.enum(['deny', 'allow']).default('deny'),
-    answersTtlMs,
-    /** of Redis' memory, for the answers of all instances; whoever holds most forgets first */
-    answersMaxBytes: z.int().nonnegative().default(268_435_456),
-  }),
-]);
 
 /** The whole configuration; what each field means to an operator is told in docs/configuration.md. */
 export const configSchema = z

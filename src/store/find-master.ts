@@ -127,7 +127,7 @@ async function findNewest(
   clearTimeout(timer);
   const [newest] = answers.toSorted((a, b) => Number(b.epoch - a.epoch));
   if (!newest) throw new RedisFailure(nobody);
-  return newest;
+  return { host: newest.host, port: newest.port };
 }
 
 /** Over a connection of its own, which ends with the answers. */

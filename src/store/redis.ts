@@ -43,12 +43,16 @@ export type RedisServers =
       };
     };
 
-export type RedisOptions = RedisServers & {
+/** Where the servers are, and how they let in. */
+export type RedisAccess = RedisServers & {
   readonly login?: RedisLogin | undefined;
   /** Read for each connection, so that renewed certificates are taken up; undefined for none, which rediss:// turns on all the same. */
   readonly readTls?: (() => RedisTls | undefined) | undefined;
   /** Who must have what a script wrote before it counts; nobody unless told. */
   readonly acknowledge?: Acknowledge | undefined;
+};
+
+export type RedisOptions = RedisAccess & {
   readonly log: (level: 'info' | 'warn', message: string, fields?: object) => void;
 };
 

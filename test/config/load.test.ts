@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { checkConfig } from '../../src/cli/check-config.ts';
 import { describeConfig } from '../../src/config/json-schema.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
@@ -475,6 +476,83 @@ extra: 1
       expect(stderr).toContain(`  ${problem}`);
     }
     expect(stderr).not.toMatch(/\n\s+at /);
+  });
+
+  it.each([
+    { store: '', says: 'store: expected one of url, sentinel, cluster' },
+    {
+      store: 'url: redis://127.0.0.1:1, cluster: { nodes: [a:1] }',
+      says: 'store: expected one of url, sentinel, cluster',
+    },
+    {
+      store: 'cluster: { nodes: [] }',
+      says: 'store.cluster.nodes: expected at least one HOST:PORT',
+    },
+    { store: 'cluster: { nodes: [a:0] }', says: 'store.cluster.nodes.0: expected HOST:PORT' },
+    { store: 'sentinel: { nodes: [a:1] }', says: 'store.sentinel.master: ' },
+    {
+      store: 'sentinel: { master: m, nodes: [a:1], username: u }',
+      says: 'store.sentinel.password: expected the password of username too',
+    },
+    {
+      store: 'cluster: { nodes: [a:1] }, username: u',
+      says: 'store.password: expected the password of username too',
+    },
+    {
+      store: 'cluster: { nodes: [a:1] }, password: hunter2',
+      says: 'store.password: expected a reference',
+    },
+    {
+      store: 'cluster: { nodes: [a:1] }, password: env:ABSENT',
+      says: 'store: environment variable ABSENT is not set',
+    },
+    {
+      store: 'url: redis://127.0.0.1:1, username: u, password: env:ABSENT',
+      says: 'store.username: a user name and a password are part of the URL',
+    },
+    {
+      store: 'url: redis://127.0.0.1:1, tls: {}',
+      says: 'store.tls: needs a URL that begins with rediss://',
+    },
+    {
+      store: 'url: file:redis, tls: {}',
+      says: 'store.tls: needs a URL that begins with rediss://',
+    },
+    {
+      store: 'cluster: { nodes: [a:1] }, tls: { cert: a.pem }',
+      says: 'store.tls: expected cert and key, or neither',
+    },
+    { store: 'cluster: { nodes: [a:1] }, tls: { ca: absent.pem }', says: 'absent.pem' },
+    { store: 'cluster: { nodes: [a:1] }, tls: { ca: redis }', says: 'store.tls: ca, cert and key' },
+    {
+      store: 'url: redis://127.0.0.1:1, acknowledge: { replicas: 0 }',
+      says: 'store.acknowledge',
+    },
+    {
+      store: 'url: redis://127.0.0.1:1, acknowledge: aof, onFailure: allow',
+      says: 'store.onFailure: with onFailure: allow',
+    },
+  ])('`config check` finds what is wrong with a Redis: $store', async ({ store, says }) => {
+    using own = new Folder();
+    own.write('redis', 'redis://127.0.0.1:1');
+    const dev = readFileSync(join(folder, 'dev.yaml'), 'utf8');
+    const config = own.write('signer.yaml', `${dev}store: { kind: redis, ${store} }\n`);
+    await expect(checkConfig({ config })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(says) as string,
+    });
+  });
+
+  it.each([
+    'sentinel: { master: m, nodes: ["a:1", "[::1]:2"], password: file:redis }, tls: {}, acknowledge: { replicas: 2 }',
+    'cluster: { nodes: [a:1] }, username: u, password: file:redis, acknowledge: aof',
+    'url: "rediss://127.0.0.1:1", tls: { serverName: redis.example }',
+  ])('`config check` takes a Redis with %s', async (store) => {
+    using own = new Folder();
+    own.write('redis', 'correct-horse');
+    const dev = readFileSync(join(folder, 'dev.yaml'), 'utf8');
+    const config = own.write('signer.yaml', `${dev}store: { kind: redis, ${store} }\n`);
+    await expect(checkConfig({ config })).resolves.toBeUndefined();
   });
 
   it('a command ends quietly when whoever reads its output has gone', () => {

@@ -14,6 +14,8 @@ const components = [
   { file: '/usr/bin/pkcs11-tool', package: 'opensc' },
   { file: '/usr/bin/cc', package: 'gcc libc6-dev' },
   { file: '/usr/bin/redis-server', package: 'redis-server' },
+  { file: '/usr/bin/redis-sentinel', package: 'redis-sentinel' },
+  { file: '/usr/bin/redis-cli', package: 'redis-tools' },
   { file: '/usr/bin/systemd-analyze', package: 'systemd' },
   { file: '/usr/bin/promtool', package: 'prometheus' },
   { file: '/usr/bin/java', package: 'default-jre-headless' },

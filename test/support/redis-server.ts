@@ -7,18 +7,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const program = '/usr/bin/redis-server';
+const redisProgram = '/usr/bin/redis-server';
 const startTimeoutMs = 60_000;
 
 /** A real redis-server on a port of its own, which keeps its data in a folder of its own from one start to the next. */
 export type RedisServer = AsyncDisposable & {
   readonly url: string;
+  readonly port: number;
   /** Ends it as an operator would: it writes what it has. */
   stop(): Promise<void>;
   /** Ends it with SIGKILL. */
   kill(): Promise<void>;
-  /** Starts it again, on the same port, with what it had written. */
-  start(): Promise<void>;
+  /** Starts it again, on the same port, with what it had written; further arguments hold for this start. */
+  start(...moreArgs: readonly string[]): Promise<void>;
   /** It keeps its connections and answers nothing. */
   pause(): void;
   resume(): void;
@@ -27,15 +28,25 @@ export type RedisServer = AsyncDisposable & {
 };
 
 /** Starts it with every write on disk before it is answered, unless told otherwise. Throws when it does not start. */
-export async function startRedisServer(...extraArgs: readonly string[]): Promise<RedisServer> {
+export function startRedisServer(...extraArgs: readonly string[]): Promise<RedisServer> {
+  return startServerProgram(redisProgram, ...extraArgs);
+}
+
+/** Starts another program than Debian's redis-server that takes its arguments. */
+export async function startServerProgram(
+  program: string,
+  ...extraArgs: readonly string[]
+): Promise<RedisServer> {
   const folder = await mkdtemp(join(tmpdir(), 'livepeer-hsm-signer-redis-'));
   const port = await freePort();
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
   args.push('--save', '', '--appendonly', 'yes', '--appendfsync', 'always', ...extraArgs);
   let child: ChildProcess | undefined;
 
-  async function start(): Promise<void> {
-    const started = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  async function start(...moreArgs: readonly string[]): Promise<void> {
+    const started = spawn(program, [...args, ...moreArgs], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     child = started;
     let output = '';
     started.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -62,6 +73,7 @@ export async function startRedisServer(...extraArgs: readonly string[]): Promise
   await start();
   return {
     url: `redis://127.0.0.1:${port}`,
+    port,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     start,
@@ -75,9 +87,23 @@ export async function startRedisServer(...extraArgs: readonly string[]): Promise
   };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
+/** One of which the cluster's bus may have the port 10,000 above. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await probePort(0);
+    if (port === undefined || port > 55_535) continue;
+    if ((await probePort(port + 10_000)) !== undefined) return port;
+  }
+}
+
+/** Undefined when it is taken. */
+async function probePort(wanted: number): Promise<number | undefined> {
+  const server = createServer();
+  const isFree = new Promise<boolean>((resolve) => {
+    server.once('listening', () => resolve(true)).once('error', () => resolve(false));
+  });
+  server.listen(wanted, '127.0.0.1');
+  if (!(await isFree)) return undefined;
   const { port } = server.address() as AddressInfo;
   server.close();
   await once(server, 'close');

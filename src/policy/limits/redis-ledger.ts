@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
 import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
+import { randomId } from '../../random-id.ts';
 import { type ScriptRunner, describeScriptFailure } from '../../script-runner.ts';
 import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
 import {
@@ -36,7 +37,7 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
   return {
     async reserve(charges, spend, signal, session) {
       failIfEnded(signal);
-      const keys = charges.map(keyOf);
+      const keys = [`${keyPrefix}reservation:${randomId()}`, ...charges.map(keyOf)];
       if (session) keys.push(`${keyPrefix}session:${session.id}`);
       const giveBack = async (slots: readonly string[], unused = spend): Promise<void> => {
         const args = [...listAmounts(unused), ...slots];

@@ -74,13 +74,16 @@ local function advance(key, windowMs)
 end
 `;
 
+/** For how long a reservation can be released, in ms: longer than a payment takes. */
+const releasableMs = 60_000;
+
 /**
- * KEYS: the counters, then the session if it is counted. ARGV: the amount list; the number of counters, and for each its window
+ * KEYS: the reservation, the counters, then the session if it is counted. ARGV: the amount list; the number of counters, and for each its window
  * in ms, 1 when it is enforced, and high and low of its three limits, '' for none; for the session high and low of what its
  * state says it has spent, the ms to keep it, and for each limit 1 when it is enforced, and high and low. Returns 1, the slots
  * counted in, the observed counters and the session's observed limits; or 0, the counter and the limit that refuse, and in how
  * many ms all that refuse will have room; or 2, the session's limit that refuses, and what it has spent. All are numbered from
- * 0. A session is kept as high and low of its expected value.
+ * 0. A session is kept as high and low of its expected value; that there is such a reservation, under its own key.
  */
 export const reserveScript = `${common}
 local spend = {}
@@ -111,7 +114,7 @@ local function roomAfter(key, total, slot, first)
 end
 
 local counters = tonumber(ARGV[7])
-local session, sessionObserved, sessionFirst = KEYS[counters + 1], {}, 8 + counters * 8
+local session, sessionObserved, sessionFirst = KEYS[counters + 2], {}, 8 + counters * 8
 local sessionTotal
 if session then
   local spent = read(ARGV[sessionFirst] .. ' ' .. ARGV[sessionFirst + 1])
@@ -131,7 +134,7 @@ end
 
 local slots, totals, observed, refusal = {}, {}, {}, nil
 for index = 1, counters do
-  local key = KEYS[index]
+  local key = KEYS[index + 1]
   local first = 8 + (index - 1) * 8
   local slot, total = advance(key, tonumber(ARGV[first]))
   total = add(total, spend, 1)
@@ -150,11 +153,12 @@ for index = 1, counters do
 end
 if refusal then return refusal end
 
+redis.call('SET', KEYS[1], '1', 'PX', ${releasableMs})
 if session then
   redis.call('SET', session, write(sessionTotal[1]) .. ' ' .. write(sessionTotal[2]), 'PX', ARGV[sessionFirst + 2])
 end
 for index = 1, counters do
-  local key = KEYS[index]
+  local key = KEYS[index + 1]
   local field = write(slots[index])
   local spent = add(read(redis.call('HGET', key, field)), spend, 1)
   redis.call('HSET', key, 'slot', field, 'total', pack(totals[index]), field, pack(spent))
@@ -166,15 +170,17 @@ return {1, slots, observed, sessionObserved}
 `;
 
 /**
- * KEYS: the counters, then the session if it was counted. ARGV: the amount list, then the slot of each counter. What does not
- * count any more is left alone.
+ * KEYS: the reservation, the counters, then the session if it was counted. ARGV: the amount list, then the slot of each counter.
+ * What does not count any more is left alone; so is everything when the server knows nothing of the reservation, as after a
+ * fail-over that has lost it: then nothing was added that could be taken off.
  */
 export const releaseScript = `${common}
+if redis.call('DEL', KEYS[1]) == 0 then return 0 end
 local spend = {}
 for place = 1, 6 do spend[place] = tonumber(ARGV[place]) end
 local counters = #ARGV - 6
 for index = 1, counters do
-  local key, field = KEYS[index], ARGV[6 + index]
+  local key, field = KEYS[index + 1], ARGV[6 + index]
   local spent = redis.call('HGET', key, field)
   if spent then
     local left = add(read(spent), spend, -1)
@@ -184,7 +190,7 @@ for index = 1, counters do
     end
   end
 end
-local session = KEYS[counters + 1]
+local session = KEYS[counters + 2]
 local left = session and redis.call('PTTL', session) or 0
 if left > 0 then
   local total = add(read(redis.call('GET', session)), {spend[1], spend[2], 0, 0, 0, 0}, -1)

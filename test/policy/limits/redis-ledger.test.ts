@@ -116,6 +116,18 @@ it('releases without a word when Redis is gone', async () => {
   await expect(reservation.release()).resolves.toBeUndefined();
 });
 
+it('takes nothing off for a reservation that Redis has lost, or has released already', async () => {
+  const { server, ledger } = await start();
+  const window = newWindow({ limits: { tickets: 3n } });
+  const lost = requireReserved(await ledger.reserve([window], oneTicket, never));
+  expect(await server.command('FLUSHALL')).toBe('+OK');
+  const kept = requireReserved(await ledger.reserve([window], oneTicket, never));
+  await lost.release();
+  expect(await ledger.usage([window])).toEqual([oneTicket]);
+  await kept.release();
+  expect(await ledger.usage([window])).toEqual([spend({})]);
+});
+
 it('refuses amounts that it could not add up exactly', async () => {
   const { ledger } = await start();
   const window = newWindow();

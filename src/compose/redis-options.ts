@@ -1,0 +1,82 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import type { Config } from '../config/load.ts';
+import { readTextFile } from '../config/read-text-file.ts';
+import { readRedisUrl } from '../config/rpc-urls.ts';
+import { readSecret } from '../config/secrets.ts';
+import { ConfigError } from '../errors.ts';
+import type { RedisAccess } from '../store/redis.ts';
+import type { RedisLogin, RedisTls } from '../store/redis-client.ts';
+
+export type RedisSettings = Extract<Config['settings']['store'], { kind: 'redis' }>;
+
+/** What the keys of a store begin with. In a cluster all must be in one slot: a prefix without a hash tag becomes one. */
+export function keyPrefixOf({ keyPrefix, cluster }: RedisSettings): string {
+  return cluster && !/\{[^}]+\}/.test(keyPrefix) ? `{${keyPrefix}}` : keyPrefix;
+}
+
+/** How a store is reached, its secrets read. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
+export function readRedisOptions(
+  store: RedisSettings,
+  resolvePath: Config['resolvePath'],
+): RedisAccess {
+  const { url, sentinel, cluster, tls, acknowledge } = store;
+  const login = readLogin(store, resolvePath);
+  const readTls = tls && (() => readTlsFiles(tls, resolvePath));
+  readTls?.();
+  const access = { login, readTls, acknowledge };
+  if (sentinel) {
+    const { master, nodes } = sentinel;
+    return { ...access, sentinel: { master, nodes, login: readLogin(sentinel, resolvePath) } };
+  }
+  if (cluster) {
+    return { ...access, cluster: { nodes: cluster.nodes, keyPrefix: keyPrefixOf(store) } };
+  }
+  const location = readRedisUrl(url ?? '', resolvePath);
+  const text = typeof location === 'string' ? location : location.reveal();
+  if (tls && !text.startsWith('rediss:')) {
+    throw new ConfigError('CONFIG_INVALID', 'store.tls: needs a URL that begins with rediss://');
+  }
+  return { ...access, url: location };
+}
+
+function readLogin(
+  { username, password }: Pick<RedisSettings, 'username' | 'password'>,
+  resolvePath: Config['resolvePath'],
+): RedisLogin | undefined {
+  if (password === undefined) return undefined;
+  return { username, password: readSecret(password, { resolvePath, createMissingFiles: false }) };
+}
+
+type TlsPaths = NonNullable<RedisSettings['tls']>;
+
+function readTlsFiles(
+  { ca, cert, key, serverName }: TlsPaths,
+  resolvePath: Config['resolvePath'],
+): RedisTls {
+  const read = (path: string | undefined): string | undefined =>
+    path === undefined ? undefined : readTextFile(resolvePath(path), 'certificate file');
+  const files = { ca: read(ca), cert: read(cert), key: read(key) };
+  try {
+    if (files.ca !== undefined) requireCertificates(files.ca);
+    createSecureContext(files);
+    if (files.cert !== undefined && files.key !== undefined) {
+      const isPair = new X509Certificate(files.cert).checkPrivateKey(createPrivateKey(files.key));
+      if (!isPair) throw new Error('cert and key do not belong together');
+    }
+  } catch (cause) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      'store.tls: ca, cert and key are not what they should be: certificates, and the unencrypted key of cert, in PEM',
+      { cause },
+    );
+  }
+  return { ...files, serverName };
+}
+
+/** A text without any would be taken for a CA that vouches for nobody. Throws. */
+function requireCertificates(pem: string): void {
+  const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (found.length === 0) throw new Error('there is no certificate in ca');
+  for (const certificate of found) new X509Certificate(certificate);
+}
