@@ -11,6 +11,8 @@ export type ServeProcess = AsyncDisposable & {
   ticketSignatures(): number;
   /** how many of its workers have made payments, by its audit log */
   payingWorkers(): number;
+  /** Ends it with SIGKILL. */
+  kill(): Promise<void>;
 };
 
 export type ServeOptions = {
@@ -54,6 +56,10 @@ export async function startServeProcess(
     ticketSignatures: () =>
       batches().reduce((sum, { digests }) => sum + (digests as string[]).length, 0),
     payingWorkers: () => new Set(batches().map(({ use }) => String(use).split('-')[0])).size,
+    async kill() {
+      cli.child.kill('SIGKILL');
+      await cli.ended();
+    },
     async [Symbol.asyncDispose]() {
       cli.child.kill('SIGTERM');
       await cli.ended();

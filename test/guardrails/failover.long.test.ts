@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { Folder } from '../cli/cli.ts';
+import { startCluster, startSentinels } from '../support/replicated-redis.ts';
+import { type FailoverResult, spendThroughFailovers } from './failover-run.ts';
+
+const topologies = [
+  { name: 'Sentinel', replicas: 2, start: () => startSentinels(2) },
+  { name: 'Cluster', replicas: 1, start: () => startCluster('{failover}:') },
+];
+
+function report(name: string, result: FailoverResult): void {
+  console.log(
+    `${name}: ${JSON.stringify(result, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}`,
+  );
+}
+
+describe.each(topologies)(
+  '64 clients with 10,000 tickets, over $name',
+  ({ name, replicas, start }) => {
+    it('are never given one more, when writes are acknowledged, whoever is killed or frozen', async () => {
+      using folder = new Folder();
+      await using redis = await start();
+      const result = await spendThroughFailovers(folder, redis, { replicas });
+      report(`${name}, acknowledged by ${replicas}`, result);
+      expect(result.mastersLost).toBeGreaterThan(3);
+      expect(result.held).toBeGreaterThan(5_000);
+      expect(result.signed).toBeLessThanOrEqual(result.counted);
+      expect(result.counted).toBeLessThanOrEqual(10_000n);
+      expect(Math.max(...result.recoveriesMs)).toBeLessThan(5_000);
+    });
+
+    it('are given what was counted, and what fail-overs forget, when writes are not acknowledged', async () => {
+      using folder = new Folder();
+      await using redis = await start();
+      const result = await spendThroughFailovers(folder, redis, 'none');
+      report(`${name}, not acknowledged`, result);
+      expect(result.mastersLost).toBeGreaterThan(3);
+      expect(result.held).toBeGreaterThan(5_000);
+      expect(Math.max(...result.recoveriesMs)).toBeLessThan(5_000);
+    });
+  },
+);
