@@ -13,6 +13,7 @@ import {
   OrchestratorRequestSchema,
   PaymentResultSchema,
 } from '../../src/wire/net_pb.ts';
+import { findByocJobFault } from './byoc-job.ts';
 import { type SandboxFault, answerWithFault } from './faults.ts';
 import { type OrchestratorConfig, SandboxOrchestrator } from './orchestrator.ts';
 import { collectStats } from './stats.ts';
@@ -156,6 +157,7 @@ async function answer(
       answerJson(response, 200, collectStats(orchestrator));
       return;
     default:
+      if (answerByocJob(orchestrator, request, body, response)) return;
       if (answerRunner(orchestrator, request, body, response)) return;
       response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
       response.end('404 page not found\n');
@@ -249,6 +251,33 @@ function answerVideo(
   }
   response.writeHead(outcome.status, { 'content-type': 'text/plain; charset=utf-8' });
   response.end(`${outcome.reason}\n`);
+}
+
+/** A job for a capability of any name, which sends back what it was sent. False for other paths. */
+function answerByocJob(
+  orchestrator: SandboxOrchestrator,
+  request: Http2ServerRequest,
+  body: Buffer,
+  response: Http2ServerResponse,
+): boolean {
+  if (!request.url.startsWith('/process/request/')) return false;
+  const jobFault = findByocJobFault(header(request, 'livepeer'));
+  if (jobFault !== undefined) {
+    response.writeHead(400, { 'content-type': 'text/plain; charset=utf-8' });
+    response.end(`Could not verify job creds: ${jobFault}\n`);
+    return true;
+  }
+  const outcome = orchestrator.receivePayment(
+    header(request, 'livepeer-payment'),
+    header(request, 'livepeer-segment'),
+  );
+  if (outcome.status === 200) {
+    echo(request, body, response);
+    return true;
+  }
+  response.writeHead(outcome.status, { 'content-type': 'text/plain; charset=utf-8' });
+  response.end(`${outcome.reason}\n`);
+  return true;
 }
 
 const runnerPath = /^\/apps\/([^/]+)\/(session|session\/([^/]+)\/payment|app\/(.*))$/;

@@ -51,10 +51,13 @@ export class SdkWorld implements AsyncDisposable {
   readonly #front = createServer((incoming, response) => {
     this.#forward(incoming, response).catch(() => response.destroy());
   });
-  readonly #orchestrators = new Map<PaymentType, SandboxServer>();
+  readonly #orchestrators = new Map<PaymentType | 'byoc', SandboxServer>();
   #signer: TestSigner | undefined;
   #l1Block = vectorChain.l1Block;
   #areTermsAged = false;
+  #isOutOfRoom = false;
+  /** No time passes while a window has no room. */
+  waitsForRoom = false;
   /** What the signer was asked and answered, in order; 0 where nobody was there. */
   readonly requests: SignerRequest[] = [];
 
@@ -62,11 +65,19 @@ export class SdkWorld implements AsyncDisposable {
     this.#settings = settings;
   }
 
-  /** `policy` is the text of a policy file; `settings` are laid over those of the test signer. */
+  /**
+   * `policy` is the text of a policy file; `settings` are laid over those of the test signer. At `byocHost`, a loopback address, is an
+   * orchestrator with capabilities of its own, at the one port that the SDK asks for its terms.
+   */
   static async start({
     policy,
     settings = {},
-  }: { policy?: string; settings?: Record<string, unknown> } = {}): Promise<SdkWorld> {
+    byocHost,
+  }: {
+    policy?: string;
+    settings?: Record<string, unknown>;
+    byocHost?: string;
+  } = {}): Promise<SdkWorld> {
     const world = new SdkWorld(settings);
     if (policy !== undefined) {
       world.#settings['policy'] = { file: world.#folder.write('policy.yaml', policy) };
@@ -109,6 +120,26 @@ export class SdkWorld implements AsyncDisposable {
         },
       });
       world.#orchestrators.set(type, server);
+    }
+    if (byocHost !== undefined) {
+      const { pricePerUnit, ticketEvWei } = prices.lv2v;
+      const server = await startSandboxServer({
+        host: byocHost,
+        port: 8935,
+        world: world.#world,
+        config: {
+          pricePerUnit,
+          ticketEvWei,
+          paymentType: 'lv2v',
+          address: `0x${random.hex(20)}`,
+          recipient,
+          pixelsPerUnit: 1n,
+          faceValueWei: 10n * ticketEvWei,
+          ticketSecret: random.bytes(32),
+          authTokenSecret: random.bytes(32),
+        },
+      });
+      world.#orchestrators.set('byoc', server);
     }
     world.#front.listen(0, '127.0.0.1');
     await once(world.#front, 'listening');
@@ -190,7 +221,7 @@ export class SdkWorld implements AsyncDisposable {
     for (const { orchestrator } of this.#orchestrators.values()) orchestrator.tickAll();
   }
 
-  accountsOf(type: PaymentType): readonly Account[] {
+  accountsOf(type: PaymentType | 'byoc'): readonly Account[] {
     return this.#orchestrators.get(type)?.orchestrator.accounts ?? [];
   }
 
@@ -213,6 +244,11 @@ export class SdkWorld implements AsyncDisposable {
     return asked.map(({ status }) => status);
   }
 
+  /** The log lines of the signer, parsed. */
+  get logLines(): readonly Record<string, unknown>[] {
+    return this.#signer?.logLines ?? [];
+  }
+
   /** What orchestrators took, and why they took less. */
   get taken() {
     const orchestrators = [...this.#orchestrators.values()].map(({ orchestrator }) => orchestrator);
@@ -228,7 +264,10 @@ export class SdkWorld implements AsyncDisposable {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
     const path = incoming.url ?? '';
-    if (path === '/generate-live-payment') this.passTime(secondsOfPayment);
+    // what is owed stays the same while a window has no room, so that only the window decides when it is paid
+    if (path === '/generate-live-payment' && !(this.#isOutOfRoom && this.waitsForRoom)) {
+      this.passTime(secondsOfPayment);
+    }
     const headers = { ...incoming.headers };
     delete headers.host;
     delete headers.connection;
@@ -241,6 +280,7 @@ export class SdkWorld implements AsyncDisposable {
       });
       const body = Buffer.from(await answer.arrayBuffer());
       request.status = answer.status;
+      this.#isOutOfRoom = answer.status === 429;
       if (answer.status === 480 && this.#areTermsAged) {
         this.#areTermsAged = false;
         this.#world.advance({ l1Blocks: blocksBehind });

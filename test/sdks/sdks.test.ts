@@ -113,6 +113,33 @@ rules: [{ id: minute, window: { per: all, every: 1m, tickets: ${tickets} } }]`;
   // the other SDK knows live runners only
   if (name !== 'python') return;
 
+  it('has BYOC jobs signed and paid, and orchestrators take both', async () => {
+    const { pid } = process;
+    const byocHost = `127.${1 + (pid >> 16)}.${(pid >> 8) & 255}.${pid & 255}`;
+    await using world = await SdkWorld.start({
+      byocHost,
+      settings: { byoc: { enabled: true } },
+    });
+    await sdk.do('use', { signerUrl: world.signerUrl });
+    const job = {
+      orchestrator: `https://${byocHost}:8935`,
+      capability: 'nano-banana',
+      payload: { prompt: 'a cat, “quoted” 🎥' },
+      timeoutSeconds: 300,
+    };
+    expect(await sdk.do('submit-byoc', job)).toEqual(job.payload);
+    const parameters = { enable_video_ingress: false };
+    expect(await sdk.do('submit-byoc', { ...job, parameters })).toEqual(job.payload);
+    const asked = world.requests.map(({ path, status }) => `${path} ${status}`);
+    expect(asked.filter((each) => each === '/sign-byoc-job 200')).toHaveLength(2);
+    expect(world.accountsOf('byoc').map((account) => account.acceptedPayments)).toEqual([1, 1]);
+    expectAllTaken(world, { stopped: 0 });
+    const paid = world.logLines.filter(({ msg }) => msg === 'payment signed');
+    expect(paid).toMatchObject(
+      Array(2).fill({ usage: { capability: 'nano-banana' }, payment: { num_tickets: 6 } }),
+    );
+  });
+
   it('pays for live video, with terms from gRPC', async () => {
     await using world = await SdkWorld.start();
     await sdk.do('use', { signerUrl: world.signerUrl });

@@ -6,6 +6,7 @@ import json
 import sys
 
 from livepeer_gateway import remote_signer
+from livepeer_gateway.byoc import ByocJobRequest, submit_byoc_job
 from livepeer_gateway.errors import SkipPaymentCycle
 from livepeer_gateway.live_runner import call_runner
 from livepeer_gateway.lv2v import StartJobRequest, start_lv2v
@@ -65,6 +66,19 @@ async def pay_video(command):
     return "paid"
 
 
+async def submit_byoc(command):
+    request = ByocJobRequest(
+        capability=command["capability"],
+        payload=command["payload"],
+        parameters=command.get("parameters"),
+        timeout_seconds=command["timeoutSeconds"],
+    )
+    result = await asyncio.to_thread(
+        submit_byoc_job, request, orch_url=command["orchestrator"], timeout=30, **signer
+    )
+    return result.data
+
+
 def describe(error):
     rejections = getattr(error, "rejections", [])
     reasons = [str(rejection.reason) for rejection in rejections]
@@ -80,6 +94,7 @@ commands = {
     "stop": stop,
     "start-video": start_video,
     "pay-video": pay_video,
+    "submit-byoc": submit_byoc,
 }
 
 
