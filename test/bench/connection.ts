@@ -34,6 +34,7 @@ export class Connection {
 
   post(path: string, body: string): Promise<Reply> {
     this.#waiting = Promise.withResolvers<Reply>();
+    if (this.#socket.destroyed) this.#waiting.reject(new Error('the connection has ended'));
     this.#socket.write(
       `POST ${path} HTTP/1.1\r\n${this.#head}Content-Type: application/json\r\n` +
         `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,

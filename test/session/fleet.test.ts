@@ -1,3 +1,4 @@
+import { recoverMessageAddress, toHex } from 'viem';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type TestSigner, startTestSigner, vectorChain } from '../support/test-signer.ts';
 import {
@@ -7,7 +8,9 @@ import {
   expectRefusal,
   masked503,
 } from '../payments/expectations.ts';
-import { buildRequest, usualNow } from '../payments/request-builder.ts';
+import { buildRequest, usualNow, usualState } from '../payments/request-builder.ts';
+
+import { vectors } from '../vectors/vectors.ts';
 
 const open: TestSigner[] = [];
 async function start(session: Record<string, unknown> = {}, options = {}): Promise<TestSigner> {
@@ -95,6 +98,28 @@ describe('an instance whose delegation has ended', () => {
 });
 
 describe('a fleet that moves', () => {
+  /** Whether go-livepeer opens a state: the sender's personal message over its bytes, members of go-livepeer's own names. */
+  async function isOpenedByGoLivepeer({ sealed, state }: Paid): Promise<boolean> {
+    const signer = await recoverMessageAddress({
+      message: { raw: Buffer.from(sealed.State, 'base64') },
+      signature: toHex(Buffer.from(sealed.Sig, 'base64')),
+    });
+    expect(Object.keys(state)).toEqual(expect.arrayContaining(Object.keys(usualState)));
+    return signer.toLowerCase() === vectors.key.address.toLowerCase();
+  }
+
+  it('goes both ways while both programs are behind one load balancer, as docs/migration.md has it', async () => {
+    const moving = await start({ seal: 'key' });
+    // the usual request has a state of go-livepeer's
+    const here = expectPaid(await moving.post(await buildRequest()));
+    expect(await isOpenedByGoLivepeer(here)).toBe(true);
+    const moved = await start();
+    const later = expectPaid(await proceed(moved, here));
+    expect(sizeOfSig(later)).toBe(178);
+    const back = expectPaid(await proceed(moving, later, 120n));
+    expect(await isOpenedByGoLivepeer(back)).toBe(true);
+  });
+
   it('from go-livepeer takes its sessions along', async () => {
     const signer = await start();
     const paid = expectPaid(await signer.post(await buildRequest()));

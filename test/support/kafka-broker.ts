@@ -33,6 +33,8 @@ export type KafkaBroker = AsyncDisposable & {
   createTopic(name: string, partitions?: number): Promise<void>;
   /** All messages of a topic, partition by partition. */
   readAll(topic: string, count: number): Promise<KafkaMessage[]>;
+  /** Messages of a topic from its beginning, until one of them is the last that is wanted. */
+  readUntil(topic: string, isLast: (message: KafkaMessage) => boolean): Promise<KafkaMessage[]>;
   /** Ends it with SIGKILL: a cluster that is gone. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -121,6 +123,27 @@ export async function startKafkaBroker(): Promise<KafkaBroker> {
     await exited;
   }
 
+  async function readUntil(
+    topic: string,
+    isLast: (message: KafkaMessage) => boolean,
+  ): Promise<KafkaMessage[]> {
+    const consumer = new Consumer({
+      clientId: 'test',
+      groupId: `test-${topic}`,
+      bootstrapBrokers: [`127.0.0.1:${port}`],
+      deserializers: stringDeserializers,
+    });
+    const messages: KafkaMessage[] = [];
+    const stream = await consumer.consume({ topics: [topic], mode: 'earliest' });
+    for await (const { key, value, partition } of stream) {
+      const message = { key, value, partition };
+      messages.push(message);
+      if (isLast(message)) break;
+    }
+    await consumer.close(true);
+    return messages;
+  }
+
   await start();
   return {
     address: `127.0.0.1:${port}`,
@@ -131,21 +154,10 @@ export async function startKafkaBroker(): Promise<KafkaBroker> {
       await admin.createTopics({ topics: [name], partitions, replicas: 1 });
       await admin.close();
     },
-    async readAll(topic, count) {
-      const consumer = new Consumer({
-        clientId: 'test',
-        groupId: `test-${topic}`,
-        bootstrapBrokers: [`127.0.0.1:${port}`],
-        deserializers: stringDeserializers,
-      });
-      const messages: KafkaMessage[] = [];
-      const stream = await consumer.consume({ topics: [topic], mode: 'earliest' });
-      for await (const { key, value, partition } of stream) {
-        messages.push({ key, value, partition });
-        if (messages.length >= count) break;
-      }
-      await consumer.close(true);
-      return messages;
+    readUntil,
+    readAll(topic, count) {
+      let left = count;
+      return readUntil(topic, () => (left -= 1) <= 0);
     },
     kill,
     start,
