@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto';
 
 /** Amounts are decimal text. */
-type Field = string | number | undefined | readonly string[] | Readonly<Record<string, string>>;
+type Texts = Readonly<Record<string, string | number | boolean>>;
+
+type Field = string | number | undefined | Texts | readonly string[] | readonly Texts[];
 
 /** What is to be recorded: its kind, then its fields. Never a secret, never a signature. */
 export type AuditRecord = { readonly kind: string; readonly [field: string]: Field };

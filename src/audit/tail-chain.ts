@@ -13,7 +13,7 @@ export type ChainTail = {
   /** The last `count` lines, or fewer. */
   last(count: number): Promise<Buffer[]>;
   /** The lines that were added since the call before, of this or of `last`. */
-  next(): Promise<Buffer[]>;
+  next(): AsyncGenerator<Buffer>;
 };
 
 const readBytesAtOnce = 1_048_576;
@@ -23,16 +23,15 @@ export function createChainTail(folder: string): ChainTail {
   let number = 1;
   let offset = 0;
 
-  async function readOn(): Promise<Buffer[]> {
+  async function* readOn(): AsyncGenerator<Buffer> {
     const handle = await open(chainFile(folder, number).path, 'r');
     try {
-      const lines: Buffer[] = [];
       for (;;) {
         const bytes = await readBytes(handle, offset, readBytesAtOnce);
         const wholeBytes = countWholeLineBytes(bytes);
-        if (wholeBytes === 0) return lines;
-        lines.push(...splitLines(bytes));
+        if (wholeBytes === 0) return;
         offset += wholeBytes;
+        yield* splitLines(bytes);
       }
     } finally {
       await handle.close();
@@ -54,16 +53,14 @@ export function createChainTail(folder: string): ChainTail {
       return lines;
     },
 
-    async next() {
+    async *next() {
       // listed before they are read, so that a file with another one after it is complete
       const numbers = (await listChainFiles(folder)).map((file) => file.number);
-      const lines: Buffer[] = [];
       for (const each of numbers) {
         if (each < number) continue;
         if (each > number) ({ number, offset } = { number: each, offset: 0 });
-        lines.push(...(await readOn()));
+        yield* readOn();
       }
-      return lines;
     },
   };
 }

@@ -1,12 +1,6 @@
-import {
-  type ChainFile,
-  chainFile,
-  countWholeLineBytes,
-  listChainFiles,
-  openPlainFile,
-  splitLines,
-} from './files.ts';
+import { type ChainFile, chainFile, listChainFiles } from './files.ts';
 import { readNotedEnd } from './noted-end.ts';
+import { readLines } from './read-lines.ts';
 import {
   type ChainHead,
   type ChainedRecord,
@@ -131,24 +125,4 @@ function findGap(
   if (!head) return undefined;
   if (seq !== head.seq + 1) return `record ${seq} follows record ${head.seq}`;
   return prev === head.hash ? undefined : 'it does not carry the hash of the record before';
-}
-
-const readBytesAtOnce = 1_048_576;
-/** No record is as long. */
-const longestLine = 16_777_216;
-
-type Line = { readonly bytes: Buffer; readonly isWhole: boolean };
-
-/** The lines of a file as bytes; what follows the last line feed comes last and is not whole. */
-async function* readLines(path: string): AsyncGenerator<Line> {
-  let rest: Buffer = Buffer.alloc(0);
-  await using handle = await openPlainFile(path, 'read');
-  const chunks = handle.createReadStream({ highWaterMark: readBytesAtOnce, autoClose: false });
-  for await (const chunk of chunks as AsyncIterable<Buffer>) {
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    for (const line of splitLines(bytes)) yield { bytes: line, isWhole: true };
-    rest = bytes.subarray(countWholeLineBytes(bytes));
-    if (rest.length > longestLine) break;
-  }
-  if (rest.length > 0) yield { bytes: rest, isWhole: false };
 }

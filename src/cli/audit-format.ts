@@ -1,38 +1,67 @@
 import type { AuditRecord, ChainedRecord } from '../audit/record.ts';
+import { type Colour, type Painter, printable } from './terminal.ts';
 
 type Field = AuditRecord[string];
 
 const shownFirst: readonly string[] = ['seq', 'time', 'kind'];
 const links: readonly string[] = ['prev', 'hash'];
+const forPrograms: readonly string[] = ['digests', 'event'];
 
-/** A record as a line for people: when, where, what, and what is known of it. */
-export function formatRecord(chain: string, record: ChainedRecord): string {
+const colourOfKind: Readonly<Record<string, Colour>> = {
+  signed: 'green',
+  denied: 'yellow',
+  failed: 'red',
+  resume: 'red',
+  'signing-paused': 'red',
+  'signing-resumed': 'red',
+};
+
+/** Wide enough for most, so that what follows is aligned. */
+const widths = { place: 14, kind: 9 };
+
+/**
+ * A record as a line for people: when, where, what, and what is known of it. With colours it is for a terminal: aligned, and without what
+ * only programs can use.
+ */
+export function formatRecord(
+  chain: string,
+  record: ChainedRecord,
+  paint: Painter | undefined = undefined,
+): string {
+  const hidden = paint ? [...shownFirst, ...links, ...forPrograms] : [...shownFirst, ...links];
   const fields = Object.entries(record)
-    .filter(([name]) => !shownFirst.includes(name) && !links.includes(name))
+    .filter(([name]) => !hidden.includes(name))
     .flatMap(([name, value]) => describeField(name, value));
-  return [record.time, `${chain}#${record.seq}`, record.kind, ...fields].join(' ');
+  const [time, place, kind] = [record.time, `${chain}#${record.seq}`, record.kind].map(printable);
+  if (!paint)
+    return [time, place, kind, ...fields.map(([name, text]) => `${name}=${text}`)].join(' ');
+  const what = kind?.padEnd(widths.kind) ?? '';
+  const colour = Object.hasOwn(colourOfKind, record.kind) ? colourOfKind[record.kind] : undefined;
+  return [
+    paint('dim', time ?? ''),
+    place?.padEnd(widths.place),
+    colour ? paint(colour, what) : what,
+    ...fields.map(([name, text]) => `${paint('dim', `${name}=`)}${text}`),
+  ].join(' ');
 }
 
-function describeField(name: string, value: Field): string[] {
+type ShownField = readonly [name: string, text: string];
+
+function describeField(name: string, value: Field): ShownField[] {
   if (value === undefined || value === '') return [];
-  if (typeof value === 'string' || typeof value === 'number') {
-    return [`${name}=${printable(String(value))}`];
+  if (typeof value !== 'object' || value === null) {
+    return [[printable(name), printable(String(value))]];
   }
-  if (isList(value)) return value.length === 0 ? [] : [`${name}=${value.map(printable).join(',')}`];
-  return Object.entries(value).flatMap(([inner, text]) => describeField(`${name}.${inner}`, text));
+  if (isList(value)) {
+    return value.length === 0 ? [] : [[printable(name), value.map(printable).join(',')]];
+  }
+  return Object.entries(value).flatMap(([inner, text]: [string, Field]) =>
+    describeField(`${name}.${inner}`, text),
+  );
 }
 
 function isList(value: Field): value is readonly string[] {
-  return Array.isArray(value);
-}
-
-/** Callers chose some of the text: nothing of it may reach a terminal as anything but visible characters. */
-function printable(text: string): string {
-  if (/^[\x21-\x7e]+$/.test(text)) return text;
-  return JSON.stringify(text).replace(
-    /[^\x20-\x7e]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return Array.isArray(value) && value.every((each) => typeof each === 'string');
 }
 
 const columns = [
@@ -79,8 +108,15 @@ function toCell(value: Field): string {
   return isList(value) ? value.join(' ') : JSON.stringify(value);
 }
 
-/** What a spreadsheet would take for a formula is given an apostrophe before it: callers chose some of the text. */
-function quoteCell(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+/**
+ * What a spreadsheet would take for a formula is given an apostrophe before it, and what would act on a terminal is escaped: callers chose
+ * some of the text.
+ */
+export function quoteCell(text: string): string {
+  const visible = text.replace(
+    /[\p{Cc}\p{Cf}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${visible}` : visible;
+  return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

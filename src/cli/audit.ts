@@ -1,21 +1,16 @@
-import { once } from 'node:events';
-import { resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { InvalidArgumentError } from 'commander';
-import { ConfigError } from '../errors.ts';
-import { type ChainFolder, listChains } from '../audit/files.ts';
-import { type ChainedRecord, decodeRecord } from '../audit/record.ts';
-import { type ChainTail, createChainTail } from '../audit/tail-chain.ts';
+import type { ChainFolder } from '../audit/files.ts';
+import type { ChainedRecord } from '../audit/record.ts';
 import {
   BrokenChainError,
   type RecordVisitor,
   type VerifiedChain,
   verifyChain,
 } from '../audit/verify-chain.ts';
-import { csvHeader, formatCsvRow, formatRecord } from './audit-format.ts';
+import { reportFailure, requireChains } from './audit-chains.ts';
+import { csvHeader, formatCsvRow } from './audit-format.ts';
 import { type Row, printRows } from './print-rows.ts';
-
-const exitFailure = 1;
+import { endWhenNobodyReads, print } from './terminal.ts';
 
 /** `audit verify`: every record of every chain; exit code 1 where one is broken, or `includes` is in none of them. */
 export async function verifyAudit(folder: string, options: { includes?: string }): Promise<void> {
@@ -49,42 +44,6 @@ function describeTorn(bytes: number): string {
   return `the last line (${bytes} bytes) is not whole: it is being written, or a crash cut it off; the next start removes it`;
 }
 
-type TailOptions = { readonly lines: number; readonly follow?: boolean };
-
-const followIntervalMs = 250;
-
-/** `audit tail`: the last records of all chains, for people; with `follow` also those that come, until it is stopped. */
-export async function tailAudit(folder: string, { lines, follow }: TailOptions): Promise<void> {
-  endWhenNobodyReads();
-  const tails = new Map<string, ChainTail>();
-  const found: { readonly time: string; readonly text: string }[] = [];
-  for (const { name, path } of await requireChains(folder)) {
-    const tail = createChainTail(path);
-    tails.set(name, tail);
-    for (const line of await tail.last(lines)) found.push(formatLine(name, line));
-  }
-  found.sort((a, b) => (a.time < b.time ? -1 : Number(a.time > b.time)));
-  for (const { text } of found.slice(-lines)) await print(text);
-  while (follow) {
-    await delay(followIntervalMs);
-    for (const { name, path } of await requireChains(folder)) {
-      const tail = tails.get(name) ?? createChainTail(path);
-      tails.set(name, tail);
-      for (const line of await tail.next()) await print(formatLine(name, line).text);
-    }
-  }
-}
-
-/** After every time, so that a broken record is not cut away with the oldest ones. */
-const unknownTime = '~';
-
-function formatLine(chain: string, line: Buffer): { time: string; text: string } {
-  const record = decodeRecord(line);
-  return typeof record === 'string'
-    ? { time: unknownTime, text: `${chain}: a record is broken: ${record}` }
-    : { time: record.time, text: formatRecord(chain, record) };
-}
-
 type ExportOptions = {
   /** Unix milliseconds */
   readonly from?: number;
@@ -108,7 +67,7 @@ export async function exportAudit(folder: string, options: ExportOptions): Promi
 }
 
 /** Says on standard error what is broken; undefined then. */
-async function verifyOrReport(
+export async function verifyOrReport(
   { name, path }: ChainFolder,
   visit: RecordVisitor,
 ): Promise<VerifiedChain | undefined> {
@@ -124,36 +83,6 @@ async function verifyOrReport(
     }
     return undefined;
   }
-}
-
-function reportFailure(message: string): void {
-  process.stderr.write(`livepeer-hsm-signer: ${message}\n`);
-  process.exitCode = exitFailure;
-}
-
-async function requireChains(folder: string): Promise<ChainFolder[]> {
-  const path = resolve(folder);
-  const chains = await listChains(path).catch((cause: unknown) => {
-    const reason = cause instanceof Error ? cause.message : 'unknown';
-    throw new ConfigError('CONFIG_INVALID', `${path} can't be read: ${reason}`, { cause });
-  });
-  if (chains.length > 0) return chains;
-  throw new ConfigError(
-    'CONFIG_INVALID',
-    `there is no audit log in ${path}; give the folder of audit.path, or one of the folders in it`,
-  );
-}
-
-/** As `| head` does. */
-function endWhenNobodyReads(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit();
-  });
-}
-
-async function print(line: string): Promise<void> {
-  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
 }
 
 /** The hash of a record. Throws commander's InvalidArgumentError. */

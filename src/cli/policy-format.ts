@@ -4,7 +4,11 @@ import { formatDuration } from '../policy/rules/duration.ts';
 import { describeRefusal } from '../policy/describe-refusal.ts';
 import type { RuleVerdict } from '../policy/rules/evaluate.ts';
 import type { RuleExplanation } from '../policy/rules/explain.ts';
+import type { ChainedRecord } from '../audit/record.ts';
+import type { Outcome } from './audit-story.ts';
 import type { Row } from './print-rows.ts';
+import { textOf } from './recorded.ts';
+import { inWords, printable } from './terminal.ts';
 
 /** `allow`, or what a client would be told. */
 export function describeVerdict(verdict: RuleVerdict): string {
@@ -31,7 +35,7 @@ function describeFinding({ rule, unmet, finding }: RuleExplanation): string {
 }
 
 function describeScope({ scope }: WindowCharge): string {
-  return scope === '' ? 'in a window shared by all' : `in the window of ${scope}`;
+  return scope === '' ? 'in a window shared by all' : `in the window of ${printable(scope)}`;
 }
 
 /** A row for each limit of a window: what was spent, and what is left of it. */
@@ -41,7 +45,8 @@ export function describeUsage(charge: WindowCharge, spent: Spend): Row[] {
     if (maximum === undefined) return [];
     const left = maximum > spent[kind] ? maximum - spent[kind] : 0n;
     const unit = kind === 'ev' ? ' wei' : '';
-    const name = [charge.ruleId, charge.scope, formatDuration(charge.windowMs), kind];
+    const scope = charge.scope === '' ? '' : printable(charge.scope);
+    const name = [charge.ruleId, scope, formatDuration(charge.windowMs), kind];
     return [
       [
         name.filter(Boolean).join(' '),
@@ -49,4 +54,36 @@ export function describeUsage(charge: WindowCharge, spent: Spend): Row[] {
       ],
     ];
   });
+}
+
+/** What became of a recorded payment. */
+export function describeThen(record: ChainedRecord, outcome: Outcome): Row[] {
+  const [code, rule] = [textOf(record, 'code'), textOf(record, 'rule')];
+  const denied = `denied: ${printable(code)}${rule === '' ? '' : `, by rule ${printable(rule)}`}`;
+  return [
+    ['then', `${printable(record.time)}, ${outcome === 'denied' ? denied : outcome}`],
+    ...(outcome === 'denied' ? [['message', inWords(textOf(record, 'message'))] as const] : []),
+  ];
+}
+
+/** What differs between a recorded payment and the verdict of the rules over it now. */
+export function describeChange(record: ChainedRecord, verdict: RuleVerdict): string {
+  const [code, rule] = [textOf(record, 'code'), textOf(record, 'rule')];
+  const wasDenied = record.kind === 'denied';
+  if (wasDenied && rule === '' && code !== 'NO_RULE_ALLOWS') {
+    return (
+      `no rule refused it then, but ${printable(code)}, which the policy file does not decide: ` +
+      'it would be refused again unless that has changed'
+    );
+  }
+  if (verdict.kind === 'allow') {
+    return wasDenied
+      ? 'changed: it was denied then, and the rules would allow it now'
+      : 'as then: allowed';
+  }
+  if (!wasDenied) return 'changed: the rules allowed it then, and would deny it now';
+  const isSame = verdict.refusal.code === code && (verdict.ruleId ?? '') === rule;
+  return isSame
+    ? 'as then: the same rule denies it'
+    : `changed: denied as then, but by ${verdict.ruleId === undefined ? verdict.refusal.code : `rule ${verdict.ruleId}`}`;
 }

@@ -13,9 +13,20 @@ import type { Spend, WindowCharge } from '../policy/limits/ledger.ts';
 import { nothingSpent } from '../policy/limits/windows.ts';
 import type { CompiledPolicy } from '../policy/rules/compile.ts';
 import type { RuleVerdict } from '../policy/rules/evaluate.ts';
-import { evaluateAfter, explainRules } from '../policy/rules/explain.ts';
+import { type RuleExplanation, evaluateAfter, explainRules } from '../policy/rules/explain.ts';
 import { lintPolicy } from '../policy/rules/lint.ts';
-import { describeExplanation, describeUsage, describeVerdict } from './policy-format.ts';
+import { findRequest } from '../audit/find-request.ts';
+import { readingChains, reportFailure, requireChains } from './audit-chains.ts';
+import { auditFolderOf, describeUnknown } from './audit-show.ts';
+import { mainRecord, outcomeOf } from './audit-story.ts';
+import {
+  describeChange,
+  describeExplanation,
+  describeThen,
+  describeUsage,
+  describeVerdict,
+} from './policy-format.ts';
+import { factsOfRecord, spentAsRecorded } from './recorded.ts';
 import { printRows } from './print-rows.ts';
 
 /** `policy schema`: what `config/policy.schema.json` holds. */
@@ -102,14 +113,32 @@ function formatIds(ids: readonly string[]): string {
   return ids.length === 0 ? 'none' : ids.toSorted().join(', ');
 }
 
-/** `policy explain`: which rules match a payment, the verdict, and what is left in the windows it counts in. */
+type ExplainOptions = {
+  readonly config: string;
+  readonly request?: string;
+  readonly policy?: string;
+};
+
+/**
+ * `policy explain`: which rules match a payment, the verdict, and what is left in the windows it counts in; for one of the audit log also
+ * what differs from then.
+ */
 export async function explainPolicy(
-  file: string,
-  options: { readonly config: string },
+  file: string | undefined,
+  options: ExplainOptions,
+  command: Command,
 ): Promise<void> {
+  if ((file === undefined) === (options.request === undefined)) {
+    command.error("error: expected either a file with the payment or '--request <id>'");
+  }
   const config = await loadConfig(options.config);
-  const { policy } = readRules(config);
-  const facts = parseRequest(readTextFile(file, 'file'), file);
+  const { policy } =
+    options.policy === undefined ? readRules(config) : readPolicyFile(options.policy);
+  if (options.request !== undefined) {
+    await explainRecorded(options.config, policy, options.request);
+    return;
+  }
+  const facts = parseRequest(readTextFile(file ?? '', 'file'), file ?? '');
   const explanations = explainRules(policy, facts);
   const charges = explanations.flatMap(({ finding }) => finding.charge ?? []);
   const usage = charges.length === 0 ? [] : await readUsage(config, charges);
@@ -117,15 +146,62 @@ export async function explainPolicy(
     const index = charges.findIndex((charge) => charge.ruleId === ruleId);
     return (typeof usage === 'string' ? undefined : usage[index]) ?? nothingSpent;
   };
-  const verdict: RuleVerdict = evaluateAfter(spentIn, policy, facts);
+  printExplanations(explanations, typeof usage === 'string' ? usage : undefined, spentIn);
+  printVerdict(evaluateAfter(spentIn, policy, facts));
+}
 
-  printRows(explanations.map(describeExplanation));
-  if (charges.length > 0) process.stdout.write('\n');
-  if (typeof usage === 'string') {
-    process.stdout.write(`what was spent in windows is unknown: ${usage}\n`);
-  } else if (charges.length > 0) {
-    printRows(charges.flatMap((charge) => describeUsage(charge, spentIn(charge))));
+/** Windows are as the record has them: what they have now says nothing of then. */
+async function explainRecorded(
+  config: string,
+  policy: CompiledPolicy,
+  requestId: string,
+): Promise<void> {
+  const chains = await requireChains(await auditFolderOf(config));
+  const found = await readingChains(() => findRequest(chains, requestId));
+  const main = mainRecord(found);
+  if (!main) {
+    reportFailure(found.broken[0] ?? describeUnknown(requestId));
+    return;
   }
+  const { record } = main;
+  const facts = factsOfRecord(record);
+  printRows(describeThen(record, outcomeOf(found)));
+  process.stdout.write('\n');
+  if (typeof facts === 'string') {
+    reportFailure(`the payment can't be judged anew: ${facts}`);
+    return;
+  }
+  const spentIn = (charge: WindowCharge): Spend => spentAsRecorded(record, charge) ?? nothingSpent;
+  const explanations = explainRules(policy, facts);
+  const isUnknown = explanations
+    .flatMap(({ finding }) => finding.charge ?? [])
+    .some((charge) => spentAsRecorded(record, charge) === undefined);
+  printExplanations(explanations, undefined, spentIn);
+  if (isUnknown) {
+    process.stdout.write('what is not on record of windows counts as nothing spent\n');
+  }
+  const verdict = evaluateAfter(spentIn, policy, facts);
+  printVerdict(verdict);
+  process.stdout.write(`${describeChange(record, verdict)}\n`);
+}
+
+function printExplanations(
+  explanations: readonly RuleExplanation[],
+  problem: string | undefined,
+  spentIn: (charge: WindowCharge) => Spend,
+): void {
+  if (explanations.length > 0) printRows(explanations.map(describeExplanation));
+  const charges = explanations.flatMap(({ finding }) => finding.charge ?? []);
+  if (charges.length === 0) return;
+  process.stdout.write('\n');
+  if (problem === undefined) {
+    printRows(charges.flatMap((charge) => describeUsage(charge, spentIn(charge))));
+  } else {
+    process.stdout.write(`what was spent in windows is unknown: ${problem}\n`);
+  }
+}
+
+function printVerdict(verdict: RuleVerdict): void {
   process.stdout.write(`\nverdict: ${describeVerdict(verdict)}\n`);
   if (verdict.observed.length > 0) {
     process.stdout.write(`would deny if enforced: ${verdict.observed.join(', ')}\n`);

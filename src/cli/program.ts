@@ -6,7 +6,10 @@ import { Command, CommanderError, Option } from 'commander';
 import { errorFamilies, isSignerError } from '../errors.ts';
 import { framesOf, nameOf } from '../foreign-error.ts';
 import { newAuthKey, parseExpiry } from './auth.ts';
-import { exportAudit, parseHash, parseLines, parseTime, tailAudit, verifyAudit } from './audit.ts';
+import { exportAudit, parseHash, parseLines, parseTime, verifyAudit } from './audit.ts';
+import { reportAudit, reportKeys } from './audit-report.ts';
+import { showRequest } from './audit-show.ts';
+import { tailAudit } from './audit-tail.ts';
 import { programVersion } from '../program-version.ts';
 import { checkConfig } from './check-config.ts';
 import { printConfigSchema } from './config-schema.ts';
@@ -202,7 +205,38 @@ audit
   .argument(...auditFolder)
   .option('-n, --lines <number>', 'how many', parseLines, 10)
   .option('-f, --follow', 'go on with those that come, until stopped')
+  .option('--tenant <id>', 'those of this tenant alone')
+  .option('--principal <id>', 'those of this principal alone')
+  .option('--session <id>', 'those of this session alone')
+  .option('--kind <kind>', 'those of this kind alone, e.g. denied')
+  .option('--code <code>', 'denials and failures with this code alone')
+  .option('--since <time>', 'those of this time and later, e.g. 2026-11-20T16:00:00Z', parseTime)
   .action(tailAudit);
+audit
+  .command('show')
+  .description(
+    'Tell one payment or denial as a story: who asked for what, what it would have cost, which rule refused it and what was left, what ' +
+      'the key signed, and what its session did before.',
+  )
+  .summary('tell what became of a request')
+  .argument('<request>', "the answer's X-Request-Id")
+  .argument('[folder]', auditFolder[1])
+  .option(...configOption)
+  .option('--json', 'as JSON')
+  .action(showRequest);
+audit
+  .command('report')
+  .description('add up what was paid and denied; the records are verified on the way')
+  .argument(...auditFolder)
+  .addOption(new Option('--by <name>', 'whose sums').choices(reportKeys).default('tenant' as const))
+  .option('--from <time>', 'from this time on, e.g. 2026-11-01', parseTime)
+  .option('--to <time>', 'before this time', parseTime)
+  .addOption(
+    new Option('--format <format>', 'for people, a spreadsheet or a program')
+      .choices(['table', 'csv', 'json'])
+      .default('table'),
+  )
+  .action(reportAudit);
 audit
   .command('export')
   .description('print verified records, chain by chain')
@@ -256,8 +290,13 @@ policy
       'verdict, and what is left in the windows that it counts in. Nothing is signed or spent.',
   )
   .summary('tell what the rules make of a payment')
-  .argument('<request>', 'the payment (JSON)')
+  .argument('[payment]', 'the payment (JSON)')
   .requiredOption(...configOption)
+  .option(
+    '--request <id>',
+    'instead of a file: the payment of the audit log whose answer had this X-Request-Id',
+  )
+  .option('--policy <file>', 'judge by this policy file, and not by the one in force')
   .action(explainPolicy);
 policy
   .command('schema')

@@ -18,10 +18,12 @@ export type GrantReason = {
   /** the rules that matched, and those in observe mode that would have denied */
   readonly rules?: readonly string[];
   readonly observed?: readonly string[];
-  /** exact decimal text in wei, or counts, by name */
+  /** exact text in wei, whole or as a fraction n/d, or counts, by name */
   readonly amounts?: Readonly<Record<string, string>>;
   /** what the payment is about: session, orchestrator, app, manifest id, by name */
   readonly subject?: Readonly<Record<string, string>>;
+  /** capabilities and models that are paid for, as `CAPABILITY/MODEL` */
+  readonly models?: readonly string[];
   /** what the client calls its own job, by name */
   readonly usage?: Readonly<Record<string, string>>;
 };

@@ -3,11 +3,15 @@ import type { Caller } from '../auth/authorization.ts';
 import { type Principal, principalOfAuthId } from '../auth/principal.ts';
 import { type ErrorData, errorFamilies } from '../errors.ts';
 import type { KeyJournal } from '../keys/key-journal.ts';
+import type { WindowUsage } from '../policy/limits/reserve.ts';
+import { spendKinds } from '../policy/limits/windows.ts';
 import type { DenialRecorder } from './denials.ts';
 import type { SwitchUse } from '../policy/switch/signing-switch.ts';
 import { RefusalError } from './refusal-error.ts';
 
-type Field = string | number | undefined | readonly string[] | Readonly<Record<string, string>>;
+type Texts = Readonly<Record<string, string | number | boolean>>;
+
+type Field = string | number | undefined | Texts | readonly string[] | readonly Texts[];
 
 type Fields = { readonly kind: string; readonly [field: string]: Field };
 
@@ -45,6 +49,7 @@ export function createKeyUseJournal(log: JournalLog): KeyJournal {
         observed: reason.observed,
         amounts: reason.amounts,
         subject: clipAll(reason.subject),
+        models: reason.models?.map((model) => clip(model)),
         usage: clipAll(reason.usage),
       });
       return {
@@ -74,12 +79,13 @@ export function createDenialRecorder(
   log: JournalLog,
   { webhookKnowsCallers }: { readonly webhookKnowsCallers: boolean },
 ): DenialRecorder {
-  return ({ error, requestId, caller, subject }) => {
+  return ({ error, requestId, caller, sender, seen }) => {
     const refusal = error instanceof RefusalError ? error : undefined;
     const vouchedFor = refusal?.principal;
     const principal = vouchedFor ?? callerPrincipal(caller);
     const mayBeAnybody = webhookKnowsCallers && !vouchedFor;
     if (isStranger(principal) && (mayBeAnybody || errorFamilies[error.code] === 'caller')) return;
+    const { amounts, subject, models, usage } = seen;
     const record = {
       kind: 'denied',
       request: requestId,
@@ -87,9 +93,14 @@ export function createDenialRecorder(
       tenant: clip(principal.tenant),
       code: error.code,
       rule: error.data.ruleId,
-      data: clipAll(toTexts(error.data)),
+      data: clipAll(error.data),
       message: clip(error.message),
+      sender,
+      amounts: clipAll(amounts),
       subject: clipAll(subject),
+      models: models?.map((model) => clip(model)),
+      usage: clipAll(usage),
+      windows: refusal?.windows?.flatMap(describeWindow),
     };
     dontWait(log.write(record));
   };
@@ -120,14 +131,26 @@ function clip(text: string | undefined): string | undefined {
   return text === undefined || text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
 }
 
-function toTexts(data: ErrorData): Record<string, string> {
-  return Object.fromEntries(Object.entries(data).map(([name, value]) => [name, String(value)]));
+/** Texts are cut, and what is not there is left out. */
+function clipAll(values: ErrorData | undefined): Texts | undefined {
+  if (!values) return undefined;
+  const entries = Object.entries(values).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    return [[name, typeof value === 'string' ? clip(value) : value] as const];
+  });
+  return Object.fromEntries(entries);
 }
 
-function clipAll(texts: Readonly<Record<string, string>> | undefined) {
-  return (
-    texts && Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, clip(text)]))
-  );
+/** A row for each limit of a window. */
+function describeWindow({ charge, spent }: WindowUsage): Texts[] {
+  const { ruleId: rule, scope, windowMs, limits } = charge;
+  return spendKinds.flatMap((limit) => {
+    const maximum = limits[limit];
+    if (maximum === undefined) return [];
+    const headroom = maximum > spent[limit] ? maximum - spent[limit] : 0n;
+    const amounts = { maximum: `${maximum}`, spent: `${spent[limit]}`, headroom: `${headroom}` };
+    return [{ rule, scope: clip(scope), windowMs, limit, ...amounts }];
+  });
 }
 
 function toHexDigits({ buffer, byteOffset, byteLength }: Uint8Array): string {

@@ -1,14 +1,19 @@
 import type { Caller } from '../auth/authorization.ts';
 import { type SignerError, errorFamilies, isSignerError } from '../errors.ts';
+import type { GrantReason } from '../keys/grant.ts';
 
 /** A payment or BYOC job that was refused, for the audit log. */
 export type Denial = {
   readonly error: SignerError;
   readonly requestId: string;
   readonly caller: Caller;
-  /** what it was about, by name */
-  readonly subject: Readonly<Record<string, string>>;
+  /** the address that would have paid; undefined where none was chosen */
+  readonly sender: string | undefined;
+  readonly seen: SeenByDecision;
 };
+
+/** What the decision saw of the request, by name. */
+export type SeenByDecision = Pick<GrantReason, 'amounts' | 'subject' | 'models' | 'usage'>;
 
 /** Records a denial; never throws, and nobody waits for it. */
 export type DenialRecorder = (denial: Denial) => void;

@@ -9,7 +9,7 @@ import { formatUsd } from '../pm/usd.ts';
 import type { AllowedPayment } from '../policy/decide-payment.ts';
 import { describeRefusal } from '../policy/describe-refusal.ts';
 import type { Policy } from '../policy/policy.ts';
-import type { SessionFacts } from '../policy/proposal.ts';
+import type { PaymentProposal, SessionFacts } from '../policy/proposal.ts';
 import type { AnswerMemory, NewClaim } from '../session/answer-memory.ts';
 import { type ManifestIdRule, type RestoredSession, restoreSession } from '../session/restore.ts';
 import { encodeBase64 } from '../wire/base64.ts';
@@ -27,6 +27,7 @@ import {
   decodePaymentRequest,
 } from '../wire/payment-request.ts';
 import { type DenialRecorder, isDenial } from './denials.ts';
+import { type PaymentSoFar, describeRefused } from './describe-refused.ts';
 import type { EventEncoder } from './payment-event.ts';
 import { answerHolder } from './holders.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
@@ -103,7 +104,8 @@ export async function generateLivePayment(
   const sender = request.state
     ? findSealer(service.senders, request.state)
     : chooseSender(service.senders, caller);
-  const decoded = { request, orchestrator, sender };
+  const soFar: PaymentSoFar = {};
+  const decoded = { request, orchestrator, sender, soFar };
   // what a repeated request asks for may be impossible by now, and was answered all the same
   const drafted = attempt(() => draftPayment(service, decoded));
   const demand =
@@ -133,8 +135,8 @@ export async function generateLivePayment(
   } catch (error) {
     await claim.forget(nonces);
     if (isDenial(error)) {
-      const subject = { orchestrator: orchestrator.address };
-      service.recordDenial({ error, requestId, caller, subject });
+      const seen = describeRefused(soFar, request, orchestrator);
+      service.recordDenial({ error, requestId, caller, sender: sender.gate.address, seen });
     }
     throw error;
   }
@@ -156,6 +158,8 @@ type DecodedCall = {
   readonly request: PaymentRequest;
   readonly orchestrator: OrchestratorInfo;
   readonly sender: Sender;
+  /** filled on the way */
+  readonly soFar: PaymentSoFar;
 };
 
 type PaymentDraft = ReturnType<typeof draftPayment>;
@@ -163,10 +167,11 @@ type PaymentDraft = ReturnType<typeof draftPayment>;
 /** What is to be paid, before anybody is asked whether it may be. */
 function draftPayment(
   { billingRule, now: tellTime, ...service }: PaymentService,
-  { request, orchestrator, sender }: DecodedCall,
+  { request, orchestrator, sender, soFar }: DecodedCall,
 ) {
   const { policy } = sender;
   const session = restoreSession(request, orchestrator, service);
+  soFar.session = session;
   const capabilities = decodeCapabilities(request.capabilities);
   const authToken = requireAuthToken(orchestrator);
 
@@ -195,7 +200,7 @@ function draftPayment(
 async function makePayment(
   service: PaymentService,
   { caller, requestId, signal }: PaymentCall,
-  { request, orchestrator, sender }: DecodedCall,
+  { request, orchestrator, sender, soFar }: DecodedCall,
   draft: PaymentDraft,
   { isFork, nonces }: NewClaim,
   onSigning: () => void,
@@ -207,29 +212,28 @@ async function makePayment(
   const quote = nonces
     ? { ...own, lastNonce: requireNonces(nonces, orchestrator.transcoder) }
     : own;
-  const verdict = await policy.decidePayment(
-    {
-      requestId,
-      sender: gate.address,
-      caller,
-      params,
-      books,
-      chain,
-      now,
-      type: books.type,
-      isTypeNew: session.books.type !== books.type,
-      billingRule: service.billingRule,
-      quote,
-      price: orchestrator.price,
-      requestMaxPrice,
-      isNewSession: session.isNew,
-      isFork,
-      models: listModels(capabilities),
-      manifestId,
-      usageLabels: request.usageLabels,
-    },
-    signal,
-  );
+  const proposal: PaymentProposal = {
+    requestId,
+    sender: gate.address,
+    caller,
+    params,
+    books,
+    chain,
+    now,
+    type: books.type,
+    isTypeNew: session.books.type !== books.type,
+    billingRule: service.billingRule,
+    quote,
+    price: orchestrator.price,
+    requestMaxPrice,
+    isNewSession: session.isNew,
+    isFork,
+    models: listModels(capabilities),
+    manifestId,
+    usageLabels: request.usageLabels,
+  };
+  soFar.proposal = proposal;
+  const verdict = await policy.decidePayment(proposal, signal);
   if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
 
   const record = recordPayment({

@@ -2,12 +2,15 @@ import type { Principal } from '../auth/principal.ts';
 import { type CodeOf, type ErrorData, SignerError } from '../errors.ts';
 import { type Rational, formatRational } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
+import type { WindowUsage } from '../policy/limits/reserve.ts';
 import { describeRefusal } from '../policy/describe-refusal.ts';
 
 type RefusalContext = {
   readonly ruleId?: string | undefined;
   /** who asked, where it was established later than by the transport */
   readonly principal?: Principal | undefined;
+  /** for the audit log: others may share them, so that callers are not told */
+  readonly windows?: readonly WindowUsage[] | undefined;
   /** the message, where it is not the refusal's own words */
   readonly message?: string;
 };
@@ -15,11 +18,13 @@ type RefusalContext = {
 /** A rule refused the payment; nothing was signed. `code` is the stable id of the rule. */
 export class RefusalError extends SignerError<CodeOf<'policy' | 'request'>> {
   readonly principal: Principal | undefined;
+  readonly windows: readonly WindowUsage[] | undefined;
 
-  constructor(refusal: Refusal, { ruleId, principal, message }: RefusalContext = {}) {
+  constructor(refusal: Refusal, { ruleId, principal, windows, message }: RefusalContext = {}) {
     const data = { ...toErrorData(refusal.data), ...(ruleId !== undefined && { ruleId }) };
     super(refusal.code, message ?? describeRefusal(refusal), { data });
     this.principal = principal;
+    this.windows = windows;
   }
 }
 

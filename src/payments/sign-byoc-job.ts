@@ -4,6 +4,7 @@ import type { ByocJob } from '../pm/byoc-job.ts';
 import { toHex } from '../pm/bytes.ts';
 import type { AllowedByocJob } from '../policy/decide-byoc-job.ts';
 import { decodeByocJobRequest } from '../wire/byoc-job-request.ts';
+import { describeJob } from '../policy/grant-reasons.ts';
 import { type DenialRecorder, isDenial } from './denials.ts';
 import { RefusalError } from './refusal-error.ts';
 import { type Senders, chooseSender } from './senders.ts';
@@ -49,8 +50,10 @@ export async function signByocJob(
 ): Promise<SignedByocJob> {
   await requireSigning();
   const job = decodeByocJobRequest(body);
+  let payer: string | undefined;
   try {
     const { policy, gate, orchestratorInfo } = chooseSender(senders, caller);
+    payer = gate.address;
     const verdict = await policy.decideByocJob({ requestId, caller, job, now: now() }, signal);
     if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
     let isKeyCalled = false;
@@ -69,8 +72,8 @@ export async function signByocJob(
     }
   } catch (error) {
     if (isDenial(error)) {
-      const subject = { job: job.id, capability: job.capability };
-      recordDenial({ error, requestId, caller, subject });
+      const seen = describeJob(job);
+      recordDenial({ error, requestId, caller, sender: payer, seen });
     }
     throw error;
   }

@@ -4,7 +4,7 @@ import { refuseByocJob } from '../pm/byoc-job.ts';
 import type { Denied, PaymentDecisionOptions } from './decide-payment.ts';
 import { describeByocJob } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
-import { reserve } from './limits/reserve.ts';
+import { reserve, usageOf } from './limits/reserve.ts';
 import { byoc } from './pipelines.ts';
 import type { ByocProposal } from './proposal.ts';
 import { evaluateRules, refuseExhausted, refuseSpentSession } from './rules/evaluate.ts';
@@ -39,9 +39,11 @@ export function createByocDecision({
     const { caller, job, now } = proposal;
     const principal =
       caller.principal === anonymous ? principalOfAuthId(caller.authId) : caller.principal;
-    const deny = (refusal: Denied['refusal'], ruleId: string | undefined): Denied => {
-      return { kind: 'deny', refusal, ruleId, principal };
-    };
+    const deny = (
+      refusal: Denied['refusal'],
+      ruleId: string | undefined,
+      windows?: Denied['windows'],
+    ): Denied => ({ kind: 'deny', refusal, ruleId, principal, windows });
     const malformed = refuseByocJob(job);
     if (malformed) return deny(malformed, undefined);
     const facts = byocJobFacts(principal, [{ capability: byoc, model: job.capability }], now);
@@ -55,7 +57,8 @@ export function createByocDecision({
         reservation.kind === 'exceeded'
           ? refuseExhausted(reservation, charges, spend)
           : refuseSpentSession(reservation, spend);
-      return deny(refusal, refusal.data.ruleId);
+      const windows = reservation.kind === 'exceeded' ? await usageOf(ledger, charges) : undefined;
+      return deny(refusal, refusal.data.ruleId, windows);
     }
     const observed = [...new Set([...verdict.observed, ...reservation.observed])];
     const reason = describeByocJob(proposal, principal, matched, observed);

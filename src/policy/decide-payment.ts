@@ -13,7 +13,7 @@ import { requireWei, sessionRate } from './exchange-rate.ts';
 import { reasonOf } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
 import type { Spend } from './limits/ledger.ts';
-import { type LedgerOpener, reserve } from './limits/reserve.ts';
+import { type LedgerOpener, type WindowUsage, reserve, usageOf } from './limits/reserve.ts';
 import { subtractSpend } from './limits/windows.ts';
 import { type PriceList, configuredCeiling } from './price-list.ts';
 import { type PaymentProposal, factsOf, refuseAboveCeilings } from './proposal.ts';
@@ -45,6 +45,8 @@ export type Denied = {
   readonly ruleId: string | undefined;
   /** who asked, where it was established later than by the transport */
   readonly principal: Principal | undefined;
+  /** the windows that it counts in, where one of them has no room; undefined where that can't be told */
+  readonly windows: readonly WindowUsage[] | undefined;
 };
 
 export type AllowedPayment = {
@@ -97,8 +99,6 @@ type ReservedPayment = {
   readonly kind: 'reserved';
   readonly rules: readonly string[];
   readonly observed: readonly string[];
-  /** wei of expected value, rounded up */
-  readonly ev: bigint;
   readonly release: AllowedPayment['release'];
 };
 
@@ -213,13 +213,13 @@ export function createPaymentDecision({
         reservation.kind === 'exceeded'
           ? refuseExhausted(reservation, charges, spend)
           : refuseSpentSession(reservation, spend);
-      return deny(refusal, { ruleId: refusal.data.ruleId, principal });
+      const windows = reservation.kind === 'exceeded' ? await usageOf(ledger, charges) : undefined;
+      return deny(refusal, { ruleId: refusal.data.ruleId, principal, windows });
     }
     return {
       kind: 'reserved',
       rules: matched,
       observed: [...new Set([...verdict.observed, ...reservation.observed])],
-      ev: spend.ev,
       release: (use) => reservation.release(unusedSpend(facts, use)),
     };
   }
@@ -228,10 +228,10 @@ export function createPaymentDecision({
   function drawUpGrants(
     proposal: PaymentProposal,
     { books, principal }: AuthorizedPayment,
-    { rules, observed, ev, release }: ReservedPayment,
+    { rules, observed, release }: ReservedPayment,
   ): PaymentVerdict {
     const { params, sender, chain, quote, manifestId } = proposal;
-    const reason = reasonOf(proposal, books, principal, rules, observed, ev);
+    const reason = reasonOf(proposal, books, principal, rules, observed);
     const tickets = drawUpTickets(
       params,
       sender,
@@ -258,9 +258,9 @@ export function createPaymentDecision({
 
 function deny(
   refusal: Refusal,
-  { ruleId, principal }: Partial<Pick<Denied, 'ruleId' | 'principal'>> = {},
+  { ruleId, principal, windows }: Partial<Omit<Denied, 'kind' | 'refusal'>> = {},
 ): Denied {
-  return { kind: 'deny', refusal, ruleId, principal };
+  return { kind: 'deny', refusal, ruleId, principal, windows };
 }
 
 function carriedCredentials(

@@ -1,30 +1,56 @@
 import type { Principal } from '../auth/principal.ts';
 import type { BrokerTransaction } from '../keys/broker-transaction.ts';
 import type { GrantReason } from '../keys/grant.ts';
-import { formatDecimal } from '../pm/rational.ts';
+import { priceRatio } from '../pm/billing.ts';
+import { type Rational, formatDecimal } from '../pm/rational.ts';
 import type { SessionState } from '../pm/session-state.ts';
-import type { ByocProposal, PaymentProposal } from './proposal.ts';
+import { type ByocProposal, type PaymentProposal, factsOf } from './proposal.ts';
+import { spendOf } from './rules/facts.ts';
 
 /** What the audit record says of a payment. */
 export function reasonOf(
-  { requestId, quote, params, manifestId, isFork, usageLabels }: PaymentProposal,
+  proposal: PaymentProposal,
   books: SessionState,
   principal: Principal,
   rules: readonly string[],
   observed: readonly string[],
-  ev: bigint,
 ): GrantReason {
   return {
-    requestId,
+    requestId: proposal.requestId,
     principal: principal.id,
     tenant: principal.tenant,
     rules,
     observed,
+    ...describeProposal(proposal, books),
+  };
+}
+
+/** Of what a caller names, as much as a record has; `models` of the subject says how many there were. */
+const mostModels = 16;
+
+/**
+ * What a decision sees of a payment, enough to judge it anew: amounts are exact, in wei, whole or as a fraction n/d; `sessionEvWei` is what
+ * the session had spent before, `winProb` a ticket's chance of 2^256 - 1.
+ */
+export function describeProposal(
+  proposal: PaymentProposal,
+  books: SessionState,
+): Pick<GrantReason, 'amounts' | 'subject' | 'models' | 'usage'> {
+  const { quote, params, price, manifestId, isFork, isNewSession, models } = proposal;
+  const facts = factsOf(proposal);
+  const { ofSession, now } = facts.weiPerUsd;
+  return {
     amounts: {
-      evWei: ev.toString(),
+      evWei: spendOf(facts).ev.toString(),
       feeWei: formatDecimal(quote.fee, 0),
       faceValueWei: params.faceValue.toString(),
       tickets: quote.ticketCount.toString(),
+      winProb: `0x${params.winProb.toString(16)}`,
+      priceWei: toText(priceRatio(price)),
+      initialPriceWei: toText(priceRatio(proposal.books.initialPrice)),
+      sessionEvWei: facts.session.ev.toString(),
+      ...(now && { weiPerUsd: toText(now) }),
+      ...(ofSession && ofSession !== now && { weiPerUsdOfSession: toText(ofSession) }),
     },
     subject: {
       session: books.stateId,
@@ -34,9 +60,15 @@ export function reasonOf(
       orchestrator: books.orchestratorAddress,
       recipient: params.recipient,
       manifestId,
+      sessionSeconds: ((facts.now - facts.session.startedAt) / 1_000_000_000n).toString(),
+      ...(isNewSession && { newSession: 'true' }),
       ...(isFork && { fork: 'true' }),
+      ...(models.length > mostModels && { models: models.length.toString() }),
     },
-    usage: usageLabels,
+    ...(models.length > 0 && {
+      models: models.slice(0, mostModels).map(({ capability, model }) => `${capability}/${model}`),
+    }),
+    usage: proposal.usageLabels,
   };
 }
 
@@ -53,9 +85,25 @@ export function describeByocJob(
     tenant: principal.tenant,
     rules,
     observed,
-    amounts: { timeoutSeconds: job.timeoutSeconds.toString() },
-    subject: { job: job.id, capability: job.capability },
+    ...describeJob(job),
   };
+}
+
+/** What a decision sees of a BYOC job. */
+export function describeJob({
+  id,
+  capability,
+  timeoutSeconds,
+}: ByocProposal['job']): Pick<GrantReason, 'amounts' | 'subject'> {
+  return {
+    amounts: { timeoutSeconds: timeoutSeconds.toString() },
+    subject: { job: id, capability },
+  };
+}
+
+/** Not in lowest terms, which would take longer than all the rest of the record. */
+function toText({ numerator, denominator }: Rational): string {
+  return denominator === 1n ? `${numerator}` : `${numerator}/${denominator}`;
 }
 
 /** What the audit record says of a transaction. */

@@ -1,15 +1,22 @@
 import { type Logger, pino } from 'pino';
+import { formatLogLine } from './format-log-line.ts';
 
 export type { Logger };
 
-/** JSON lines on standard error, so that standard output stays for people; each names the worker, where there are several. */
+/**
+ * Standard error, so that standard output stays for people: JSON lines, or on a terminal lines that can be read. Each names the worker,
+ * where there are several.
+ */
 export function createLogger(level: string, worker?: number): Logger {
-  return pino(
-    {
-      level,
-      base: worker === undefined ? null : { worker },
-      timestamp: pino.stdTimeFunctions.isoTime,
-    },
-    pino.destination({ dest: 2, sync: false }),
-  );
+  const options = {
+    level,
+    base: worker === undefined ? null : { worker },
+    timestamp: pino.stdTimeFunctions.isoTime,
+  };
+  const { stderr, env } = process;
+  if (!stderr.isTTY) return pino(options, pino.destination({ dest: 2, sync: false }));
+  const { NO_COLOR: noColour = '' } = env;
+  const write = (line: string): void =>
+    void stderr.write(`${formatLogLine(line, noColour === '')}\n`);
+  return pino(options, { write });
 }

@@ -25,3 +25,23 @@ export async function reserve(
   if (!ledger) throw new InternalError('INTERNAL', 'there are windows, and no spend ledger');
   return (await ledger()).reserve(charges, spend, signal, session);
 }
+
+/** A window, and what was spent in it before. */
+export type WindowUsage = { readonly charge: WindowCharge; readonly spent: Spend };
+
+/** What was spent in each window, for the record of a denial; undefined where that can't be told, which changes nothing. */
+export async function usageOf(
+  ledger: LedgerOpener | undefined,
+  charges: readonly WindowCharge[],
+): Promise<readonly WindowUsage[] | undefined> {
+  try {
+    const spent = await (await ledger?.())?.usage(charges);
+    return spent && charges.flatMap((charge, index) => usageAt(charge, spent[index]));
+  } catch {
+    return undefined;
+  }
+}
+
+function usageAt(charge: WindowCharge, spent: Spend | undefined): WindowUsage[] {
+  return spent ? [{ charge, spent }] : [];
+}

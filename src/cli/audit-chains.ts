@@ -1,0 +1,42 @@
+import { resolve } from 'node:path';
+import { type ChainFolder, listChains } from '../audit/files.ts';
+import { ConfigError } from '../errors.ts';
+
+/** The chains in a folder. Throws `CONFIG_INVALID` where there are none. */
+export async function requireChains(folder: string): Promise<ChainFolder[]> {
+  const path = resolve(folder);
+  const chains = await listChains(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
+  if (chains.length > 0) return chains;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `there is no audit log in ${path}; give the folder of audit.path, or one of the folders in it`,
+  );
+}
+
+const exitFailure = 1;
+
+/** Says on standard error what is wrong, and goes on; the exit code is then 1. */
+export function reportFailure(message: string): void {
+  process.stderr.write(`livepeer-hsm-signer: ${message}\n`);
+  process.exitCode = exitFailure;
+}
+
+/** Says of a file that can't be read which it is. Throws `CONFIG_INVALID`. */
+export async function readingChains<Result>(read: () => Promise<Result>): Promise<Result> {
+  try {
+    return await read();
+  } catch (cause) {
+    if (cause instanceof Error && 'syscall' in cause) throw unreadable('the audit log', cause);
+    if (cause instanceof Error && cause.message.endsWith('is not a plain file')) {
+      throw unreadable('the audit log', cause);
+    }
+    throw cause;
+  }
+}
+
+function unreadable(what: string, cause: unknown): ConfigError {
+  const reason = cause instanceof Error ? cause.message : 'unknown';
+  return new ConfigError('CONFIG_INVALID', `${what} can't be read: ${reason}`, { cause });
+}
