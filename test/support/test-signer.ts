@@ -101,14 +101,16 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
     status: async () => mergeStatuses([await signer.status()], 1, 0),
     metrics: async () => ({ contentType: 'text/plain', text: await metrics.text() }),
   });
+  let closed: Promise<void> | undefined;
+  const close = async (lameDuckMs?: number): Promise<void> => {
+    await signer.close(lameDuckMs);
+    await admin?.close();
+  };
   key.reset();
   return Object.assign(source, {
     ...signer,
     adminUrl: admin?.url ?? '',
-    close: async (lameDuckMs?: number) => {
-      await signer.close(lameDuckMs);
-      await admin?.close();
-    },
+    close: (lameDuckMs?: number) => (closed ??= close(lameDuckMs)),
     key,
     logLines,
     post: async (body: string | Uint8Array, headers: Record<string, string> = {}) => {

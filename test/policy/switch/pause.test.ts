@@ -137,9 +137,12 @@ describe('pause and resume', () => {
         });
       }
     }
-    const readiness = await fetch(`${urlAgain}/readyz`);
+    expect((await fetch(`${urlAgain}/readyz`)).status).toBe(503);
+    const readiness = await fetch(`${again.adminUrl}/readyz`);
     expect(readiness.status).toBe(503);
     expect(await readiness.text()).toContain('SIGNING_PAUSED');
+    const metrics = await (await fetch(`${again.adminUrl}/metrics`)).text();
+    expect(metrics).toMatch(/^livepeer_hsm_signer_signing_paused 1$/m);
     const records = readRecords(join(folder.path, 'audit'));
     const pause = records.find(({ kind }) => kind === 'signing-paused');
     expect(pause).toMatchObject({
