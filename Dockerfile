@@ -1,6 +1,7 @@
 # The signer. Which key providers are in it beside local-keystore is chosen when it is built:
 #   docker build --build-arg PROVIDERS="aws-kms" -t livepeer-hsm-signer .
-ARG NODE=24-bookworm
+# The exact version that the tests run with.
+ARG NODE=24.21.0-bookworm
 
 FROM node:${NODE} AS build
 WORKDIR /app

@@ -15,6 +15,8 @@ const healthcheck = z.strictObject({
 const service = z.strictObject({
   profiles: z.array(z.string()).length(1),
   image: z.string().optional(),
+  command: z.array(z.string()).optional(),
+  secrets: z.array(z.string()).default([]),
   build: z
     .strictObject({
       context: z.literal('.'),
@@ -25,14 +27,19 @@ const service = z.strictObject({
   depends_on: z
     .union([
       z.array(z.string()),
-      z.record(z.string(), z.strictObject({ condition: z.literal('service_healthy') })),
+      z.record(
+        z.string(),
+        z.strictObject({
+          condition: z.enum(['service_healthy', 'service_completed_successfully']),
+        }),
+      ),
     ])
     .optional(),
   environment: z.record(z.string(), z.string()).default({}),
   ports: z.array(z.string()).default([]),
   volumes: z.array(z.string().regex(/^[^:]+:\/[^:]+(?::ro)?$/)).default([]),
   network_mode: z.string().optional(),
-  restart: z.literal('unless-stopped'),
+  restart: z.enum(['unless-stopped', 'on-failure']),
   read_only: z.boolean().default(false),
   cap_drop: z.array(z.string()).default([]),
   security_opt: z.array(z.string()).default([]),
@@ -42,6 +49,8 @@ const service = z.strictObject({
 const compose = z.strictObject({
   name: z.string(),
   'x-signer': z.unknown(),
+  'x-full-signer': z.unknown(),
+  secrets: z.record(z.string(), z.strictObject({ environment: z.string() })),
   services: z.record(z.string(), service),
   volumes: z.record(z.string(), z.null()),
 });

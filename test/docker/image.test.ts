@@ -82,9 +82,40 @@ describe('the image of the signer', () => {
     expect([...known, 'local-keystore'].toSorted()).toEqual([...bundledProviders].toSorted());
     for (const { build } of Object.values(compose.services)) {
       for (const provider of build?.args['PROVIDERS']?.split(' ') ?? []) {
-        expect(known).toContain(provider);
+        expect([...known, 'local-keystore']).toContain(provider);
       }
     }
+  });
+});
+
+describe('the images that all of it begins with', () => {
+  const containerfiles = [dockerfile, 'softhsm/Containerfile', 'docker/full/anvil.Containerfile'];
+
+  it('are named by a whole version, Node by the one that the tests run with', () => {
+    const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      devDependencies: Record<string, string>;
+    };
+    const named = containerfiles.flatMap((path) =>
+      readInstructions(path)
+        .filter(({ name }) => name === 'FROM')
+        .map(({ text }) => text.split(' ')[0] ?? ''),
+    );
+    const images = Object.values(compose.services).flatMap(({ image }) => image ?? []);
+    const version = valueOf(readInstructions(dockerfile), 'FROM');
+    expect(version).toBe('node:${NODE}-slim');
+    const [node] = readInstructions(dockerfile);
+    expect(node?.text).toBe(`NODE=${devDependencies['node']}-bookworm`);
+    const tags = [...named, ...images].map((image) =>
+      image.replace('${NODE}', node?.text.slice(5) ?? ''),
+    );
+    expect(tags.length).toBeGreaterThan(8);
+    // debian has two numbers in all
+    expect(tags.filter((tag) => !/:v?\d+\.\d+\.\d+|^debian:\d+\.\d+/.test(tag))).toEqual([]);
+    expect(
+      tags.filter(
+        (tag) => tag.startsWith('node:') && !tag.includes(`:${devDependencies['node']}-`),
+      ),
+    ).toEqual([]);
   });
 });
 
@@ -93,9 +124,15 @@ describe('docker-compose.yml', () => {
 
   it('has a signer in each profile, published on this machine only', () => {
     const profiles = Object.values(compose.services).flatMap(({ profiles }) => profiles);
-    expect(new Set(profiles)).toEqual(new Set(['softhsm', 'aws']));
-    const ports = Object.values(compose.services).flatMap((service) => service.ports);
-    expect(ports).toEqual(['127.0.0.1:7936:7936', '127.0.0.1:7936:7936']);
+    expect(new Set(profiles)).toEqual(new Set(['softhsm', 'aws', 'full']));
+    for (const profile of new Set(profiles)) {
+      const services = Object.values(compose.services).filter(
+        (service) => service.profiles[0] === profile,
+      );
+      const ports = services.flatMap((service) => service.ports);
+      expect(ports).toContain('127.0.0.1:7936:7936');
+      expect(ports.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([]);
+    }
   });
 
   it.each([
@@ -119,6 +156,7 @@ describe('docker-compose.yml', () => {
 
   it('names only volumes that it declares, and build files that there are', () => {
     for (const service of Object.values(compose.services)) {
+      expect(service.secrets.filter((name) => !(name in compose.secrets))).toEqual([]);
       for (const source of Object.keys(mountsOf(service))) {
         expect(
           source.startsWith('./') ? existsSync(join(root, source)) : source in compose.volumes,

@@ -128,7 +128,7 @@ function createClient(url: string, chainId: number) {
 }
 
 /** The program in test/tools; elsewhere than on Linux x64, the one on PATH. */
-function findAnvil(): string {
+export function findAnvil(): string {
   try {
     const tools = createRequire(new URL('../tools/package.json', import.meta.url));
     const manifest = tools.resolve('@foundry-rs/anvil-linux-amd64/package.json');

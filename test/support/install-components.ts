@@ -18,6 +18,7 @@ const components = [
   { file: '/usr/bin/redis-cli', package: 'redis-tools' },
   { file: '/usr/bin/systemd-analyze', package: 'systemd' },
   { file: '/usr/bin/promtool', package: 'prometheus' },
+  { file: '/usr/sbin/haproxy', package: 'haproxy' },
   { file: '/usr/bin/java', package: 'default-jre-headless' },
   { file: '/usr/bin/mvn', package: 'maven' },
   { file: '/usr/bin/python3', package: 'python3-venv' },
@@ -51,5 +52,5 @@ installPackages('contracts');
 installPackages('tools');
 installPackages('client/tools');
 installPackages('sdks/web');
-installPython();
+installPython('sdks/python');
 installKafka();

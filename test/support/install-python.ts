@@ -3,17 +3,17 @@ import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Installs the Python packages of test/sdks/python into a virtual environment in it, where they are missing or others than its
+ * Installs the Python packages of a folder in test/ into a virtual environment in it, where they are missing or others than its
  * requirements.txt names. Says on standard error what it does, and sets the exit code when it could not.
  */
-export function installPython(): void {
-  const folder = fileURLToPath(new URL('../sdks/python', import.meta.url));
+export function installPython(name: 'sdks/python' | 'deploy/chart/python'): void {
+  const folder = fileURLToPath(new URL(`../${name}`, import.meta.url));
   const requirements = `${folder}/requirements.txt`;
   const installed = `${folder}/venv/requirements.txt`;
   const isSame = (): boolean =>
     readFileSync(installed, 'utf8') === readFileSync(requirements, 'utf8');
   if (existsSync(installed) && isSame()) return;
-  console.error('installing the Python packages of test/sdks/python');
+  console.error(`installing the Python packages of test/${name}`);
   // the SDK asks for Python 3.12, but runs with 3.11
   const install = ['install', '--quiet', '--disable-pip-version-check', '--ignore-requires-python'];
   const exact = ['--no-deps', '--only-binary', ':all:', '--requirement', requirements];
