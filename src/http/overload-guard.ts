@@ -1,5 +1,6 @@
 import type { RequestHandler } from 'express';
 import { ServerError } from '../errors.ts';
+import { eventLoopTurns } from '../event-loop-turns.ts';
 
 const tickMs = 50;
 
@@ -44,7 +45,7 @@ export type OverloadGuardOptions = {
 
 /**
  * Refuses requests with `SERVER_OVERLOADED`, before anything is done for them, when too many are in work, or when the process
- * gets to its work so late that the answer would come after the deadline.
+ * gets to its work so late, or those before wait for their turn so long, that the answer would come after the deadline.
  */
 export function refuseOverload(options: OverloadGuardOptions): RequestHandler {
   const { requestDeadlineMs, maxRequestsInWork } = options;
@@ -65,7 +66,8 @@ export function refuseOverload(options: OverloadGuardOptions): RequestHandler {
 
   return (_request, response, next) => {
     watch ??= startWatch();
-    const expectedMs = watch.lateness.expectedMs(performance.now());
+    const expectedMs =
+      watch.lateness.expectedMs(performance.now()) + eventLoopTurns.expectedWaitMs();
     if (inWork >= maxRequestsInWork) {
       const data = { field: 'server.maxRequestsInWork', maximum: `${maxRequestsInWork}` };
       throw new ServerError('SERVER_OVERLOADED', 'too many requests are in work', { data });

@@ -1,4 +1,5 @@
 import { isSignerError } from '../errors.ts';
+import { eventLoopTurns } from '../event-loop-turns.ts';
 import type { Address } from '../pm/bytes.ts';
 import { CallLimiter } from './call-limiter.ts';
 import { describeAbort } from './describe-abort.ts';
@@ -105,7 +106,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
     turn: GateTurn,
     onCall: SignOptions['onCall'],
   ): Promise<Uint8Array[]> {
-    const work = async () => {
+    const work = () => {
       signal.throwIfAborted();
       requireSigning(turn.intent);
       for (let count = 0; count < digests.length; count += 1) onCall?.();
@@ -114,7 +115,8 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         return toEthereumSignatures(replies, digests, publicKey);
       }, signal);
     };
-    return limiter.run(work, signal, turn);
+    // such a key signs on the event loop
+    return limiter.run(() => eventLoopTurns.run('begun', work), signal, turn);
   }
 
   async function signAll(

@@ -1,6 +1,7 @@
 import type { Request, Router } from 'express';
 import type { CallerIdentifier } from '../../auth/caller.ts';
-import { RequestError } from '../../errors.ts';
+import { RequestError, ServerError } from '../../errors.ts';
+import { eventLoopTurns } from '../../event-loop-turns.ts';
 import type {
   LivePaymentResult,
   MadePayment,
@@ -43,12 +44,16 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
     .post(async (request, response) => {
       const startedAt = performance.now();
       const requestId = requestIdOf(response);
-      const { answer, payment } = await options.generateLivePayment({
+      const call = {
         body: bodyOf(request),
         caller: callerOf(response),
         requestId,
         idempotencyKey: idempotencyKeyOf(request),
         signal: deadlineOf(response),
+      };
+      const { answer, payment } = await eventLoopTurns.run('new', () => {
+        requireTimeLeft(call.signal);
+        return options.generateLivePayment(call);
       });
       send(response, { status: 200, headers: json, body: `${answer}\n` });
       if (payment) {
@@ -82,6 +87,12 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
       'payment signed',
     );
   }
+}
+
+/** Throws `SERVER_OVERLOADED` where the turn came after the deadline, or after the client had left. */
+function requireTimeLeft({ aborted }: AbortSignal): void {
+  if (!aborted) return;
+  throw new ServerError('SERVER_OVERLOADED', 'the turn of this request came after its deadline');
 }
 
 /** Visible ASCII characters. */
