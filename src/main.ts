@@ -69,10 +69,12 @@ export async function startSigner(
   refuseOpenServer(config.settings);
   tellBuild(logger, metrics);
   await using opened = new AsyncDisposableStack();
-  const records = opened.use(await openRecords(config, logger));
+  const records = opened.use(await openRecords(config, logger, metrics));
+  const openSenders: OpenSender[] = [];
   const open = async (part: Config, role: Sender['role']): Promise<OpenSender> => {
-    const sender = await openSender(part, role, logger, records, sources);
+    const sender = await openSender(part, role, logger, records, sources, metrics);
     opened.defer(() => sender.close());
+    openSenders.push(sender);
     return sender;
   };
   const active = await open(withActiveKey(config), 'active');
@@ -159,12 +161,21 @@ export async function startSigner(
     const watched = watchTlsFiles(tls, logger, (renewed) => server.renewTls(renewed));
     opened.defer(() => watched.close());
   }
+  metrics.watchReadiness(async () => (await checkReadiness()).parts);
   metrics.watchSenders(() =>
-    senders.map(({ orchestratorInfo, usage, chain }) => ({
-      address: orchestratorInfo.address,
-      sessionsInLastHour: usage.sessionsInLastHour(nowMs()),
-      chain: chain.status(),
-    })),
+    openSenders.map(({ sender: { orchestratorInfo, gate, usage, chain }, members }) => {
+      const status = chain.status();
+      const { deposit, reserve } = status?.facts ?? chain.currentFacts();
+      return {
+        address: orchestratorInfo.address,
+        sessionsInLastHour: usage.sessionsInLastHour(nowMs()),
+        waitingCalls: gate.waitingCalls(),
+        deposit,
+        reserve,
+        members: members(),
+        chain: status,
+      };
+    }),
   );
   const { address } = active.sender.orchestratorInfo;
   logger.info({ url: server.url, address, key: active.provider.keyRef }, 'listening');

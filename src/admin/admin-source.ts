@@ -3,5 +3,7 @@ import type { SignerStatus } from './signer-status.ts';
 /** What the admin listener tells of: a signer of one process, or all workers of one. */
 export type AdminSource = {
   readonly status: () => Promise<SignerStatus>;
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  readonly metrics: (
+    format: 'prometheus' | 'openmetrics',
+  ) => Promise<{ readonly contentType: string; readonly text: string }>;
 };

@@ -33,6 +33,8 @@ export type OnChainOptions = {
   readonly exchangeRate?: PriceFeedSettings | { readonly weiPerUsd: Rational } | undefined;
   /** milliseconds that only grow, for the age of facts */
   readonly nowMs: () => number;
+  /** told of each question to a node */
+  readonly observe?: (isOk: boolean, ms: number) => void;
   readonly log: (
     level: 'info' | 'warn',
     message: string,
@@ -78,11 +80,14 @@ export async function openOnChainSource(
     try {
       const view = await node.reader.read(closed.signal);
       requireNewBlock(node.endpoint.name, view, options.maxBlockAgeMs);
+      options.observe?.(true, nowMs() - askedAtMs);
       report(node, undefined);
       return { view, askedAtMs };
     } catch (error) {
       if (!isSignerError(error)) throw error;
-      if (!closed.signal.aborted) report(node, error);
+      if (closed.signal.aborted) return undefined;
+      options.observe?.(false, nowMs() - askedAtMs);
+      report(node, error);
       return undefined;
     }
   }

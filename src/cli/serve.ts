@@ -1,5 +1,4 @@
 import cluster from 'node:cluster';
-import { Registry } from 'prom-client';
 import { type ProcessStatus, mergeStatuses } from '../admin/signer-status.ts';
 import { type AdminListener, openAdmin } from '../compose/admin.ts';
 import { startDeliveries } from '../compose/events.ts';
@@ -7,9 +6,10 @@ import { workerSlot } from '../compose/this-worker.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { overridePrefix } from '../config/overrides.ts';
 import { type RunningSigner, startSigner } from '../main.ts';
-import { createEventMetrics } from '../telemetry/event-metrics.ts';
 import { type Logger, createLogger } from '../telemetry/logger.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
+import { createPrimaryMetrics } from '../telemetry/primary-metrics.ts';
+import { renderMetrics } from '../telemetry/render-metrics.ts';
 import { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { onStopSignal } from './stop-signals.ts';
 import { answerPrimary, answerTimeoutMs, askWorkers } from './worker-channel.ts';
@@ -43,7 +43,11 @@ async function serveByWorkers(config: Config, logger: Logger): Promise<void> {
       const heard = await askWorkers('status');
       return mergeStatuses([...heard.values()], workers, answerTimeoutMs);
     },
-    metrics: async () => delivery.addMetrics(metrics.text(await askWorkers('metrics'))),
+    metrics: async (format) => {
+      const answered = await askWorkers('metrics');
+      const own = delivery.metrics({ answering: answered.size, count: workers });
+      return renderMetrics([...(await metrics.snapshots(answered)), await own], format);
+    },
   });
   opened.defer(() => admin?.close());
   let isStopping = false;
@@ -73,7 +77,10 @@ async function serveHere(config: Config, logger: Logger): Promise<void> {
     opened.defer(() => delivery.close());
     admin = await openAdmin(config, logger, {
       status: async () => mergeStatuses([await status()], 1, 0),
-      metrics: () => delivery.addMetrics(metrics.text()),
+      metrics: async (format) => {
+        const own = delivery.metrics({ answering: 1, count: 1 });
+        return renderMetrics([await metrics.json(), await own], format);
+      },
     });
     opened.defer(() => admin?.close());
   } else {
@@ -116,15 +123,12 @@ function announce(
   process.stdout.write(`livepeer-hsm-signer is listening on ${url} as ${checksumAddress}\n`);
 }
 
-/** Delivers events from this process; their metrics join those that `read` gives. */
+/** Delivers events from this process; gives its own metrics. */
 async function startDelivering(config: Config, logger: Logger) {
   const deliveries = await startDeliveries(config, logger);
-  const metrics = createEventMetrics(() => deliveries.map((delivery) => delivery.status()));
+  const metrics = createPrimaryMetrics(() => deliveries.map((delivery) => delivery.status()));
   return {
-    addMetrics: async (read: Promise<string>) => ({
-      contentType: Registry.PROMETHEUS_CONTENT_TYPE,
-      text: deliveries.length === 0 ? await read : `${await read}\n${await metrics.text()}`,
-    }),
+    metrics: (workers: { answering: number; count: number }) => metrics.json(workers),
     close: async (): Promise<void> => {
       await Promise.all(deliveries.map((delivery) => delivery.close()));
     },

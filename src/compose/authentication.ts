@@ -49,7 +49,15 @@ export async function openAuthentication(
   }
   return {
     authenticate: createAuthenticator(methods),
-    files: keyFile ? [{ setting: 'auth.apiKeys.file', problem: () => keyFile.problem() }] : [],
+    files: keyFile
+      ? [
+          {
+            setting: 'auth.apiKeys.file',
+            problem: () => keyFile.problem(),
+            history: () => keyFile.history(),
+          },
+        ]
+      : [],
     close: () => keyFile?.close(),
   };
 }

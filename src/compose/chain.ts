@@ -7,6 +7,7 @@ import type { Config } from '../config/load.ts';
 import { readRpcUrls } from '../config/rpc-urls.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Address } from '../pm/bytes.ts';
 
 /** The TicketBroker of the configured chain. Throws `ConfigError` and `ChainError`. */
@@ -31,14 +32,17 @@ export async function openChain(
   sender: Address,
   logger: Logger,
   nowMs: () => number,
+  metrics: Pick<Metrics, 'dependencyAsked'>,
   signal: AbortSignal,
 ): Promise<ChainSource> {
   if (chain.source === 'on-chain') {
     const rpcUrls = readRpcUrls(chain.rpcUrls, resolvePath);
     const log: OnChainOptions['log'] = (level, message, fields) => logger[level](fields, message);
+    const observe: OnChainOptions['observe'] = (isOk, ms) =>
+      metrics.dependencyAsked('chain', isOk, ms / 1000);
     const { openOnChainSource } = await import('../chain/on-chain.ts');
     return openOnChainSource(
-      { ...chain, rpcUrls, sender, exchangeRate: exchangeRateOf(prices), log, nowMs },
+      { ...chain, rpcUrls, sender, exchangeRate: exchangeRateOf(prices), log, nowMs, observe },
       signal,
     );
   }

@@ -1,7 +1,11 @@
 import type { Config, KeyConfig } from '../config/load.ts';
 import { readSecret } from '../config/secrets.ts';
 import { InternalError, isSignerError } from '../errors.ts';
-import { type FailoverOptions, openFailoverProvider } from '../keys/failover.ts';
+import {
+  type FailoverOptions,
+  type FailoverProvider,
+  openFailoverProvider,
+} from '../keys/failover.ts';
 import { type KeyGate, openKeyGate } from '../keys/gate.ts';
 import type { Grant, Permission } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
@@ -10,6 +14,7 @@ import { createKeyHealthCheck } from '../keys/key-health.ts';
 import type { CallOptions, KeyProvider, ProviderContext } from '../keys/provider.ts';
 import { publicKeyToAddress } from '../keys/signature.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Address } from '../pm/bytes.ts';
 import type { Policy, PolicyOptions } from '../policy/policy.ts';
 import { emptyPolicy } from '../policy/rules/compile.ts';
@@ -21,6 +26,8 @@ import { openStore } from './store.ts';
 
 export type SignerKey = {
   readonly provider: KeyProvider;
+  /** what each of several providers has done; none where there is one */
+  readonly members: FailoverProvider['statistics'];
   readonly policy: Policy;
   readonly gate: KeyGate;
   /** Rejects while the key does not sign. */
@@ -53,6 +60,9 @@ export function createProviderContext(
   };
 }
 
+/** For commands, which nobody scrapes. */
+const unmeasured: Pick<Metrics, 'dependencyAsked'> = { dependencyAsked: () => undefined };
+
 /** The providers of a group must open, and a key must prove itself, within this time. */
 const openTimeoutMs = 30_000;
 
@@ -64,15 +74,16 @@ export async function openKey(
   config: Config,
   logger: Logger,
   { journal, ...surroundings }: KeySurroundings,
+  metrics: Pick<Metrics, 'dependencyAsked'> = unmeasured,
 ): Promise<SignerKey> {
   const { settings } = config;
-  const policy = createConfiguredPolicy(config, surroundings);
+  const policy = createConfiguredPolicy(config, surroundings, metrics);
   const redeem = (grant: Grant): Permission => policy.redeem(grant);
   const requireSigning = (intent: Intent): void => policy.requireSigning(intent);
   const signSelfTest = async (gate: KeyGate, call: CallOptions): Promise<void> => {
     await gate.sign(policy.grantOwn({ kind: 'self-test', sender: gate.address }), call);
   };
-  const { provider, isNew } = await openProvider(config, logger, async (member, call) =>
+  const { provider, members, isNew } = await openProvider(config, logger, async (member, call) =>
     signSelfTest(
       await openKeyGate({
         provider: member,
@@ -102,7 +113,7 @@ export async function openKey(
       condition: gate.condition,
       prove: (call) => signSelfTest(gate, call),
     });
-    return { provider, policy, gate, checkHealth, isNew, close: () => provider.close() };
+    return { provider, members, policy, gate, checkHealth, isNew, close: () => provider.close() };
   } catch (error) {
     await provider.close();
     throw error;
@@ -174,18 +185,20 @@ async function openProvider(config: Config, logger: Logger, prove: FailoverOptio
     log: (level, message, fields = {}) => logger[level](fields, message),
     signal: AbortSignal.timeout(openTimeoutMs),
   });
-  return { provider, isNew: false };
+  return { provider, members: () => provider.statistics(), isNew: false };
 }
+
+const noMembers: FailoverProvider['statistics'] = () => [];
 
 async function openSingleProvider(config: Config, key: KeyConfig, logger: Logger) {
   const { plugin, section, generateIfMissing } = key;
   const context = createProviderContext(config, key, logger);
   try {
-    return { provider: await plugin.open(section, context), isNew: false };
+    return { provider: await plugin.open(section, context), members: noMembers, isNew: false };
   } catch (error) {
     const isMissing = isSignerError(error) && error.code === 'KEY_NOT_FOUND';
     if (!isMissing || !generateIfMissing || !plugin.generateKey) throw error;
     await plugin.generateKey(section, context);
-    return { provider: await plugin.open(section, context), isNew: true };
+    return { provider: await plugin.open(section, context), members: noMembers, isNew: true };
   }
 }

@@ -5,7 +5,9 @@ import { pricePerUnit } from '../config/units.ts';
 import { type Policy, type PolicyOptions, createPolicy } from '../policy/policy.ts';
 import type { PriceList } from '../policy/price-list.ts';
 import { encodeUpstreamState } from '../session/state-json.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { readHeaders } from './headers.ts';
+import { meterWebhook } from './meters.ts';
 
 /** The price ceilings of the configuration. */
 export function createPriceList({ prices }: Settings): PriceList {
@@ -27,6 +29,7 @@ export function createPriceList({ prices }: Settings): PriceList {
 export function createConfiguredPolicy(
   { settings, resolvePath }: Config,
   surroundings: Pick<PolicyOptions, 'rules' | 'ledger' | 'transactions' | 'signingPermit'>,
+  metrics: Pick<Metrics, 'dependencyAsked'>,
 ): Policy {
   const { webhook } = settings.auth;
   return createPolicy({
@@ -42,12 +45,15 @@ export function createConfiguredPolicy(
     },
     authorize:
       webhook &&
-      createWebhookAuthorizer({
-        url: webhook.url,
-        headers: readHeaders(webhook.headers, resolvePath, 'auth.webhook.headers'),
-        timeoutMs: webhook.timeoutMs,
-        encodeState: encodeUpstreamState,
-      }),
+      meterWebhook(
+        createWebhookAuthorizer({
+          url: webhook.url,
+          headers: readHeaders(webhook.headers, resolvePath, 'auth.webhook.headers'),
+          timeoutMs: webhook.timeoutMs,
+          encodeState: encodeUpstreamState,
+        }),
+        metrics,
+      ),
     ...surroundings,
     nowMs: () => performance.now(),
   });

@@ -1,6 +1,7 @@
 import type { Config } from '../config/load.ts';
 import type { WatchedFileState } from '../config/watched-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { HealthCheck } from '../admin/readiness.ts';
 import type { DenialRecorder } from '../payments/denials.ts';
 import type { CompiledPolicy } from '../policy/rules/compile.ts';
@@ -12,6 +13,7 @@ import { openAudit } from './audit.ts';
 import { openEvents } from './events.ts';
 import type { EventEncoder } from '../payments/payment-event.ts';
 import type { KeySurroundings } from './key.ts';
+import { RecentWindows, meterAnswers, meterAudit, meterLedger } from './meters.ts';
 import { openStore } from './store.ts';
 import { workerSlot } from './this-worker.ts';
 import { hasLedger, openRules } from './rules.ts';
@@ -34,7 +36,11 @@ const serverChain = `server-${workerSlot()}`;
  * Opens audit log, policy file, answer memory, and the spend ledger where a rule needs it. Throws `CONFIG_INVALID`,
  * `AUDIT_UNAVAILABLE` and `LEDGER_UNAVAILABLE`; nothing is left open then.
  */
-export async function openRecords(config: Config, logger: Logger): Promise<Records> {
+export async function openRecords(
+  config: Config,
+  logger: Logger,
+  metrics: Pick<Metrics, 'dependencyAsked' | 'watchWindows'>,
+): Promise<Records> {
   await using opened = new AsyncDisposableStack();
   const audit = await openAudit(config, logger, serverChain);
   opened.defer(() => audit.close());
@@ -46,17 +52,23 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
   opened.defer(() => store.close());
 
   const { signingSwitch, signingPermit } = store;
+  const inRedis = config.settings.store.kind === 'redis';
   const isLedgerConfigured = hasLedger(config.settings.store);
   const needsLedger = (): boolean => {
     const { hasWindows, limitsSessionEv } = rules.current();
     return hasWindows || (limitsSessionEv && isLedgerConfigured);
   };
   let ledger: Promise<SpendLedger> | undefined;
+  const windows = new RecentWindows();
+  metrics.watchWindows(async () => (ledger ? windows.sample(await ledger) : []));
   const useLedger = (): Promise<SpendLedger> => {
-    ledger ??= store.openLedger().catch((error: unknown) => {
-      ledger = undefined;
-      throw error;
-    });
+    ledger ??= store.openLedger().then(
+      (opened) => meterLedger(opened, windows, metrics),
+      (error: unknown) => {
+        ledger = undefined;
+        throw error;
+      },
+    );
     return ledger;
   };
   opened.defer(async () => (await ledger)?.close());
@@ -66,14 +78,18 @@ export async function openRecords(config: Config, logger: Logger): Promise<Recor
 
   const kept = opened.move();
   return {
-    journal: audit.journal,
+    journal: config.settings.audit ? meterAudit(audit.journal, metrics) : audit.journal,
     recordDenial: audit.recordDenial,
     encodeEvent: events?.encode,
     rules: () => rules.current(),
     ledger: isLedgerConfigured ? useLedger : undefined,
-    answers: store.answers,
+    answers: inRedis ? meterAnswers(store.answers, metrics) : store.answers,
     signingPermit,
-    policyFile: { setting: 'policy.file', problem: () => rules.problem() },
+    policyFile: {
+      setting: 'policy.file',
+      problem: () => rules.problem(),
+      history: () => rules.history(),
+    },
     healthChecks: [
       { name: 'signing', check: () => signingPermit.require() },
       { name: 'policy', check: () => requireSomethingAllowed(rules.current()) },

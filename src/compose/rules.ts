@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Config } from '../config/load.ts';
 import { parsePolicy } from '../config/policy-file.ts';
 import { readTextFile } from '../config/read-text-file.ts';
-import { type WatchedFile, openWatchedFile } from '../config/watched-file.ts';
+import { type ReloadHistory, type WatchedFile, openWatchedFile } from '../config/watched-file.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { lintPolicy } from '../policy/rules/lint.ts';
@@ -16,10 +16,17 @@ export function openRules(
   { settings, resolvePath }: Config,
   logger: Logger,
   onLoaded: (sha256: string) => void,
-): Pick<WatchedFile<CompiledPolicy>, 'current' | 'problem' | 'close'> {
+): Pick<WatchedFile<CompiledPolicy>, 'current' | 'problem' | 'close'> & {
+  history(): ReloadHistory | undefined;
+} {
   const { file } = settings.policy;
   if (file === undefined) {
-    return { current: () => emptyPolicy, problem: () => undefined, close: () => undefined };
+    return {
+      current: () => emptyPolicy,
+      problem: () => undefined,
+      history: () => undefined,
+      close: () => undefined,
+    };
   }
   return openWatchedFile({
     path: resolvePath(file),

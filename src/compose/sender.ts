@@ -9,7 +9,9 @@ import { createOrchestratorInfo } from '../payments/sign-orchestrator-info.ts';
 import { type InstanceSeal, startInstanceSeal } from '../session/instance-seal.ts';
 import { RecentSeals } from '../session/recent-seals.ts';
 import { type SealVerifier, createSealVerifier } from '../session/seal-verifier.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { openChain } from './chain.ts';
+import { meterKeyUses } from './meters.ts';
 import { type KeySurroundings, type SignerKey, openKey } from './key.ts';
 
 export type SenderClocks = {
@@ -28,6 +30,8 @@ const openTimeoutMs = 30_000;
 export type OpenSender = {
   readonly sender: Sender;
   readonly provider: KeyProvider;
+  /** what each of several providers has done; none where there is one */
+  readonly members: SignerKey['members'];
   /** Rejects while the key does not sign. */
   readonly checkKey: () => Promise<void>;
   readonly isNew: boolean;
@@ -42,25 +46,32 @@ export async function openSender(
   logger: Logger,
   surroundings: KeySurroundings,
   { now, sealNow, elapsedMs }: SenderClocks,
+  metrics: Pick<Metrics, 'keyUsed' | 'dependencyAsked'>,
 ): Promise<OpenSender> {
   await using opened = new AsyncDisposableStack();
-  const key = await openKey(config, logger, surroundings);
+  const journal = meterKeyUses(surroundings.journal, describeProvider(config), metrics);
+  const key = await openKey(config, logger, { ...surroundings, journal }, metrics);
   opened.defer(() => key.close());
-  const { provider, policy, gate, checkHealth: checkKey, isNew } = key;
+  const { provider, members, policy, gate, checkHealth: checkKey, isNew } = key;
   const signal = AbortSignal.timeout(openTimeoutMs);
   const orchestratorInfo = createOrchestratorInfo(gate, policy);
   await orchestratorInfo.signed().catch((error: unknown) => {
     // it is signed when somebody asks for it, once things are signed again
     if (!isSigningStopped(error)) throw error;
   });
-  const chain = await openChain(config, gate.address, logger, elapsedMs, signal);
+  const chain = await openChain(config, gate.address, logger, elapsedMs, metrics, signal);
   opened.defer(() => chain.close());
   const sealing = await openSealing(config, key, chain, logger, sealNow);
   opened.defer(() => sealing.instanceSeal?.close());
   const usage = new SessionUsage(Number(now() / 1_000_000n));
   const sender = { role, policy, gate, chain, ...sealing, orchestratorInfo, usage };
   const kept = opened.move();
-  return { sender, provider, checkKey, isNew, close: () => kept.disposeAsync() };
+  return { sender, provider, members, checkKey, isNew, close: () => kept.disposeAsync() };
+}
+
+/** The plugin's name; for several providers `failover`. */
+function describeProvider({ keys: [key, ...others] }: Config): string {
+  return others.length === 0 ? key.plugin.name : 'failover';
 }
 
 /** What opens sealed states, and this instance's own seal, if it is to have one. Throws `ProviderError`s. */

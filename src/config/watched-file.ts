@@ -11,6 +11,8 @@ export type WatchedFile<Value> = {
   current(): Value;
   /** Why the file as it is now is not in force; undefined while it is. */
   problem(): ReloadProblem | undefined;
+  /** What became of the readings since it was opened. */
+  history(): ReloadHistory;
   /** Reads the file now. A bad one is logged, and what was in force stays. Resolves once it has been read. */
   reload(): Promise<void>;
   /** No longer looks at the file, nor heeds SIGHUP for it. */
@@ -20,11 +22,21 @@ export type WatchedFile<Value> = {
 /** `unreadable` is tried again until it succeeds, `invalid` once the file has changed. */
 export type ReloadProblem = 'unreadable' | 'invalid';
 
+export type ReloadHistory = {
+  /** times that a reading was taken, and that one was refused, the first one not counted */
+  readonly taken: number;
+  readonly refused: number;
+  /** since what is in force was read */
+  readonly inForceMs: number;
+};
+
 /** For readiness and metrics. */
 export type WatchedFileState = {
   /** the setting that names the file */
   readonly setting: string;
   problem(): ReloadProblem | undefined;
+  /** undefined where no file is configured */
+  history(): ReloadHistory | undefined;
 };
 
 export type WatchedFileOptions<Value> = {
@@ -61,11 +73,13 @@ export function openWatchedFile<Value>({
   /** what was found last */
   let seen: { readonly sha256: string } | { readonly unreadable: string } = { sha256: inForce };
   let problem: ReloadProblem | undefined;
+  let readings = { taken: 0, refused: 0, takenAtMs: performance.now() };
   let isClosed = false;
   let reading: Promise<void> = Promise.resolve();
 
   function refuse(kind: ReloadProblem, reason: string): void {
     problem = kind;
+    readings = { ...readings, refused: readings.refused + 1 };
     const retries = kind === 'unreadable' ? 'until it can be read' : 'when it has changed';
     const fields = { path, inForce, problem: reason, retries };
     log('error', 'file not reloaded: what was in force stays', fields);
@@ -99,6 +113,7 @@ export function openWatchedFile<Value>({
       return;
     }
     problem = undefined;
+    readings = { ...readings, taken: readings.taken + 1, takenAtMs: performance.now() };
     log('info', 'file reloaded', { path, sha256, before: inForce });
     inForce = sha256;
   }
@@ -116,6 +131,10 @@ export function openWatchedFile<Value>({
   return {
     current: () => value,
     problem: () => problem,
+    history() {
+      const { taken, refused, takenAtMs } = readings;
+      return { taken, refused, inForceMs: performance.now() - takenAtMs };
+    },
     reload,
     close: () => {
       isClosed = true;

@@ -27,7 +27,11 @@ export type PollerOptions = {
   /** Takes each new snapshot, also one that is like the last. */
   readonly publish: (snapshot: DiscoverySnapshot) => void;
   /** Is told of each answer, and of each failure. */
-  readonly observe: (part: AskedPart, outcome: 'answered' | OutgoingFailure) => void;
+  readonly observe: (
+    part: AskedPart,
+    outcome: 'answered' | OutgoingFailure,
+    seconds: number,
+  ) => void;
   readonly log: (
     level: 'info' | 'warn',
     message: string,
@@ -96,9 +100,11 @@ export function startPoller(options: PollerOptions): DiscoveryPoller {
     keep: (heard: Heard<Value>) => void,
   ): Promise<void> {
     const fields = { orchestrator: serviceUrl, part };
+    const askedAtMs = performance.now();
+    const seconds = (): number => (performance.now() - askedAtMs) / 1000;
     try {
       keep({ value: await answer, at: Date.now(), monotonicMs: performance.now() });
-      options.observe(part, 'answered');
+      options.observe(part, 'answered', seconds());
       if (failures.delete(part)) log('info', 'an orchestrator answers again', fields);
       publishSoon();
     } catch (error) {
@@ -106,7 +112,7 @@ export function startPoller(options: PollerOptions): DiscoveryPoller {
       // whatever an orchestrator sent, payments must go on
       const { failure, message } =
         error instanceof OutgoingError ? error : new OutgoingError('malformed', String(error));
-      options.observe(part, failure);
+      options.observe(part, failure, seconds());
       if (failures.has(part)) return;
       failures.add(part);
       log('info', 'an orchestrator does not answer', { ...fields, reason: message });

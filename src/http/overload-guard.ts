@@ -41,6 +41,8 @@ export type OverloadGuardOptions = {
   readonly requestDeadlineMs: number;
   /** Requests that may be worked on at once. */
   readonly maxRequestsInWork: number;
+  /** given what tells how many are under way */
+  readonly watchInWork?: (count: () => number) => void;
 };
 
 /**
@@ -50,6 +52,7 @@ export type OverloadGuardOptions = {
 export function refuseOverload(options: OverloadGuardOptions): RequestHandler {
   const { requestDeadlineMs, maxRequestsInWork } = options;
   let inWork = 0;
+  options.watchInWork?.(() => inWork);
   let watch: { readonly lateness: Lateness; readonly timer: NodeJS.Timeout } | undefined;
 
   const startWatch = () => {

@@ -32,7 +32,7 @@ export type HttpServerOptions = SignOrchestratorInfoRoute &
   OverloadGuardOptions & {
     /** whose pages may read answers, such as `https://app.example`; none for no CORS */
     readonly corsOrigins: readonly string[];
-    readonly metrics: Pick<Metrics, 'ruleDenied' | 'requestRefused'>;
+    readonly metrics: Pick<Metrics, 'ruleDenied' | 'requestRefused' | 'watchRequests'>;
   };
 
 /** The remote-signer protocol over HTTP. Each route has a file of its own in `routes/`; here they are mounted. */
@@ -47,7 +47,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   app.use(cleanPath);
   app.use(allowOrigins(options.corsOrigins));
   mountHealth(app, options);
-  app.use(refuseOverload(options));
+  app.use(refuseOverload({ ...options, watchInWork: options.metrics.watchRequests }));
   mountSignOrchestratorInfo(app, options);
   mountGenerateLivePayment(app, options);
   mountDiscoverOrchestrators(app, options);
@@ -63,7 +63,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
     }
     const answer = answerError(error);
     send(response, answer);
-    options.metrics.requestRefused(isSignerError(error) ? error.code : 'INTERNAL');
+    options.metrics.requestRefused(isSignerError(error) ? error.code : 'INTERNAL', answer.status);
     if (isSignerError(error) && error.data.ruleId !== undefined) {
       options.metrics.ruleDenied(error.data.ruleId);
     }

@@ -47,6 +47,11 @@ export class CallLimiter {
     this.#tokens = this.#capacity;
   }
 
+  /** Calls that wait for their turn. */
+  get waitingCount(): number {
+    return this.#waitingCount;
+  }
+
   /**
    * Calls `work` when its turn has come, and gives its result. Calls of one tenant that name the
    * same lane share its turns, as do all that name none.

@@ -30,6 +30,8 @@ export type KeyGate = {
   readonly address: Address;
   /** What the last signature tells of the key. */
   readonly condition: Pick<KeyCondition, 'failure' | 'signedAtMs'>;
+  /** Calls of the key that wait for their turn. */
+  waitingCalls(): number;
   /**
    * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
    * {@link KeyGate.address}. The calls, one for each digest or one for all where the provider takes batches, run at once, within
@@ -150,6 +152,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
   return {
     address: sender,
     condition,
+    waitingCalls: () => limiter.waitingCount,
     async sign(grant, options) {
       const permission = redeem(grant);
       const digests = digestsOf(permission.intent);

@@ -79,7 +79,7 @@ export type MadePayment = {
   readonly record: PaymentRecord;
   /** EIP-55 */
   readonly sender: string;
-  readonly allowed: Pick<AllowedPayment, 'principal' | 'rules' | 'observed'>;
+  readonly allowed: Pick<AllowedPayment, 'principal' | 'ev' | 'rules' | 'observed'>;
   /** another request has used the session's state before */
   readonly isFork: boolean;
   readonly usageLabels: UsageLabels;

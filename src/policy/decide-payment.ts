@@ -59,6 +59,8 @@ export type AllowedPayment = {
   /** the grant to seal these books, as encoded */
   sealBooks(intent: Extract<Intent, { kind: 'session-state' }>): Grant;
   readonly principal: Principal;
+  /** expected value of its tickets, whole wei, rounded up */
+  readonly ev: bigint;
   /** the rules that matched, and those in observe mode that would have denied */
   readonly rules: readonly string[];
   readonly observed: readonly string[];
@@ -99,6 +101,7 @@ type ReservedPayment = {
   readonly kind: 'reserved';
   readonly rules: readonly string[];
   readonly observed: readonly string[];
+  readonly ev: AllowedPayment['ev'];
   readonly release: AllowedPayment['release'];
 };
 
@@ -220,6 +223,7 @@ export function createPaymentDecision({
       kind: 'reserved',
       rules: matched,
       observed: [...new Set([...verdict.observed, ...reservation.observed])],
+      ev: spend.ev,
       release: (use) => reservation.release(unusedSpend(facts, use)),
     };
   }
@@ -228,7 +232,7 @@ export function createPaymentDecision({
   function drawUpGrants(
     proposal: PaymentProposal,
     { books, principal }: AuthorizedPayment,
-    { rules, observed, release }: ReservedPayment,
+    { rules, observed, ev, release }: ReservedPayment,
   ): PaymentVerdict {
     const { params, sender, chain, quote, manifestId } = proposal;
     const reason = reasonOf(proposal, books, principal, rules, observed);
@@ -249,6 +253,7 @@ export function createPaymentDecision({
         grants.issue({ kind: 'segment-credentials', manifestId }, reason),
       sealBooks: (intent) => grants.issue(intent, reason),
       principal,
+      ev,
       rules,
       observed,
       release,

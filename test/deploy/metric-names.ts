@@ -1,14 +1,12 @@
-import { createEventMetrics } from '../../src/telemetry/event-metrics.ts';
-import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { primaryMetrics, workerMetrics } from '../../src/telemetry/metric-table.ts';
 import { errorFamilies } from '../../src/errors.ts';
 import { codeRows, readDocument } from '../docs/markdown.ts';
 
 const seriesOfHistogram = ['_bucket', '_sum', '_count'];
 
-/** The series that the program's own text announces, by name; those of histograms with their endings. */
-export async function announcedSeries(): Promise<string[]> {
-  const text = `${await createMetrics().text()}\n${await createEventMetrics(() => []).text()}`;
-  return [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name = '', type]) =>
+/** The series that the program has, by name; those of histograms with their endings. */
+export function announcedSeries(): string[] {
+  return Object.entries({ ...workerMetrics, ...primaryMetrics }).flatMap(([name, { type }]) =>
     type === 'histogram' ? seriesOfHistogram.map((ending) => name + ending) : [name],
   );
 }

@@ -5,6 +5,7 @@ import type { Config } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { type RunningSigner, type Sources, startSigner } from '../../src/main.ts';
 import { type Metrics, createMetrics } from '../../src/telemetry/metrics.ts';
+import { renderMetrics } from '../../src/telemetry/render-metrics.ts';
 import { type TestKey, type TestKeyOptions, createTestKey } from './test-key.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { createRandom } from './random.ts';
@@ -99,7 +100,7 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
   const signer = await startSigner(config, logger, sources, metrics);
   const admin = await openAdmin(config, pino({ enabled: false }), {
     status: async () => mergeStatuses([await signer.status()], 1, 0),
-    metrics: async () => ({ contentType: 'text/plain', text: await metrics.text() }),
+    metrics: async (format) => renderMetrics([await metrics.json()], format),
   });
   let closed: Promise<void> | undefined;
   const close = async (lameDuckMs?: number): Promise<void> => {

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { programVersion } from '../../src/program-version.ts';
-import { createEventMetrics } from '../../src/telemetry/event-metrics.ts';
+import { primaryMetrics, workerMetrics } from '../../src/telemetry/metric-table.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { withMetricTables } from '../docs/metrics-page.ts';
 import { startMetricsSigner } from './metrics-signer.ts';
 
 /** The value of one sample of a Prometheus text; undefined when there is none. */
@@ -39,7 +40,17 @@ describe('metrics', () => {
       isReserveLow: false,
       priceFeed,
     };
-    metrics.watchSenders(() => [{ address, sessionsInLastHour: 0, chain }]);
+    metrics.watchSenders(() => [
+      {
+        address,
+        sessionsInLastHour: 0,
+        waitingCalls: 3,
+        deposit: 5n * 10n ** 17n,
+        reserve: 0n,
+        members: [],
+        chain,
+      },
+    ]);
     const text = await metrics.text();
     const values = [
       'chain_facts_age_seconds',
@@ -48,8 +59,11 @@ describe('metrics', () => {
       'reserve_low',
       'price_feed_age_seconds',
       'price_feed_stale',
+      'deposit_wei',
+      'reserve_wei',
+      'key_calls_waiting',
     ].map((name) => sampleOf(text, `livepeer_hsm_signer_${name}{sender="${address}"}`));
-    expect(values).toEqual([2.5, 1, 1, 0, 7300, 1]);
+    expect(values).toEqual([2.5, 1, 1, 0, 7300, 1, 5e17, 0, 3]);
   });
 
   it('tell which build this is', async () => {
@@ -59,13 +73,49 @@ describe('metrics', () => {
     await signer.close();
   });
 
-  it('are the ones of docs/metrics.md', async () => {
+  it('are told by docs/metrics.md as the program has them', () => {
     const document = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
-    const documented = [...document.matchAll(/^\| `(livepeer_hsm_signer_\w+)` \| (\w+)/gm)].map(
-      ([, name, type]) => `${name} ${type}`,
-    );
-    const texts = [await createMetrics().text(), await createEventMetrics(() => []).text()];
-    const exposed = [...texts.join('\n').matchAll(/^# TYPE (\w+ \w+)$/gm)].map(([, type]) => type);
-    expect(exposed).toEqual(documented);
+    expect(withMetricTables(document)).toBe(document);
+  });
+
+  it('each say which question they answer, and belong to this program or are standard names', () => {
+    for (const [name, { why, help }] of Object.entries({ ...workerMetrics, ...primaryMetrics })) {
+      expect(name).toMatch(/^(livepeer_hsm_signer|process)_[a-z0-9_]+$/);
+      expect(why).toMatch(/[?.]$/);
+      expect(help).toMatch(/\.$/);
+    }
+  });
+
+  it('tell at most 100 tenants apart', async () => {
+    const metrics = createMetrics();
+    const payment = { sender: '0x1', type: 'live', tickets: 1, fee: 7n, seconds: 0.1 };
+    for (let tenant = 0; tenant < 150; tenant += 1) {
+      metrics.paymentSigned({ ...payment, tenant: `t${tenant}`, ev: 10n });
+    }
+    metrics.paymentSigned({ ...payment, tenant: '', ev: 10n });
+    const text = await metrics.text();
+    const tenants = text.match(/^livepeer_hsm_signer_expected_value_wei_total\{.*$/gm) ?? [];
+    expect(tenants).toHaveLength(101);
+    const other = 'livepeer_hsm_signer_expected_value_wei_total{sender="0x1",tenant="other"}';
+    expect(sampleOf(text, other)).toBe(510);
+    expect(sampleOf(text, 'livepeer_hsm_signer_fees_wei_total{tenant="t0"}')).toBe(7);
+  });
+
+  it('come as OpenMetrics for whoever accepts that', async () => {
+    const { signer, pay } = await startMetricsSigner();
+    await pay();
+    const read = async (headers: Record<string, string>) => {
+      const answer = await fetch(`${signer.adminUrl}/metrics`, { headers });
+      return { type: answer.headers.get('content-type'), text: await answer.text() };
+    };
+    const open = await read({ Accept: 'application/openmetrics-text;version=1.0.0,*/*;q=0.1' });
+    expect(open.type).toMatch(/^application\/openmetrics-text; version=1\.0\.0/);
+    expect(open.text).toMatch(/^# TYPE livepeer_hsm_signer_payments counter$/m);
+    expect(open.text).toMatch(/^livepeer_hsm_signer_payments_total\{.*\} 1$/m);
+    expect(open.text).toMatch(/\n# EOF\n$/);
+    const plain = await read({});
+    expect(plain.type).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(plain.text).toMatch(/^# TYPE livepeer_hsm_signer_payments_total counter$/m);
+    await signer.close();
   });
 });

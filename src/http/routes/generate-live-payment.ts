@@ -67,10 +67,18 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
 
   function noteSigned(requestId: string, payment: MadePayment, durationMs: number): void {
     const { record, sender, allowed, isFork, usageLabels, feeUsd } = payment;
-    metrics.paymentSigned(sender, record.pipeline, record.num_tickets, durationMs / 1000);
+    const { id: principal, tenant } = allowed.principal;
+    metrics.paymentSigned({
+      sender,
+      type: record.pipeline,
+      tenant,
+      tickets: record.num_tickets,
+      ev: allowed.ev,
+      fee: BigInt(record.computed_fee),
+      seconds: durationMs / 1000,
+    });
     metrics.rulesObserved(allowed.observed);
     if (isFork) metrics.stateForked();
-    const { id: principal, tenant } = allowed.principal;
     logger.info(
       {
         request_id: requestId,
