@@ -46,7 +46,7 @@ export type KeySignOptions = {
   readonly provider: KeyProvider;
   /** The policy's `redeem`: without a grant that policy issued, the gate has no Intent to sign. */
   readonly redeem: (grant: Grant) => Permission;
-  /** The policy's: throws where nothing is signed any more, though there is a grant. Asked before each call of the key. */
+  /** The policy's: throws where nothing is signed any more, though there is a grant. Asked before each call of the key, and after the last. */
   readonly requireSigning: (intent: Intent) => void;
   readonly journal: KeyJournal;
   /** Signatures that may wait for the device before further ones are refused. */
@@ -168,6 +168,8 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         const { intent, reason } = permission;
         const turn = { lane: grant, tenant: tenantOf(reason), intent };
         signatures = await signAll(digests, options, turn);
+        // what the key has signed meanwhile is not handed out either
+        requireSigning(intent);
       } catch (error) {
         const code = isSignerError(error) ? error.code : 'INTERNAL';
         record.failed(code, performance.now() - startedAt);

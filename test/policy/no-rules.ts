@@ -11,7 +11,8 @@ export const noRules: Pick<PolicyOptions, 'rules' | 'ledger' | 'signingPermit'> 
 
 /** A policy for tests that are not about payments: it allows next to none. */
 export function createPolicyWithoutRules(
-  options: Pick<PolicyOptions, 'nowMs' | 'transactions'>,
+  options: Pick<PolicyOptions, 'nowMs' | 'transactions'> &
+    Partial<Pick<PolicyOptions, 'signingPermit'>>,
 ): Policy {
   return createPolicy({
     guardrails: {

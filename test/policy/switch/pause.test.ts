@@ -3,6 +3,10 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openSigningSwitch } from '../../../src/compose/signing-switch.ts';
 import { loadConfig } from '../../../src/config/load.ts';
+import type { BrokerTransaction } from '../../../src/keys/broker-transaction.ts';
+import type { Intent } from '../../../src/keys/intents.ts';
+import { addressFromBytes } from '../../../src/pm/bytes.ts';
+import { type Pause, createSigningPermit } from '../../../src/policy/switch/signing-switch.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { PayingSession } from '../../bench/paying-session.ts';
 import { Cli, Folder, devConfig, run } from '../../cli/cli.ts';
@@ -10,9 +14,12 @@ import { payableRequest } from '../../cli/payable-request.ts';
 import { readRecords } from '../../guardrails/evidence.ts';
 import { as, startGuardedSigner } from '../../guardrails/guarded-signer.ts';
 import { startAuthWebhook } from '../../payments/auth-webhook.ts';
+import { createPolicyWithoutRules } from '../no-rules.ts';
 import { soon } from '../../support/soon.ts';
 import { startRedisServer } from '../../support/redis-server.ts';
 import { startTestSigner } from '../../support/test-signer.ts';
+
+const sender = addressFromBytes(new Uint8Array(20).fill(7));
 
 const running: Cli[] = [];
 const closing: { close(): Promise<void> }[] = [];
@@ -266,6 +273,35 @@ describe('pause and resume', () => {
     const answer = await signer.post(new PayingSession(20).request());
     expect(answer.headers.get('livepeer-signer-code')).toBe('SIGNING_PAUSED');
     expect(signer.key.digests).toHaveLength(1);
+  });
+
+  it('refuse whatever the key may be asked for, however it was granted, but self-tests', async () => {
+    let pause: Pause | undefined;
+    const policy = createPolicyWithoutRules({
+      nowMs: () => 0,
+      signingPermit: createSigningPermit({
+        read: () => Promise.resolve(pause),
+        known: () => pause,
+      }),
+      transactions: { chainId: 1, broker: sender, maxFee: 10n ** 18n },
+    });
+    const call = { name: 'unlock' } as const;
+    const fees = { nonce: 0n, gasLimit: 1n, maxFeePerGas: 1n, maxPriorityFeePerGas: 1n };
+    const transaction = { chainId: 1, broker: sender, call, ...fees };
+    const verdict = policy.decideTransaction(transaction as unknown as BrokerTransaction);
+    const selfTest = policy.grantOwn({ kind: 'self-test', sender });
+    const grants = [
+      policy.grantOwn({ kind: 'orchestrator-info', sender }),
+      ...(verdict.kind === 'allow' ? [verdict.grant] : []),
+    ];
+    expect(grants).toHaveLength(2);
+    pause = { by: 'ann', reason: 'drill', since: '' };
+    const paused = expect.objectContaining({ code: 'SIGNING_PAUSED' }) as Error;
+    for (const grant of grants) expect(() => policy.redeem(grant)).toThrow(paused);
+    for (const kind of ['ticket-batch', 'session-state', 'byoc-job', 'state-delegation']) {
+      expect(() => policy.requireSigning({ kind } as Intent)).toThrow(paused);
+    }
+    expect(policy.redeem(selfTest).intent.kind).toBe('self-test');
   });
 
   it('say where a switch can be kept, and that a pause holds which can’t be recorded', async () => {
