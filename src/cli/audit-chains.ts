@@ -23,15 +23,19 @@ export function reportFailure(message: string): void {
   process.exitCode = exitFailure;
 }
 
+/** What the file system says, or that something else has a file's name. */
+export function isUnreadable(error: unknown): error is Error {
+  return (
+    error instanceof Error && ('syscall' in error || error.message.endsWith('is not a plain file'))
+  );
+}
+
 /** Says of a file that can't be read which it is. Throws `CONFIG_INVALID`. */
 export async function readingChains<Result>(read: () => Promise<Result>): Promise<Result> {
   try {
     return await read();
   } catch (cause) {
-    if (cause instanceof Error && 'syscall' in cause) throw unreadable('the audit log', cause);
-    if (cause instanceof Error && cause.message.endsWith('is not a plain file')) {
-      throw unreadable('the audit log', cause);
-    }
+    if (isUnreadable(cause)) throw unreadable('the audit log', cause);
     throw cause;
   }
 }

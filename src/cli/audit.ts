@@ -7,7 +7,7 @@ import {
   type VerifiedChain,
   verifyChain,
 } from '../audit/verify-chain.ts';
-import { reportFailure, requireChains } from './audit-chains.ts';
+import { isUnreadable, reportFailure, requireChains } from './audit-chains.ts';
 import { csvHeader, formatCsvRow } from './audit-format.ts';
 import { type Row, printRows } from './print-rows.ts';
 import { endWhenNobodyReads, print } from './terminal.ts';
@@ -76,7 +76,7 @@ export async function verifyOrReport(
   } catch (error) {
     if (error instanceof BrokenChainError) {
       reportFailure(`chain ${name} is broken: ${error.message}`);
-    } else if (error instanceof Error && 'syscall' in error) {
+    } else if (isUnreadable(error)) {
       reportFailure(`chain ${name} can't be read: ${error.message}`);
     } else {
       throw error;

@@ -133,21 +133,12 @@ describe('the log of payments and denials', () => {
     );
   });
 
-  it('tells a payment with the signatures of the key, as JSON too', async () => {
+  it('tells a payment with the signatures of the key', async () => {
     const shown = await run(['audit', 'show', ids['paid'] ?? '', '--config', config]);
     expect(shown.stdout).toMatch(/^outcome +paid: the key signed all of it$/m);
     expect(shown.stdout).toMatch(
       /^signatures +3 for ticket-batch of test-key:memory: given after [\d.]+ ms$/m,
     );
-    const { stdout } = await run(['audit', 'show', ids['paid'] ?? '', audit, '--json']);
-    const story = JSON.parse(stdout) as { outcome: string; records: { kind: string }[] };
-    expect(story.outcome).toBe('signed');
-    expect(story.records.map(({ kind }) => kind).sort()).toEqual([
-      'key-use',
-      'key-use',
-      'signed',
-      'signed',
-    ]);
   });
 
   it('lets nothing that a caller chose act on a terminal or in a spreadsheet', async () => {
@@ -164,7 +155,11 @@ describe('the log of payments and denials', () => {
       expect(stdout.length).toBeGreaterThan(20);
       expect(stdout).not.toMatch(invisible);
     }
-    expect(outputs[0]?.stdout).toContain(`\n'=1+1\\u001b[31m\\u009b2J\\u202eapp,0,0,0,0,0,0,1\n`);
+    expect(JSON.parse(outputs[2].stdout)).toMatchObject({
+      outcome: 'denied',
+      records: [{ chain: 'server-1', kind: 'denied', subject: { app: hostile } }],
+    });
+    expect(outputs[0].stdout).toContain(`\n'=1+1\\u001b[31m\\u009b2J\\u202eapp,0,0,0,0,0,0,1\n`);
   });
 
   it('judges a denial anew, by the policy in force or by another one, with windows as they were', async () => {
@@ -202,10 +197,6 @@ describe('the log of payments and denials', () => {
       'tenant,payments,tickets,ev_wei,fee_wei,fee_usd,payments_without_usd,denials\n' +
         `acme,1,3,3000000000,${fee.feeWei},0,1,1\n,0,0,0,0,0,0,1\n`,
     );
-    expect(JSON.parse(await report('--by', 'principal', '--format', 'json'))).toMatchObject([
-      { principal: 'acme:ann', payments: '1', tickets: '3', ev_wei: '3000000000', denials: '1' },
-      { principal: 'mallory', payments: '0', denials: '1' },
-    ]);
     const table = (await report('--by', 'orchestrator')).split('\n');
     expect(table[0]).toMatch(/^orchestrator +payments +tickets +ev_wei/);
     expect(table.at(-2)).toMatch(/^total +1 +3 +3000000000 +\d+ +0 +1 +2$/);
@@ -227,7 +218,6 @@ describe('the log of payments and denials', () => {
     expect(unknown.stderr).toMatch(
       /^livepeer-hsm-signer: the audit log has no request "\\u001b\[31m"/,
     );
-    expect((await run(['audit', 'show', 'x'])).status).toBe(2);
 
     const copy = join(folder.path, 'copy', 'server-1');
     mkdirSync(copy, { recursive: true });
@@ -240,13 +230,22 @@ describe('the log of payments and denials', () => {
       text.replace('"code":"WINDOW_EXHAUSTED"', '"code":"WINDOW_ENHAUSTED"'),
     );
     appendFileSync(join(copy, name), '{"seq":');
+    const folderForFile = join(folder.path, 'other', 'server-1');
+    mkdirSync(join(folderForFile, '000001.jsonl'), { recursive: true });
     const broken = await run(['audit', 'show', ids['exhausted'] ?? '', copy]);
     expect(broken.status).toBe(1);
     expect(broken.stdout).toMatch(
       /^broken record +".*000001\.jsonl line \d+: its hash is not that of its content"$/m,
     );
-    const report = await run(['audit', 'report', copy, '--format', 'csv']);
-    expect(report.status).toBe(1);
+    const [report, other] = await Promise.all([
+      run(['audit', 'report', copy, '--format', 'csv']),
+      run(['audit', 'report', folderForFile]),
+    ]);
+    expect(report).toMatchObject({ status: 1 });
     expect(report.stderr).toContain('chain server-1 is broken');
+    expect(other).toMatchObject({ status: 1 });
+    expect(other.stderr).toMatch(
+      /chain server-1 can't be read: .*000001\.jsonl is not a plain file\n$/,
+    );
   });
 });
