@@ -49,8 +49,10 @@ type Backlog = {
   readonly oldestMs: number | undefined;
 };
 
-/** How often the log is looked at while nothing is new. */
-const idlePauseMs = 200;
+/** How often the log is looked at while little is new: each look costs the same, whatever it finds. */
+const pauseMs = 1_000;
+/** Bytes of the log that are not left to the next look. */
+const muchBytes = 524_288;
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
 /** A stop waits so long for the batch under way; it is sent again at the next start. */
@@ -73,9 +75,8 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   let pendingBytes = 0;
   const counts = { published: 0, publishErrors: 0, storageErrors: 0 };
 
-  /** Whether there was anything to deliver. */
+  /** Whether much is left to deliver. */
   async function deliverOnce(): Promise<boolean> {
-    let hasDelivered = false;
     let bytes = 0;
     for (const { name, path: folder } of await listChains(auditFolder)) {
       const position = positions[name] ?? startOfChain;
@@ -88,12 +89,11 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
       if (isSame(batch.end, position)) continue;
       positions = { ...positions, [name]: batch.end } satisfies Positions;
       if (batch.events.length > 0) await writePositions(path, positions);
-      hasDelivered = true;
       bytes += await countBytesAfter(folder, batch.end);
       if (stopped.signal.aborted) break;
     }
     pendingBytes = bytes;
-    return hasDelivered;
+    return bytes >= muchBytes;
   }
 
   async function measureBacklog(): Promise<void> {
@@ -135,7 +135,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
         problem = undefined;
         retryMs = firstRetryMs;
         if (hasMore) continue;
-        await pause(idlePauseMs, undefined, { signal: stopped.signal }).catch(() => undefined);
+        await pause(pauseMs, undefined, { signal: stopped.signal }).catch(() => undefined);
       } catch (error) {
         note(error);
         await measureBacklog().catch(() => undefined);

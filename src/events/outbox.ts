@@ -16,7 +16,7 @@ export type OutboxBatch = {
 };
 
 /** of the log, at once */
-const readBytesAtOnce = 262_144;
+const readBytesAtOnce = 1_048_576;
 
 /**
  * The events of a chain that follow a position, and where they end; none where nothing has been written since. What it gives
@@ -48,11 +48,15 @@ export async function readBatch(folder: string, { file, offset }: Position): Pro
 
 const eventMark = ',"event":"';
 
+/** An event's id comes first in it. */
+const idPattern = /^\{"id":"([^"]+)"/;
+
 function readEvent(line: Buffer): OutboxBatch['events'][number][] {
   if (!line.includes(eventMark)) return [];
   const record = JSON.parse(line.toString()) as { event?: unknown; time?: unknown };
   if (typeof record.event !== 'string') return [];
-  const { id } = JSON.parse(record.event) as { id: string };
+  const [, id] = idPattern.exec(record.event) ?? [];
+  if (id === undefined) throw new Error('an event of the audit log has no id');
   return [{ id, value: record.event, time: String(record.time) }];
 }
 

@@ -18,7 +18,7 @@ export type EventRoom = {
   close(): void;
 };
 
-const lookAgainMs = 500;
+const lookAgainMs = 1_000;
 
 /** Watches how much of a chain waits for delivery, by the positions that the delivering process writes. */
 export function watchEventRoom(options: EventRoomOptions): EventRoom {

@@ -3,6 +3,7 @@ import https from 'node:https';
 import type { Destinations } from './destinations.ts';
 import type { OutgoingLimits } from './limits.ts';
 import { OutgoingError, toOutgoingError } from './outgoing-error.ts';
+import { sharedTlsContext } from './tls-context.ts';
 
 /** A GET of a URL. */
 export type OutgoingAnswer = { readonly status: number; readonly body: Buffer };
@@ -24,6 +25,7 @@ export async function getOutgoing(
     lookup,
     headers: { Accept: 'application/json', 'Accept-Encoding': 'identity' },
     rejectUnauthorized: limits.verifyTls,
+    ...(url.protocol === 'https:' && { secureContext: sharedTlsContext() }),
     signal,
   } as const;
   try {

@@ -2,6 +2,7 @@ import http2 from 'node:http2';
 import type { Destinations } from './destinations.ts';
 import type { OutgoingLimits } from './limits.ts';
 import { OutgoingError, toOutgoingError } from './outgoing-error.ts';
+import { sharedTlsContext } from './tls-context.ts';
 
 /** Compression flag and length before a message. */
 const prefixBytes = 5;
@@ -24,6 +25,7 @@ export async function callOutgoingGrpc(
   const session = http2.connect(url.origin, {
     // typed for TLS only; http2.connect hands everything on to the socket
     ...{ lookup },
+    ...(url.protocol === 'https:' && { secureContext: sharedTlsContext() }),
     rejectUnauthorized: limits.verifyTls,
     maxSessionMemory: maxSessionMemoryMegabytes,
     settings: { enablePush: false },

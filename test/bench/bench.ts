@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg } from 'node:os';
 import { Folder } from '../cli/cli.ts';
+import { events } from './events.ts';
 import { growth } from './growth.ts';
 import { guardrails } from './guardrails.ts';
 import { keyCalls } from './key-calls.ts';
@@ -18,6 +19,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   latency,
   throughput,
   guardrails,
+  events,
   parts,
   growth,
   workers,

@@ -4,6 +4,7 @@ import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { percentile } from '../bench/result.ts';
 import { Cli, Folder, devConfig } from '../cli/cli.ts';
 import { type Kind, type Member, kinds } from './fifty.ts';
 
@@ -14,12 +15,16 @@ const pauseMs = 5;
 
 type Seen = { readonly firstMs: number; readonly lastMs: number; readonly oldestMs: number };
 
-/** Fifty orchestrators, the signer and whoever asks it in three processes; the table tells what was listed, and for how long. */
+/**
+ * Fifty orchestrators, the signer and whoever asks it in three processes; the table tells what was listed, and for how long. Each
+ * question is followed by one to a signer that asks nobody, so that the machine's part in the times can be told.
+ */
 it('discovery of fifty orchestrators', async () => {
   const program = fileURLToPath(new URL('crowd-program.ts', import.meta.url));
   const crowd = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
   using folder = new Folder();
   let cli: Cli | undefined;
+  let idle: Cli | undefined;
   try {
     const [line] = (await once(createInterface({ input: crowd.stdout }), 'line')) as [string];
     const members = JSON.parse(line) as Member[];
@@ -35,10 +40,15 @@ it('discovery of fifty orchestrators', async () => {
     const text = `${devConfig}discovery: ${JSON.stringify(discovery)}\n`;
     cli = new Cli(['serve', '--config', folder.write('signer.yaml', text), '--listen', ':0']);
     const url = await cli.listening();
+    const without = folder.write('idle.yaml', devConfig);
+    idle = new Cli(['serve', '--config', without, '--listen', ':0']);
+    const idleUrl = await idle.listening();
 
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const idleAgent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     const startedAt = performance.now();
     const latencies: number[] = [];
+    const idleLatencies: number[] = [];
     const seen = new Map<string, Seen>();
     let unavailable = 0;
     let hasLeft = false;
@@ -51,9 +61,13 @@ it('discovery of fifty orchestrators', async () => {
       latencies.push(performance.now() - before);
       if (status === 200) note(JSON.parse(body) as { address: string; last_seen: string }[], atMs);
       else unavailable += 1;
+      const beforeIdle = performance.now();
+      await get(`${idleUrl}/discover-orchestrators`, idleAgent);
+      idleLatencies.push(performance.now() - beforeIdle);
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     agent.destroy();
+    idleAgent.destroy();
 
     const rows = (Object.keys(kinds) as Kind[]).map((kind) => {
       const found = members
@@ -79,12 +93,12 @@ it('discovery of fifty orchestrators', async () => {
         ),
       };
     });
-    latencies.sort((a, b) => a - b);
-    const quantile = (q: number) => (latencies[Math.floor(q * latencies.length)] ?? 0).toFixed(2);
+    const show = (times: readonly number[]) =>
+      `p50 ${percentile(times, 0.5).toFixed(2)} ms, p99 ${percentile(times, 0.99).toFixed(2)} ms, most ${percentile(times, 1).toFixed(2)} ms`;
     console.table(rows);
     console.log(
-      `${latencies.length} requests, ${unavailable} of them before the first answer; ` +
-        `p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, most ${quantile(1 - 1e-9)} ms`,
+      `${latencies.length} requests, ${unavailable} of them before the first answer: ${show(latencies)}; ` +
+        `of a signer that asks nobody: ${show(idleLatencies)}`,
     );
 
     const listedOf = (kind: Kind) => rows.find((row) => row.kind === kind);
@@ -119,6 +133,7 @@ it('discovery of fifty orchestrators', async () => {
     }
   } finally {
     cli?.child.kill('SIGTERM');
+    idle?.child.kill('SIGTERM');
     crowd.kill('SIGTERM');
   }
 });
