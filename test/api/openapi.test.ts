@@ -105,10 +105,15 @@ describe('docs/openapi.json', () => {
   });
 
   it('has nothing that the linter minds', async () => {
+    const rules = join(import.meta.dirname, 'redocly.yaml');
     const linter = join(root, 'test/tools/node_modules/@redocly/cli/bin/cli.js');
-    const { stdout } = await run(process.execPath, [linter, 'lint', '--format', 'json', file], {
-      env: { ...process.env, REDOCLY_TELEMETRY: 'off' },
-    });
+    const { stdout } = await run(
+      process.execPath,
+      [linter, 'lint', '--config', rules, '--format', 'json', file],
+      {
+        env: { ...process.env, REDOCLY_TELEMETRY: 'off' },
+      },
+    );
     expect(JSON.parse(stdout)).toMatchObject({ totals: { errors: 0, warnings: 0, ignored: 0 } });
   });
 });
@@ -208,6 +213,14 @@ describe('every answer of a running signer is of the document', () => {
     await expectCode('STATE_FORKED', pay(remembering, { ticketParams: ticketsWorth(10n ** 12n) }));
     const mismatch = { state: null, body: { type: 'live', ManifestID: 'another' } };
     await expectCode('MANIFEST_ID_MISMATCH', pay(remembering, mismatch));
+  });
+
+  it('when it says how it is', async () => {
+    for (const path of ['/healthz', '/readyz']) {
+      expect((await ask(signer, path, { method: 'GET' })).status).toBe(200);
+    }
+    const poor = await start({ settings: { chain: { ...vectorChain, deposit: '0 wei' } } });
+    expect((await ask(poor, '/readyz', { method: 'GET' })).status).toBe(503);
   });
 
   it('when the policy file says no, or an operator', async () => {

@@ -10,7 +10,7 @@ import type { JsonSchema } from '../../wire/go-struct.ts';
 import { paymentRequestSchema } from '../../wire/payment-request.ts';
 import { errorAnswerSchema } from '../error-answer.ts';
 import { idempotencyKeyPattern } from '../routes/generate-live-payment.ts';
-import { jsonAnswer, notFound, preflightAnswers, refusals } from './responses.ts';
+import { emptyAnswer, jsonAnswer, notFound, preflightAnswers, refusals } from './responses.ts';
 
 /** The parts of an OpenAPI 3.1 document that tell of one listener. */
 export type ApiPart = {
@@ -120,6 +120,24 @@ export function describePaymentApi(): ApiPart {
         },
         options: preflight('preflightDiscoverOrchestrators'),
       },
+      '/healthz': {
+        get: {
+          ...operation('readHealth', 'Whether the process runs'),
+          security: [],
+          responses: { 200: emptyAnswer('It does.') },
+        },
+      },
+      '/readyz': {
+        get: {
+          ...operation('readReadiness', 'Whether a payment could be made now'),
+          description: 'Reasons are for the admin listener.',
+          security: [],
+          responses: {
+            200: jsonAnswer('It could.', 'Readiness'),
+            503: jsonAnswer('It could not.', 'Readiness'),
+          },
+        },
+      },
       '/sign-byoc-job': {
         post: {
           ...operation('signByocJob', "A job for a capability of an orchestrator's own"),
@@ -178,6 +196,12 @@ export function describePaymentApi(): ApiPart {
         DiscoveryAnswer: fromZod(discoveryAnswerSchema),
         ByocJobRequest: fromZod(byocJobRequestSchema, 'input'),
         ByocSignature: fromZod(byocSignatureSchema),
+        Readiness: {
+          type: 'object',
+          properties: { ready: { type: 'boolean' } },
+          required: ['ready'],
+          additionalProperties: false,
+        },
         Error: fromZod(errorAnswerSchema),
       },
     },

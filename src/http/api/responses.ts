@@ -26,7 +26,12 @@ const readableHeaders = {
   'Access-Control-Expose-Headers': ref('headers', 'ExposeHeaders'),
 };
 
-/** An answer of status 200 whose body is JSON. */
+/** An answer without a body. */
+export function emptyAnswer(description: string): ApiResponse {
+  return { description, headers: readableHeaders };
+}
+
+/** An answer whose body is JSON. */
 export function jsonAnswer(description: string, schema: string): ApiResponse {
   return {
     description,
