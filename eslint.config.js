@@ -79,6 +79,7 @@ export default tseslint.config(
     },
   },
   { files: ['src/pm/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...noFloatsForMoney] } },
+  { files: ['examples/**/*.ts'], rules: { 'no-console': 'off' } },
   { files: ['vitest*.config.ts'], rules: { 'no-restricted-exports': 'off' } },
   { files: ['test/**/*.ts'], rules: { 'no-console': 'off', ...seededRandomness } },
   {

@@ -5,7 +5,9 @@ import { root } from '../cli/cli.ts';
 /** Every Markdown file of the project, by its path from the root. */
 export const markdownFiles: readonly string[] = [
   root,
-  ...['docs', 'softhsm', 'config', 'plugins', 'test'].map((folder) => join(root, folder)),
+  ...['docs', 'examples', 'softhsm', 'config', 'plugins', 'test'].map((folder) =>
+    join(root, folder),
+  ),
 ].flatMap((folder, index) =>
   readdirSync(folder, { recursive: index > 0, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md') && !name.includes('node_modules'))

@@ -15,7 +15,7 @@ import { createRandom } from '../support/random.ts';
 const random = createRandom('orchestrator of the example plugin');
 
 const document = readFileSync(join(root, 'docs/plugins.md'), 'utf8');
-const example = readFileSync(join(root, 'test/fixtures/plugins/example-plugin.ts'), 'utf8');
+const example = readFileSync(join(root, 'examples/key-plugin.ts'), 'utf8');
 const [pluginInDocument = '', suiteInDocument = ''] = [
   ...document.matchAll(/^```ts\n(.*?)^```$/gms),
 ].map(([, code]) => code ?? '');

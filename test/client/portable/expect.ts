@@ -1,5 +1,9 @@
 /** One thing that the client does, in whatever program. */
-export type Case = { readonly name: string; readonly run: (labUrl: string) => Promise<void> };
+export type Case = {
+  readonly name: string;
+  /** `sessions` is how many the largest case pays at once. */
+  readonly run: (labUrl: string, sessions: number) => Promise<void>;
+};
 
 export type CaseResult = { readonly name: string; readonly failure: string | undefined };
 
@@ -7,12 +11,16 @@ export type CaseResult = { readonly name: string; readonly failure: string | und
 const lanes = 4;
 
 /** The results in the order of the cases. */
-export async function runCases(cases: readonly Case[], labUrl: string): Promise<CaseResult[]> {
+export async function runCases(
+  cases: readonly Case[],
+  labUrl: string,
+  sessions: number,
+): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
   const waiting = cases.entries();
   const work = async (): Promise<void> => {
     for (const [index, { name, run }] of waiting) {
-      const failure = await within(run(labUrl)).then(
+      const failure = await within(run(labUrl, sessions)).then(
         () => undefined,
         (error: unknown) =>
           error instanceof Error ? (error.stack ?? error.message) : String(error),

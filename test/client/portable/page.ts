@@ -2,4 +2,6 @@
 import { cases } from './cases.ts';
 import { runCases } from './expect.ts';
 
-Object.assign(globalThis, { runCases: (labUrl: string) => runCases(cases, labUrl) });
+Object.assign(globalThis, {
+  runCases: (labUrl: string, sessions: number) => runCases(cases, labUrl, sessions),
+});
