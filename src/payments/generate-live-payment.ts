@@ -241,7 +241,7 @@ async function makePayment(
     before: session.books,
     after: verdict.books,
     orchestrator,
-    quote,
+    quote: verdict.quote,
     manifestId,
     now,
   });

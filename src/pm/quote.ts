@@ -26,6 +26,12 @@ export type Quote = {
   readonly lastNonce: number;
 };
 
+/** The same payment with fewer tickets: what they leave unpaid is owed by the next one. */
+export function payInPart(quote: Quote, ticketCount: bigint): Quote {
+  const unpaid = scale(quote.ev, quote.ticketCount - ticketCount);
+  return { ...quote, ticketCount, balance: subtract(quote.balance, unpaid) };
+}
+
 /** The billable use of a request: its type must be known, and there must be something to bill. */
 export function meterUse(
   session: SessionState,

@@ -3,13 +3,16 @@ import { type Principal, anonymous, principalOfAuthId } from '../auth/principal.
 import type { Grant } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 import { priceRatio } from '../pm/billing.ts';
+import type { Quote } from '../pm/quote.ts';
+import { divideRoundingDown } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import { hashManifestId, refuseManifestId } from '../pm/segment-credentials.ts';
 import { type SessionState, advanceSession } from '../pm/session-state.ts';
 import { type TicketLimits, refuseTicketParams } from '../pm/ticket-params-validation.ts';
-import type { Ticket } from '../pm/ticket.ts';
+import { type Ticket, type TicketParams, expectedValue } from '../pm/ticket.ts';
 import { drawUpTickets } from '../pm/tickets.ts';
 import { requireWei, sessionRate } from './exchange-rate.ts';
+import { payWithinWindows } from './pay-within-windows.ts';
 import { reasonOf } from './grant-reasons.ts';
 import type { GrantAuthority } from './grants.ts';
 import type { Spend } from './limits/ledger.ts';
@@ -50,6 +53,8 @@ export type Denied = {
 };
 
 export type AllowedPayment = {
+  /** with the tickets that are to be signed */
+  readonly quote: Quote;
   readonly tickets: readonly Ticket[];
   /** the books after the payment */
   readonly books: SessionState;
@@ -119,7 +124,9 @@ export function createPaymentDecision({
   proposal: PaymentProposal,
   signal: AbortSignal,
 ) => Promise<PaymentVerdict> {
-  return async (proposal, signal) => {
+  return async (asked, signal) => {
+    const allowance = ticketAllowance(asked.params, { limits, maxTickets });
+    const proposal = payWithinWindows(asked, rules(), allowance);
     const refused = refuse(proposal);
     if (refused) return refused;
     const authorized = await askWebhook(proposal, signal);
@@ -245,6 +252,7 @@ export function createPaymentDecision({
     );
     return {
       kind: 'allow',
+      quote,
       tickets,
       books,
       ticketBatch: grants.issue({ kind: 'ticket-batch', tickets }, reason),
@@ -259,6 +267,17 @@ export function createPaymentDecision({
       release,
     };
   }
+}
+
+/** How many tickets of these parameters one payment may hold at most. */
+export function ticketAllowance(
+  params: TicketParams,
+  { limits, maxTickets }: Pick<Guardrails, 'limits' | 'maxTickets'>,
+): bigint {
+  const ev = expectedValue(params);
+  if (ev.numerator === 0n) return maxTickets;
+  const byTotalEv = divideRoundingDown(limits.maxTotalEv, ev);
+  return byTotalEv < maxTickets ? byTotalEv : maxTickets;
 }
 
 function deny(

@@ -3,15 +3,15 @@ import type { Grant, Permission } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 import { refuseExpiringAuthToken } from '../pm/auth-token.ts';
 import { lastNonceUsed, refuseUsedUpNonces } from '../pm/nonces.ts';
-import { divideRoundingDown } from '../pm/rational.ts';
 import type { Refusal } from '../pm/refusal.ts';
 import { refuseTicketParams } from '../pm/ticket-params-validation.ts';
-import { type TicketParams, expectedValue } from '../pm/ticket.ts';
+import type { TicketParams } from '../pm/ticket.ts';
 import { type ByocVerdict, createByocDecision } from './decide-byoc-job.ts';
 import {
   type PaymentDecisionOptions,
   type PaymentVerdict,
   createPaymentDecision,
+  ticketAllowance,
 } from './decide-payment.ts';
 import { describeTransaction } from './grant-reasons.ts';
 import { createGrantAuthority } from './grants.ts';
@@ -69,7 +69,7 @@ export function createPolicy({
   nowMs,
   ...options
 }: PolicyOptions): Policy {
-  const { limits, maxTickets } = options.guardrails;
+  const { limits } = options.guardrails;
   const grants = createGrantAuthority(nowMs);
 
   function requireSigning({ kind }: Intent): void {
@@ -85,12 +85,7 @@ export function createPolicy({
       );
     },
 
-    ticketAllowance(params) {
-      const ev = expectedValue(params);
-      if (ev.numerator === 0n) return maxTickets;
-      const byTotalEv = divideRoundingDown(limits.maxTotalEv, ev);
-      return byTotalEv < maxTickets ? byTotalEv : maxTickets;
-    },
+    ticketAllowance: (params) => ticketAllowance(params, options.guardrails),
 
     decidePayment: createPaymentDecision({ ...options, grants }),
 

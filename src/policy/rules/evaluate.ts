@@ -73,6 +73,15 @@ export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): Rule
     : { kind: 'allow', matched, observed, charges };
 }
 
+/** The windows that a payment counts in, whatever else the rules say of it. */
+export function listWindows({ rules }: CompiledPolicy, facts: PaymentFacts): WindowCharge[] {
+  return rules.flatMap((rule) =>
+    rule.effect.kind === 'window' && isMatch(rule, facts)
+      ? [chargeOf(rule.id, rule.effect, rule.mode === 'enforce', facts)]
+      : [],
+  );
+}
+
 function isMatch({ conditions }: CompiledRule, facts: PaymentFacts): boolean {
   return conditions.every(({ holds }) => holds(facts));
 }
