@@ -77,7 +77,7 @@ export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): Rule
 export function listWindows({ rules }: CompiledPolicy, facts: PaymentFacts): WindowCharge[] {
   return rules.flatMap((rule) =>
     rule.effect.kind === 'window' && isMatch(rule, facts)
-      ? [chargeOf(rule.id, rule.effect, rule.mode === 'enforce', facts)]
+      ? [chargeOf({ ...rule, effect: rule.effect }, facts)]
       : [],
   );
 }
@@ -98,7 +98,7 @@ export type RuleFinding = {
 
 /** The finding of a single rule, whose conditions must hold; `spend` is the payment's. */
 export function judge(
-  { id, mode, effect }: CompiledRule,
+  { id, mode, when, effect }: CompiledRule,
   facts: PaymentFacts,
   spend: Spend,
 ): RuleFinding {
@@ -120,7 +120,7 @@ export function judge(
       };
     case 'window':
       return {
-        charge: chargeOf(id, effect, mode === 'enforce', facts),
+        charge: chargeOf({ id, mode, when, effect }, facts),
         lacksRate: isPaid(facts) && facts.weiPerUsd.now === undefined && hasUsd(effect.limits),
       };
   }

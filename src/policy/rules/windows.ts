@@ -1,37 +1,59 @@
 import { createHash } from 'node:crypto';
 import { toWholeWei } from '../../pm/usd.ts';
 import type { WindowCharge } from '../limits/ledger.ts';
-import type { RuleEffect, WindowScope } from './compile.ts';
+import type { RuleConditions, RuleDefinition, RuleEffect, WindowScope } from './compile.ts';
 import type { PaymentFacts } from './facts.ts';
 
-type Window = Extract<RuleEffect, { kind: 'window' }>;
+export type WindowRule = Pick<RuleDefinition, 'id' | 'mode' | 'when'> & {
+  readonly effect: Extract<RuleEffect, { kind: 'window' }>;
+};
 
 /** The share of a rule's window that the payment counts in; a limit in USD is what it is worth now, or missing without a rate. */
 export function chargeOf(
-  ruleId: string,
-  { per, windowMs, limits }: Window,
-  isEnforced: boolean,
+  { id, mode, when, effect }: WindowRule,
   facts: PaymentFacts,
 ): WindowCharge {
+  const { per, windowMs, limits } = effect;
   const { ev, ...others } = limits;
   const maximum = ev === undefined ? undefined : toWholeWei(ev, facts.weiPerUsd.now);
   return {
-    ruleId,
-    scope: scopeOf(per, facts),
+    ruleId: id,
+    scope: scopeOf(per, when, facts),
     windowMs,
     limits: maximum === undefined ? others : { ...others, ev: maximum },
-    isEnforced,
+    isEnforced: mode === 'enforce',
   };
 }
 
-/** Longer names, which a caller can choose, are kept by their hash. */
+/** Longer names are kept by their hash. */
 const longestName = 128;
 
 /** Such as `tenant=acme`, and `tenant=` for callers without one; '' where all share the window. */
-function scopeOf(per: WindowScope, { principal, orchestrator, app }: PaymentFacts): string {
-  if (per === 'all') return '';
-  const names = { principal: principal.id, tenant: principal.tenant, orchestrator, app };
-  const name = names[per] ?? '';
-  if (name.length <= longestName) return `${per}=${name}`;
-  return `${per}=sha256:${createHash('sha256').update(name).digest('hex')}`;
+function scopeOf(per: WindowScope, when: RuleConditions, facts: PaymentFacts): string {
+  const { principal, orchestrator = '', app } = facts;
+  switch (per) {
+    case 'all':
+      return '';
+    case 'principal':
+      return `principal=${shorten(principal.id)}`;
+    case 'tenant':
+      return `tenant=${shorten(principal.tenant)}`;
+    case 'orchestrator':
+      return `orchestrator=${when.orchestrator ? orchestrator : placeOf(orchestrator)}`;
+    case 'app':
+      return `app=${when.app ? shorten(app) : placeOf(app)}`;
+  }
+}
+
+function shorten(name: string): string {
+  if (name.length <= longestName) return name;
+  return `sha256:${createHash('sha256').update(name).digest('hex')}`;
+}
+
+/**
+ * One of 65,536 places for a name that callers choose, so that no number of names makes more counters of a rule. Names that fall
+ * into one place share its limit. A rule that lists the names it is for counts each by itself.
+ */
+function placeOf(name: string): string {
+  return name === '' ? '' : `#${createHash('sha256').update(name).digest().readUInt16BE()}`;
 }

@@ -401,14 +401,20 @@ describe('windows', () => {
     { per: 'principal', parts: {}, scope: 'principal=gateway-1' },
     { per: 'tenant', parts: {}, scope: 'tenant=acme' },
     { per: 'tenant', parts: { principal: principalOf('x') }, scope: 'tenant=' },
-    { per: 'orchestrator', parts: {}, scope: `orchestrator=${addressOf('a')}` },
-    { per: 'app', parts: {}, scope: 'app=studio' },
+    { per: 'orchestrator', parts: {}, scope: /^orchestrator=#\d{1,5}$/ },
+    { per: 'orchestrator', parts: { orchestrator: undefined }, scope: 'orchestrator=' },
+    { per: 'app', parts: {}, scope: 'app=#55821' },
+    { per: 'app', parts: { app: '' }, scope: 'app=' },
     { per: 'all', parts: {}, scope: '' },
-    { per: 'app', parts: { app: 'x'.repeat(128) }, scope: `app=${'x'.repeat(128)}` },
     {
-      per: 'app',
-      parts: { app: 'x'.repeat(129) },
-      scope: 'app=sha256:0ec9eb33e74510bcdd1f2ea55206e82f21649c5c2becbf2b433eb475b34c01bd',
+      per: 'principal',
+      parts: { principal: principalOf('x'.repeat(128)) },
+      scope: `principal=${'x'.repeat(128)}`,
+    },
+    {
+      per: 'principal',
+      parts: { principal: principalOf('x'.repeat(129)) },
+      scope: 'principal=sha256:0ec9eb33e74510bcdd1f2ea55206e82f21649c5c2becbf2b433eb475b34c01bd',
     },
   ])('per $per count under $scope', ({ per, parts, scope }) => {
     const rules = policy('allow', `window: { per: ${per}, ${window} }`);
@@ -418,13 +424,35 @@ describe('windows', () => {
       charges: [
         {
           ruleId: 'r0',
-          scope,
+          scope: typeof scope === 'string' ? scope : (expect.stringMatching(scope) as string),
           windowMs: 3_600_000,
           limits: { ev: 10n ** 16n, tickets: 5_000n },
           isEnforced: true,
         },
       ],
     });
+  });
+
+  it('count names that callers choose in no more than 65,536 places, and those of the rule’s list each by itself', () => {
+    const scopesOf = (when: string, names: readonly string[]): Set<string | undefined> => {
+      const rules = policy('allow', `${when} window: { per: app, ${window} }`);
+      const charges = names.map((app) => evaluateRules(rules, paymentFacts({ app })));
+      return new Set(
+        charges.map((verdict) => ('charges' in verdict ? verdict.charges[0]?.scope : '')),
+      );
+    };
+    const names = Array.from({ length: 100_000 }, (_, index) => `app-${index}`);
+    const places = scopesOf('', names);
+    expect(places.size).toBeGreaterThan(45_000);
+    expect(places.size).toBeLessThanOrEqual(65_536);
+    for (const place of places) expect(place).toMatch(/^app=#\d{1,5}$/);
+    const two = ['studio', 'x'.repeat(129)];
+    expect(scopesOf(`when: { app: [studio, ${two[1]}] },`, two)).toEqual(
+      new Set([
+        'app=studio',
+        'app=sha256:0ec9eb33e74510bcdd1f2ea55206e82f21649c5c2becbf2b433eb475b34c01bd',
+      ]),
+    );
   });
 
   it('of a rule that does not match are not charged, nor any when the payment is denied', () => {
