@@ -1,4 +1,5 @@
 import { ProviderError } from '../../src/keys/provider.ts';
+import { vendorText } from '../../src/keys/vendor-text.ts';
 
 /** The requests that this provider makes; each needs the IAM action of the same name, `kms:Sign` and so on. */
 export type Operation = 'DescribeKey' | 'GetPublicKey' | 'Sign' | 'CreateKey' | 'CreateAlias';
@@ -150,7 +151,7 @@ export function translateAwsError(
     `${operation} on ${keyId} failed with ${name}; ${typeof fix === 'string' ? fix : fix(operation)}`,
     {
       retryable: retryable ?? false,
-      details: `${name}, status ${status ?? 'none'}, AWS request id ${requestId ?? 'none'}: ${withoutSecrets(text)}`,
+      details: `${name}, status ${status ?? 'none'}, AWS request id ${requestId ?? 'none'}: ${vendorText(text)}`,
     },
   );
 }
@@ -217,14 +218,4 @@ function readAwsError(error: unknown): AwsErrorFacts {
       clockNames.includes(name) ||
       /^Signature (?:expired|not yet current)/.test(error.message),
   };
-}
-
-/** Cuts out access key ids, and every unbroken run long enough for a secret key (40 characters of base64), a token or a signature. */
-function withoutSecrets(text: string): string {
-  return text
-    .slice(0, 2000)
-    .replaceAll(/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, '[secret]')
-    .replaceAll(/[A-Za-z0-9+/=]{40,}|[\w-]{100,}/g, '[secret]')
-    .replaceAll(/\p{Cc}+/gu, ' ')
-    .slice(0, 500);
 }

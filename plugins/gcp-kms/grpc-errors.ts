@@ -1,4 +1,5 @@
 import { ProviderError } from '../../src/keys/provider.ts';
+import { vendorText } from '../../src/keys/vendor-text.ts';
 
 /** The methods of `google.cloud.kms.v1.KeyManagementService` that this plugin calls. */
 export type Operation =
@@ -132,17 +133,6 @@ export function isTokenRefused(error: unknown): boolean {
 /** gRPC wraps what its source of tokens rejected with. */
 function isOfTokenSource(text: string): boolean {
   return text.includes('metadata from plugin');
-}
-
-/** What a vendor's library threw, as one line for `details`, without tokens and keys. */
-export function vendorText(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text
-    .slice(0, 2000)
-    .replaceAll(/\p{Cc}+/gu, ' ')
-    .replaceAll(/-----BEGIN.*?(-----END|$)/g, '[secret]')
-    .replaceAll(/(ya29\.|eyJ|1\/\/)[\w./+-]+/g, '[secret]')
-    .slice(0, 500);
 }
 
 function meaningOf(status: string, operation: Operation, text: string): Meaning {

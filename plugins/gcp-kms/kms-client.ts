@@ -5,7 +5,8 @@ import { isProxied, readOutboundProxy } from '../../src/keys/outbound-proxy.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
 import { AccessTokens, type Gax } from './access-tokens.ts';
 import { type Config, parseEndpoint, parseKeyVersion } from './config.ts';
-import { translateCredentialsError, vendorText } from './grpc-errors.ts';
+import { vendorText } from '../../src/keys/vendor-text.ts';
+import { translateCredentialsError } from './grpc-errors.ts';
 
 type ClientPackage = typeof import('@google-cloud/kms');
 type ClientOptions = NonNullable<ConstructorParameters<typeof KeyManagementServiceClient>[0]>;

@@ -59,24 +59,24 @@ export function createReadinessCheck({
     const ageMs = name === 'chain' ? Math.round(chain.status()?.ageMs ?? 0) : 0;
     try {
       await check();
-      noteChange(name, undefined, undefined);
+      noteChange(name);
       return { name, isReady: true, code: undefined, reason: undefined, ageMs };
     } catch (error) {
       const code = isSignerError(error) ? error.code : 'INTERNAL';
       const reason = isSignerError(error) ? error.message : nameOf(error);
-      noteChange(name, code, error);
+      noteChange(name, code, reason);
       return { name, isReady: false, code, reason, ageMs };
     }
   }
 
-  function noteChange(part: string, problem: string | undefined, error: unknown): void {
+  function noteChange(part: string, problem?: string, reason?: string): void {
     if (problems.get(part) === problem) return;
     if (problem === undefined) {
       problems.delete(part);
       log('info', 'ready again', { part });
     } else {
       problems.set(part, problem);
-      log('warn', 'not ready', { part, code: problem, reason: String(error) });
+      log('warn', 'not ready', { part, code: problem, reason });
     }
   }
 

@@ -10,6 +10,7 @@ import {
 import { type AuthMethod, bearerTokens } from './authenticator.ts';
 import { isPrincipalName, principalNameForm } from '../principal-name.ts';
 import { AuthError } from './authorization.ts';
+import { nameOf } from '../foreign-error.ts';
 import { describeFetchFailure } from './fetch-failure.ts';
 import type { Principal } from './principal.ts';
 
@@ -136,13 +137,17 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
   };
 }
 
+/** The library's own words name claims, never their values; those of others may quote the token. */
+function describeJoseError(error: unknown): string {
+  return error instanceof errors.JOSEError ? error.message : nameOf(error);
+}
+
 function describeRefusal(error: unknown): AuthError {
   if (error instanceof AuthError) return error;
-  const details = error instanceof Error ? error.message : 'unknown';
   if (error instanceof errors.JWTExpired) {
     return new AuthError('CREDENTIAL_EXPIRED', 'the token has expired', { cause: error });
   }
-  return invalid(details, error);
+  return invalid(describeJoseError(error), error);
 }
 
 /** OAuth 2.0 writes `scope` as text with blanks; issuers write it, or `scp`, as text or as a list. */

@@ -101,7 +101,7 @@ describe('readiness', () => {
         {
           part: 'audit',
           code: 'AUDIT_UNAVAILABLE',
-          reason: 'RecordsError: no space left in /audit',
+          reason: 'no space left in /audit',
         },
       ],
       ['info', 'ready again', { part: 'audit' }],
