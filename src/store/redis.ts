@@ -121,7 +121,8 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
       } catch (error) {
         // at the start it is refused; later, as after a fail-over, it is no better than none
         if (error instanceof ConfigError) firstAttempt.reject(error);
-        if (!latest?.wasOpened) refusal = undefined;
+        // with a code of the network's: what only takes long is no less full, or a replica
+        if (!latest?.wasOpened && (error as NodeJS.ErrnoException).code) refusal = undefined;
         noteRefusal(error);
         reportDown(error);
       }
