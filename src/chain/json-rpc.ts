@@ -25,7 +25,9 @@ export type RpcEndpointOptions = {
 const maxAnswerBytes = 1_048_576;
 
 /** JSON-RPC numbers its errors; some nodes and the gateways before them name theirs instead. */
-const errorSchema = z.object({ code: z.union([z.int(), z.string().regex(/^(?:-?\d{1,6}|[A-Za-z][A-Za-z_.-]{0,63})$/)]) });
+const errorSchema = z.object({
+  code: z.union([z.int(), z.string().regex(/^(?:-?\d{1,6}|[A-Za-z][A-Za-z_.-]{0,63})$/)]),
+});
 
 const answerSchema = z.object({
   id: z.unknown().optional(),
