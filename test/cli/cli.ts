@@ -54,11 +54,17 @@ export class Cli {
     }
   }
 
-  /** The URL of its admin listener; to be asked once it listens. */
-  get adminUrl(): string {
-    const url = /"url":"([^"]+)","msg":"admin listener"/.exec(this.stderr)?.[1];
-    if (url === undefined) throw new Error(`no admin listener: ${this.stderr}`);
-    return url;
+  /** The URL of its admin listener, as its log has it; throws when the program ends instead. */
+  async adminListening(): Promise<string> {
+    for (;;) {
+      const url = /"url":"([^"]+)","msg":"admin listener"/.exec(this.stderr)?.[1];
+      if (url !== undefined) return url;
+      if (this.child.exitCode !== null) throw new Error(`it ended: ${this.stderr}`);
+      await Promise.race([
+        once(this.child.stderr ?? this.child, 'data'),
+        once(this.child, 'close'),
+      ]);
+    }
   }
 
   async ended(): Promise<Ended> {

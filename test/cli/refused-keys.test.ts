@@ -195,7 +195,7 @@ describe('an AWS KMS key that can’t be used', () => {
       const body = payableRequest();
       const paid = await fetch(`${url}/generate-live-payment`, { method: 'POST', body });
       expect(paid.status).toBe(200);
-      const readiness = await fetch(`${cli.adminUrl}/readyz`);
+      const readiness = await fetch(`${await cli.adminListening()}/readyz`);
       expect(readiness.status).toBe(503);
       expect(await readiness.json()).toMatchObject({ parts: { key: { code: 'KEY_UNSUITABLE' } } });
     } finally {

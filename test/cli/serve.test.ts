@@ -61,7 +61,7 @@ describe('a platform without the native secp256k1 library', () => {
     const payment = payableRequest();
     const answer = await fetch(`${url}/generate-live-payment`, { method: 'POST', body: payment });
     expect(answer.status).toBe(200);
-    const metrics = await (await fetch(`${cli.adminUrl}/metrics`)).text();
+    const metrics = await (await fetch(`${await cli.adminListening()}/metrics`)).text();
     expect(metrics).toMatch(/^livepeer_hsm_signer_build_info\{.*curve="noble-curves"\} 1$/m);
     cli.child.kill('SIGTERM');
     const { stderr } = await cli.ended();

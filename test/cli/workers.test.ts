@@ -54,8 +54,8 @@ async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 /** What operators are told by the signer, all its workers together. */
-async function readiness({ adminUrl }: Cli): Promise<{ status: number; report: unknown }> {
-  const response = await fetch(`${adminUrl}/readyz`);
+async function readiness(cli: Cli): Promise<{ status: number; report: unknown }> {
+  const response = await fetch(`${await cli.adminListening()}/readyz`);
   return { status: response.status, report: await response.json() };
 }
 
@@ -138,7 +138,7 @@ describe('several workers', () => {
     const cli = serve(folder);
     const url = await cli.listening();
     const read = async (): Promise<Map<string, number>> => {
-      const response = await fetch(`${cli.adminUrl}/metrics`);
+      const response = await fetch(`${await cli.adminListening()}/metrics`);
       expect(response.status).toBe(200);
       const lines = (await response.text())
         .split('\n')
@@ -198,7 +198,7 @@ describe('several workers', () => {
     }
     const cli = serve(folder, {}, text);
     await cli.listening();
-    const url = cli.adminUrl;
+    const url = await cli.adminListening();
     expect(url).toMatch(/^https:/);
     const status = async (): Promise<string> => {
       const args = ['keys', 'status', '--config', join(folder.path, 'signer.yaml')];

@@ -120,7 +120,8 @@ async function startSigner({
     args: [script, 'serve', '--config', config, '--listen', '127.0.0.1:0'],
     cwd: root,
     ready: /livepeer-hsm-signer is listening on (http\S+) as (0x[0-9a-fA-F]{40})/,
-    ...(environment && { environment }),
+    // another signer of this machine may be at the usual address
+    environment: { LIVEPEER_HSM_SIGNER__ADMIN__LISTEN: 'false', ...environment },
   });
   print(`signer        ${url}  pays as ${address}  (${config})`);
   return { url, address };

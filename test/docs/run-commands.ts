@@ -9,7 +9,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { vi } from 'vitest';
 import { Cli, Folder, devConfig, root, run } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
 import { gethLight, password as gethPassword } from '../plugins/local-keystore/support.ts';
@@ -128,7 +127,7 @@ export class Clone {
     ]);
     const signer = this.#signer;
     const url = await signer.listening();
-    const admin = await vi.waitFor(() => signer.adminUrl, { timeout: 60_000 });
+    const admin = await signer.adminListening();
     // too dear: a request that is denied, for those that look at one
     const denied = await fetch(`${url}/generate-live-payment`, {
       method: 'POST',

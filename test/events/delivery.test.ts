@@ -256,7 +256,7 @@ describe('events', () => {
       expect(status).toBe(503);
       break;
     }
-    const ready = await fetch(`${cli.adminUrl}/readyz`);
+    const ready = await fetch(`${await cli.adminListening()}/readyz`);
     expect(ready.status).toBe(503);
     expect(await ready.json()).toMatchObject({
       parts: { events: { ready: false, code: 'EVENTS_UNAVAILABLE' } },

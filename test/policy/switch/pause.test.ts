@@ -145,10 +145,10 @@ describe('pause and resume', () => {
       }
     }
     expect((await fetch(`${urlAgain}/readyz`)).status).toBe(503);
-    const readiness = await fetch(`${again.adminUrl}/readyz`);
+    const readiness = await fetch(`${await again.adminListening()}/readyz`);
     expect(readiness.status).toBe(503);
     expect(await readiness.text()).toContain('SIGNING_PAUSED');
-    const metrics = await (await fetch(`${again.adminUrl}/metrics`)).text();
+    const metrics = await (await fetch(`${await again.adminListening()}/metrics`)).text();
     expect(metrics).toMatch(/^livepeer_hsm_signer_signing_paused 1$/m);
     const records = readRecords(join(folder.path, 'audit'));
     const pause = records.find(({ kind }) => kind === 'signing-paused');
