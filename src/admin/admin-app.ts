@@ -10,6 +10,7 @@ import { type OperatorGuardOptions, guardOperator } from './operator-guard.ts';
 import { mountHealthz } from './routes/healthz.ts';
 import { mountMetrics } from './routes/metrics.ts';
 import { mountNodeProbes } from './routes/node-probes.ts';
+import { mountOpenApi } from './routes/openapi.ts';
 import { mountReadyz } from './routes/readyz.ts';
 import { mountStatus } from './routes/status.ts';
 
@@ -46,6 +47,7 @@ export function createAdminApp(options: AdminAppOptions): express.Express {
   mountMetrics(app, source);
   mountStatus(app, source);
   mountNodeProbes(app, source);
+  mountOpenApi(app);
   app.use((_request, response) =>
     send(response, { status: 404, headers: plainText, body: '404 page not found\n' }),
   );

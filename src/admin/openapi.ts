@@ -3,7 +3,7 @@ import { describePaymentApi } from '../http/api/payment-api.ts';
 /** The version of the description, which goes up with what it describes. */
 const version = '1.0.0';
 
-/** Both listeners as an OpenAPI 3.1 document: `docs/openapi.json`, and `/openapi.json` of the admin listener. */
+/** The payment listener as an OpenAPI 3.1 document: `docs/openapi.json`, and `/openapi.json` of the admin listener. */
 export function describeApi(): object {
   const payments = describePaymentApi();
   return {

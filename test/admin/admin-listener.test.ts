@@ -1,9 +1,11 @@
 import http from 'node:http';
 import https from 'node:https';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { newAuthority, newCertificate } from '../auth/certificates.ts';
 import { checkConfig } from '../../src/cli/check-config.ts';
-import { Folder, devConfig } from '../cli/cli.ts';
+import { Folder, devConfig, root } from '../cli/cli.ts';
 import { type TestSigner, startTestSigner, vectorChain } from '../support/test-signer.ts';
 
 const folder = new Folder();
@@ -20,6 +22,7 @@ const reads = [
   '/ethAddr',
   '/EthChainID',
   '/senderInfo',
+  '/openapi.json',
 ];
 
 describe('the admin listener', () => {
@@ -56,6 +59,12 @@ describe('the admin listener', () => {
       expect((await fetch(`${signer.adminUrl}${path}/`)).status).toBe(404);
     },
   );
+
+  it('serves what docs/openapi.json holds', async () => {
+    const answer = await fetch(`${signer.adminUrl}/openapi.json`);
+    const document = readFileSync(join(root, 'docs/openapi.json'), 'utf8');
+    expect(await answer.json()).toEqual(JSON.parse(document));
+  });
 
   it('has no other path, and signs nothing', async () => {
     for (const path of ['/nothing', '/generate-live-payment', '/sign-orchestrator-info']) {
