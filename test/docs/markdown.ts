@@ -10,7 +10,7 @@ export const markdownFiles: readonly string[] = [
   ),
 ].flatMap((folder, index) =>
   readdirSync(folder, { recursive: index > 0, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.md') && !name.includes('node_modules'))
+    .filter((name) => name.endsWith('.md') && !/node_modules|venv/.test(name))
     .map((name) => relative(root, join(folder, name))),
 );
 
