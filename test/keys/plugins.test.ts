@@ -234,7 +234,7 @@ describe("the document's example", () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const [report] = await Promise.all([text(child.stdout), once(child, 'close')]);
-    expect(report).toMatch(/^# pass 21$/m);
+    expect(report).toMatch(/^# pass 22$/m);
     expect(report).toMatch(/^# fail 0$/m);
     expect(service.signatures).toBeGreaterThan(100);
   });
