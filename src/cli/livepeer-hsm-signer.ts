@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 
 // Node would open a debugger, to which a process with the key has nothing to say; and the other would end the program
 for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
@@ -10,4 +11,6 @@ for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => u
  * Node would choose lies in a folder of all users. Where it can't be written, nothing is kept.
  */
 enableCompileCache(fileURLToPath(new URL('../../.compile-cache', import.meta.url)));
+// V8 would let the heap double before it looks for what is garbage in it
+setFlagsFromString('--heap-growing-percent=20');
 await import('./program.ts');

@@ -16,7 +16,7 @@ function valuesOf(setting: string): string[] {
 }
 
 const [command = ''] = valuesOf('ExecStart');
-const [interpreter = '', program = '', ...programArguments] = command.split(' ');
+const [interpreter = '', heap = '', program = '', ...programArguments] = command.split(' ');
 
 describe('the systemd unit', () => {
   it('is one that systemd loads without a complaint', () => {
@@ -57,7 +57,7 @@ describe('the systemd unit', () => {
     const { name: packageName, bin } = JSON.parse(
       readFileSync(join(root, 'package.json'), 'utf8'),
     ) as { name: string; bin: Record<string, string> };
-    expect(interpreter).toBe('/usr/bin/node');
+    expect([interpreter, heap]).toEqual(['/usr/bin/node', '--max-semi-space-size=8']);
     expect(program).toBe(
       `/opt/livepeer-hsm-signer/node_modules/${packageName}/${bin['livepeer-hsm-signer']}`,
     );

@@ -42,7 +42,11 @@ describe.each([dockerfile, 'softhsm/Containerfile'])('%s', (path) => {
 
 describe('the image of the signer', () => {
   it('starts the program of the package, with a command that it knows', async () => {
-    expect(entrypoint).toEqual(['node', `/app/${manifest.bin['livepeer-hsm-signer']}`]);
+    expect(entrypoint).toEqual([
+      'node',
+      '--max-semi-space-size=8',
+      `/app/${manifest.bin['livepeer-hsm-signer']}`,
+    ]);
     const [verb = '', ...options] = command;
     const { status, stdout } = await run([verb, '--help']);
     expect(status).toBe(0);
