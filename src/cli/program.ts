@@ -21,6 +21,7 @@ import {
   parseWei,
   showDeposit,
 } from './deposit.ts';
+import { exportSpending, importSpending } from './ledger.ts';
 import { checkKeys, importKey, newKey, showKey } from './keys.ts';
 import {
   parseCount,
@@ -186,6 +187,28 @@ auth
     parseExpiry,
   )
   .action(newAuthKey);
+
+const ledger = program
+  .command('ledger')
+  .description('move the spend ledger from one store to another');
+ledger
+  .command('export')
+  .description(
+    'Print what windows and sessions have spent, a line of JSON each. Stop the signer before: what it signs later is not in it.',
+  )
+  .summary('print what windows and sessions have spent')
+  .requiredOption(...configOption)
+  .action(exportSpending);
+ledger
+  .command('import')
+  .description(
+    'Bring an export into the configured ledger. It must be empty, or have nothing but what the export has: an import that was ' +
+      'broken off can be made again. Nothing is written otherwise.',
+  )
+  .summary('bring an export into an empty ledger')
+  .argument('<file>', 'what `ledger export` printed; - for standard input')
+  .requiredOption(...configOption)
+  .action(importSpending);
 
 const audit = program.command('audit').description('verify and read the audit log');
 const auditFolder = ['<folder>', 'the folder of audit.path, or of one chain in it'] as const;

@@ -4,13 +4,8 @@ import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
 import { randomId } from '../../random-id.ts';
 import { type ScriptRunner, describeScriptFailure } from '../../script-runner.ts';
 import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
-import {
-  healthScript,
-  lowDigits,
-  releaseScript,
-  reserveScript,
-  usageScript,
-} from './redis-scripts.ts';
+import { joinAmount, splitAmount } from './redis-amounts.ts';
+import { healthScript, releaseScript, reserveScript, usageScript } from './redis-scripts.ts';
 import { sessionKeptMs } from './sessions.ts';
 import { type Counter, spendKinds } from './windows.ts';
 
@@ -88,12 +83,6 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
   };
 }
 
-const lowBase = 10n ** lowDigits;
-
-function splitAmount(amount: bigint): [high: string, low: string] {
-  return [`${amount / lowBase}`, `${amount % lowBase}`];
-}
-
 function listAmounts(spend: Spend): string[] {
   return spendKinds.flatMap((kind) => splitAmount(spend[kind]));
 }
@@ -117,7 +106,7 @@ function listSessionTerms({ spentEv, limits }: SessionCharge): string[] {
 function parseAmounts(text: string): Spend {
   const numbers = text.split(' ').map(BigInt);
   const amountAt = (place: number): bigint =>
-    (numbers[place] ?? 0n) * lowBase + (numbers[place + 1] ?? 0n);
+    joinAmount(numbers[place] ?? 0n, numbers[place + 1] ?? 0n);
   return { ev: amountAt(0), tickets: amountAt(2), sessions: amountAt(4) };
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { makePrivate } from '../../private-file.ts';
 import type { ReserveOutcome, SessionCharge, Spend, WindowCharge } from './ledger.ts';
+import type { LedgerRecord } from './ledger-archive.ts';
 import { LedgerFileError, damagedFile, guardFile } from './ledger-file-error.ts';
 import { judgeSession, sessionKeptMs } from './sessions.ts';
 import {
@@ -133,17 +134,69 @@ export class SpendFile {
    * process lives. Where another process has written a later time, the clock goes on from there.
    */
   answer(requests: readonly FileRequest[], timeMs: number): FileResult[] {
+    return this.#transact(() => this.#decide(requests, this.#tellTime(timeMs)));
+  }
+
+  #transact<Result>(work: () => Result): Result {
     return guardFile(this.#path, () => {
       this.#sql.begin.run();
       try {
-        const results = this.#decide(requests, this.#tellTime(timeMs));
+        const result = work();
         this.#sql.commit.run();
-        return results;
+        return result;
       } catch (error) {
         if (this.#db.isTransaction) this.#sql.rollback.run();
         throw error;
       }
     });
+  }
+
+  /** What still counts, in one transaction. */
+  exportAll(timeMs: number): LedgerRecord[] {
+    return this.#transact(() => {
+      const now = this.#tellTime(timeMs);
+      const counters = (this.#sql.listCounters.all(now) as ListedCounter[]).map(
+        ({ id, rule, scope, window_ms: windowMs, slot }): LedgerRecord => {
+          const rows = this.#sql.listSlots.all(id, slot - slotsPerWindow, slot) as SlotRow[];
+          const slots = rows.map((row) => ({ slot: row.slot, spent: parseSpend(row) }));
+          if (slots.at(-1)?.slot !== slot) slots.push({ slot, spent: nothingSpent });
+          return { kind: 'counter', ruleId: rule, scope, windowMs, slots };
+        },
+      );
+      const sessions = (this.#sql.listSessions.all(now) as SessionRow[]).map(
+        ({ id, ev, expires_ms: expiresMs }): LedgerRecord => ({
+          kind: 'session',
+          id,
+          ev: BigInt(ev),
+          expiresMs,
+        }),
+      );
+      return [{ kind: 'clock', timeMs: now }, ...counters, ...sessions];
+    });
+  }
+
+  /** Adds all records in one transaction; none of them may be there yet. */
+  importAll(records: readonly LedgerRecord[]): void {
+    this.#transact(() => {
+      for (const record of records) {
+        if (record.kind === 'clock') {
+          const { time_ms: writtenMs } = this.#sql.readClock.get() as { time_ms: number };
+          this.#sql.writeClock.run(Math.max(writtenMs, record.timeMs));
+        } else if (record.kind === 'session') {
+          this.#sql.writeSession.run(record.id, record.ev.toString(), record.expiresMs);
+        } else this.#importCounter(record);
+      }
+    });
+  }
+
+  #importCounter({ ruleId, scope, windowMs, slots }: Extract<LedgerRecord, { kind: 'counter' }>) {
+    const newest = slots.at(-1)?.slot ?? 0;
+    const total = slots.map(({ spent }) => spent).reduce(addSpend, nothingSpent);
+    const values = [newest, expiryOf(newest, windowMs), ...format(total)] as const;
+    const { lastInsertRowid } = this.#sql.insertCounter.run(ruleId, scope, windowMs, ...values);
+    for (const { slot, spent } of slots) {
+      this.#sql.writeSlot.run(lastInsertRowid, slot, ...format(spent));
+    }
   }
 
   close(): void {
@@ -351,6 +404,15 @@ function prepareStatements(db: DatabaseSync) {
     deleteCounters: db.prepare(
       'DELETE FROM counters WHERE id IN (SELECT id FROM counters WHERE expires_ms <= ? LIMIT ?)',
     ),
+    listCounters: db.prepare(
+      'SELECT id, rule, scope, window_ms, slot FROM counters WHERE expires_ms > ? ORDER BY rule, scope, window_ms',
+    ),
+    listSlots: db.prepare(
+      'SELECT slot, ev, tickets, sessions FROM slots WHERE counter = ? AND slot >= ? AND slot <= ? ORDER BY slot',
+    ),
+    listSessions: db.prepare(
+      'SELECT id, ev, expires_ms FROM sessions WHERE expires_ms > ? ORDER BY id',
+    ),
     readSession: db.prepare('SELECT ev FROM sessions WHERE id = ?'),
     writeSession: db.prepare('INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)'),
     updateSession: db.prepare('UPDATE sessions SET ev = ? WHERE id = ?'),
@@ -370,6 +432,15 @@ function prepareStatements(db: DatabaseSync) {
 }
 
 type SpendRow = { readonly [Kind in keyof Spend]: string };
+type SlotRow = SpendRow & { readonly slot: number };
+type SessionRow = { readonly id: string; readonly ev: string; readonly expires_ms: number };
+type ListedCounter = {
+  readonly id: number;
+  readonly rule: string;
+  readonly scope: string;
+  readonly window_ms: number;
+  readonly slot: number;
+};
 type CounterRow = SpendRow & { readonly id: number; readonly slot: number };
 
 function parseSpend({ ev, tickets, sessions }: SpendRow): Spend {

@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { RecordsError } from '../../errors.ts';
+import { LedgerFileError } from './ledger-file-error.ts';
+import type { LedgerArchive } from './ledger-archive.ts';
+import { SpendFile } from './spend-file.ts';
+
+/**
+ * The embedded ledger in a folder; it is made where it is missing, and reading alone makes nothing. Throws `LEDGER_UNAVAILABLE`
+ * whatever is asked of it.
+ */
+export function openFileArchive(folder: string): LedgerArchive {
+  const work = <Result>(action: (file: SpendFile) => Result): Promise<Result> => {
+    try {
+      const file = new SpendFile(folder);
+      try {
+        return Promise.resolve(action(file));
+      } finally {
+        file.close();
+      }
+    } catch (error) {
+      if (!(error instanceof LedgerFileError)) throw error;
+      const { message, details } = error;
+      return Promise.reject(new RecordsError('LEDGER_UNAVAILABLE', message, { details }));
+    }
+  };
+  return {
+    read: () =>
+      existsSync(join(folder, 'spend.sqlite'))
+        ? work((file) => file.exportAll(Date.now()))
+        : Promise.resolve([]),
+    write: (records) => work((file) => file.importAll(records)),
+    close: () => Promise.resolve(),
+  };
+}
