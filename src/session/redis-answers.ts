@@ -63,17 +63,18 @@ export function createRedisAnswers({
     (name) => keyPrefix + name,
   );
 
-  async function giveBack(demand: NonceDemand, nonces: NonceOutcome): Promise<void> {
+  async function giveBack(demand: NonceDemand, nonces: NonceOutcome, token: string): Promise<void> {
     if (nonces.kind !== 'taken') return;
     const { ticketSession, count } = demand;
     const { lastNonce, isFirst } = nonces;
-    const args = [ticketSession, `${lastNonce}`, `${count}`, isFirst ? '1' : '0'];
+    const args = [ticketSession, `${lastNonce}`, `${count}`, isFirst ? '1' : '0', token];
     await redis.run(giveBackScript, noncesKeysOf(demand), args).catch(() => undefined);
   }
 
   async function takeNonces(demand: NonceDemand): Promise<Claim> {
+    const token = randomUUID();
     const reply = await redis
-      .run(takeNoncesScript, noncesKeysOf(demand), ['', '', '', ...listDemand(demand)])
+      .run(takeNoncesScript, noncesKeysOf(demand), ['', token, '', ...listDemand(demand)])
       .then((raw) => newReply.parse(raw))
       .catch(failAsUnavailable);
     const nonces = readOutcome(reply);
@@ -83,7 +84,7 @@ export function createRedisAnswers({
       nonces,
       remember: (answer) => Promise.resolve(answer),
       forget: async (state) => {
-        if (state === 'unused') await giveBack(demand, nonces);
+        if (state === 'unused') await giveBack(demand, nonces, token);
       },
     };
   }
@@ -128,7 +129,7 @@ export function createRedisAnswers({
             return earlier ?? answer;
           },
           async forget(state) {
-            if (demand && nonces && state === 'unused') await giveBack(demand, nonces);
+            if (demand && nonces && state === 'unused') await giveBack(demand, nonces, token);
             await forget();
           },
         };

@@ -1,7 +1,7 @@
 // KEYS of claims: the hash of a state's uses, and the answer to one request. In the hash, `used` tells that there was an answer,
 // and a field for each request under way who has the claim, and until when in ms of Redis' own time.
 //
-// KEYS of nonces: the highest one handed out of a ticket session, and when each of the holder's ticket sessions is forgotten.
+// KEYS of nonces: the highest one handed out of a ticket session and the token of who has it, and when each of the holder's ticket sessions is forgotten.
 
 /** How many ticket sessions of one holder are remembered. */
 const maxMarks = 500_000;
@@ -17,13 +17,13 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 `;
 
 /**
- * ARGV from 4 on: ticket session, count, the nonce that they come after, the limit, and the lifetime in ms. Returns what
+ * ARGV[2] is a token of who takes them, ARGV from 4 on: ticket session, count, the nonce that they come after, the limit, and the lifetime in ms. Returns what
  * `NonceOutcome` tells: how, the nonce before those that were taken, and 1 when nothing was known of the ticket session.
  */
 const takeNonces = `
 local function take(mark, holder)
   local member, count, lifetime = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[8])
-  local known = redis.call('GET', mark)
+  local known = string.match(redis.call('GET', mark) or '', '^%d+')
   local last = math.max(tonumber(known or '0'), tonumber(ARGV[6]))
   if last >= tonumber(ARGV[7]) then return 'used-up', last, 0 end
   if known then
@@ -32,7 +32,7 @@ local function take(mark, holder)
     return 'no-room', last, 0
   end
   -- first what a full Redis refuses: after another write it would let it pass
-  redis.call('SET', mark, last + count, 'PX', lifetime)
+  redis.call('SET', mark, last + count .. ' ' .. ARGV[2], 'PX', lifetime)
   if known then
     redis.call('ZADD', holder, 'XX', now + lifetime, member)
   else
@@ -76,11 +76,12 @@ return {'new', take(KEYS[1], KEYS[2])}
 
 /**
  * KEYS: those of nonces. ARGV: the ticket session, the nonce before those that were taken, how many these are, and 1 when
- * nothing was known of the ticket session before. They are unused, unless more were handed out since.
+ * nothing was known of the ticket session before, and the token of who took them. They are unused, unless more were handed out
+ * since, or the same ones again after a fail-over that has lost them.
  */
 export const giveBackScript = `
 local last, count = tonumber(ARGV[2]), tonumber(ARGV[3])
-if tonumber(redis.call('GET', KEYS[1]) or '0') ~= last + count then return 0 end
+if redis.call('GET', KEYS[1]) ~= last + count .. ' ' .. ARGV[5] then return 0 end
 if ARGV[4] == '1' then
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[2], ARGV[1])

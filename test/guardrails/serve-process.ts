@@ -9,6 +9,8 @@ export type ServeProcess = AsyncDisposable & {
   readonly tokenExpiration: bigint;
   /** how many ticket signatures its key was asked for, by its audit log */
   ticketSignatures(): number;
+  /** the tickets that these are of, by their hashes */
+  ticketDigests(): readonly string[];
   /** how many of its workers have made payments, by its audit log */
   payingWorkers(): number;
   /** Ends it with SIGKILL. */
@@ -22,6 +24,8 @@ export type ServeOptions = {
   readonly store?: Readonly<Record<string, unknown>>;
   /** the folder of the audit log; several processes may not share one */
   readonly audit?: string;
+  /** how long it goes on serving after SIGTERM; not at all when left out */
+  readonly lameDuckMs?: number;
 };
 
 export async function startServeProcess(
@@ -31,6 +35,7 @@ export async function startServeProcess(
     workers = 1,
     store = { kind: 'embedded', path: 'store' },
     audit = 'audit',
+    lameDuckMs = 0,
   }: ServeOptions,
 ): Promise<ServeProcess> {
   folder.write('policy.yaml', policy);
@@ -44,17 +49,20 @@ export async function startServeProcess(
     ([name, section]) => `${name}: ${JSON.stringify(section)}`,
   );
   const config = folder.write(`${audit}.yaml`, `${devConfig}${lines.join('\n')}\n`);
-  const cli = new Cli(['serve', '--config', config]);
+  const cli = new Cli(['serve', '--config', config], {
+    LIVEPEER_HSM_SIGNER__SERVER__LAME_DUCK_MS: `${lameDuckMs}`,
+  });
   const auditFolder = join(folder.path, audit);
   const batches = () =>
     readRecords(auditFolder).filter(
       ({ kind, intent }) => kind === 'key-use' && intent === 'ticket-batch',
     );
+  const digests = () => batches().flatMap((record) => record['digests'] as string[]);
   return {
     url: await cli.listening(),
     tokenExpiration: BigInt(Math.floor(Date.now() / 1000)) + 3_600n,
-    ticketSignatures: () =>
-      batches().reduce((sum, { digests }) => sum + (digests as string[]).length, 0),
+    ticketSignatures: () => digests().length,
+    ticketDigests: digests,
     payingWorkers: () => new Set(batches().map(({ use }) => String(use).split('-')[0])).size,
     async kill() {
       cli.child.kill('SIGKILL');

@@ -72,6 +72,24 @@ it('keeps an answer for its time, and twice as long that the state was used', as
   }
 });
 
+it('gives back no nonces that somebody else was given after Redis had lost them', async () => {
+  const { memory, other, server } = await openForOne();
+  const nonces = newNonces();
+  const claim = async (from: typeof memory) =>
+    requireNew(await from.claim({ use: newState(), requestHash: payment, nonces, holder }, never));
+  const lost = await claim(memory);
+  expect(await server.command('FLUSHALL')).toBe('+OK');
+  const second = await claim(other);
+  expect(second.nonces).toEqual(lost.nonces);
+  await lost.forget('unused');
+  const third = await claim(other);
+  const lastOf = (taken: typeof third) =>
+    taken.nonces?.kind === 'taken' ? taken.nonces.lastNonce : undefined;
+  expect(lastOf(third)).toBe((lastOf(second) ?? 0) + nonces.count);
+  await third.forget('unused');
+  expect(lastOf(await claim(memory))).toBe(lastOf(third));
+});
+
 it('leaves nothing behind for a request that came to nothing', async () => {
   const { memory, redis } = await openForOne();
   await requireNew(
