@@ -247,7 +247,7 @@ export const treatments: Readonly<Record<string, Treatment>> = {
     prints: /0 with a licence/,
   },
   'npm pack': { run: 'long', prints: /livepeer-hsm-signer-0\.1\.0\.tgz/ },
-  'helm package deploy/helm/livepeer-hsm-signer': {
+  'helm package --destination chart deploy/helm/livepeer-hsm-signer': {
     run: 'long',
     prints: /Successfully packaged chart/,
   },

@@ -76,7 +76,7 @@ export class Clone {
     const { PATH = '', ...environment } = process.env;
     this.#environment = {
       ...(environment as Record<string, string>),
-      PATH: `${join(folder, 'global/bin')}:${bin}:${PATH}`,
+      PATH: [join(folder, 'global/bin'), bin, join(root, 'test/deploy/chart/bin'), PATH].join(':'),
       npm_config_prefix: join(folder, 'global'),
       npm_config_audit: 'false',
       npm_config_fund: 'false',
