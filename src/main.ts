@@ -22,7 +22,12 @@ import { randomId } from './random-id.ts';
 import { generateLivePayment } from './payments/generate-live-payment.ts';
 import { signByocJob } from './payments/sign-byoc-job.ts';
 import { createReadinessCheck } from './admin/readiness.ts';
-import { type ProcessStatus, describeChain, inForce } from './admin/signer-status.ts';
+import {
+  type ProcessStatus,
+  type SealStatus,
+  describeChain,
+  inForce,
+} from './admin/signer-status.ts';
 import { type Sender, type Senders, chooseSender, describeSender } from './payments/senders.ts';
 
 /** What tests replace to make answers repeatable. */
@@ -191,7 +196,14 @@ export async function startSigner(
         ...describeSender(sender, nowMs()),
         chain: describeChain(sender.chain),
       }));
-      return { worker: workerSlot(), parts, keys, files: describeFiles(files) };
+      return {
+        worker: workerSlot(),
+        parts,
+        keys,
+        files: describeFiles(files),
+        seals: senders.flatMap(describeSeal),
+        orchestrators: discovery?.listed(),
+      };
     },
     async close(lameDuckMs = 0) {
       isStopping = true;
@@ -207,6 +219,13 @@ function describeFiles(files: readonly WatchedFileState[]): Readonly<Record<stri
   return Object.fromEntries(
     files.map((file) => [file.setting, file.problem() ?? inForce] as const),
   );
+}
+
+function describeSeal({ instanceSeal, orchestratorInfo }: Sender): readonly SealStatus[] {
+  const held = instanceSeal?.delegation();
+  if (!held) return [];
+  const endsAt = new Date(Number(held.notAfter) * 1000).toISOString();
+  return [{ address: orchestratorInfo.address, instanceKey: held.instanceKey, endsAt }];
 }
 
 function tellBuild(logger: Logger, metrics: Metrics): void {

@@ -5,28 +5,31 @@ import { answerError } from '../http/error-answer.ts';
 import { refuseOverload } from '../http/overload-guard.ts';
 import { identifyRequest } from '../http/request-context.ts';
 import { plainText, send } from '../http/send.ts';
-import type { AdminSource } from './admin-source.ts';
+import type { Page } from './page/page.ts';
+import type { PageSource } from './page/page-source.ts';
 import { type OperatorGuardOptions, guardOperator } from './operator-guard.ts';
 import { mountHealthz } from './routes/healthz.ts';
 import { mountMetrics } from './routes/metrics.ts';
 import { mountNodeProbes } from './routes/node-probes.ts';
 import { mountOpenApi } from './routes/openapi.ts';
+import { mountPage } from './routes/page.ts';
 import { mountReadyz } from './routes/readyz.ts';
 import { mountStatus } from './routes/status.ts';
 
 export type AdminAppOptions = OperatorGuardOptions & {
-  readonly source: AdminSource;
+  readonly source: PageSource;
+  readonly page: Page;
 };
 
 /** An operator's request must be answered within it; there are few at a time. */
 const limits = { requestDeadlineMs: 10_000, maxRequestsInWork: 64 };
 
 /**
- * The operator's HTTP: health, readiness, metrics, status. Each route has a file of its own in `routes/`; here they are mounted. All but
+ * The operator's HTTP: health, readiness, metrics, status, the page. Each route has a file of its own in `routes/`; here they are mounted. All but
  * `/healthz` ask for the operator's credentials, where there are any.
  */
 export function createAdminApp(options: AdminAppOptions): express.Express {
-  const { source, log } = options;
+  const { source, page, log } = options;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -48,6 +51,7 @@ export function createAdminApp(options: AdminAppOptions): express.Express {
   mountStatus(app, source);
   mountNodeProbes(app, source);
   mountOpenApi(app);
+  mountPage(app, page, source);
   app.use((_request, response) =>
     send(response, { status: 404, headers: plainText, body: '404 page not found\n' }),
   );

@@ -11,6 +11,31 @@ export type ProcessStatus = {
   readonly keys: readonly KeyStatus[];
   /** by setting: `in force`, or what is wrong with the file */
   readonly files: Readonly<Record<string, string>>;
+  /** what it seals session states with */
+  readonly seals: readonly SealStatus[];
+  /** what discovery lists; undefined without it */
+  readonly orchestrators: ListedOrchestrators | undefined;
+};
+
+/** A delegation of a key to one process. */
+export type SealStatus = {
+  /** of the key that delegated, EIP-55 */
+  readonly address: string;
+  /** Ed25519, 64 hex digits */
+  readonly instanceKey: string;
+  /** RFC 3339 */
+  readonly endsAt: string;
+};
+
+export type ListedOrchestrators = {
+  readonly count: number;
+  /** not more than 100 of them */
+  readonly first: readonly {
+    readonly address: string;
+    /** RFC 3339 */
+    readonly lastSeen: string;
+    readonly offers: readonly string[];
+  }[];
 };
 
 /** A key with its use and its deposit. */
@@ -52,6 +77,8 @@ export type SignerStatus = {
   readonly keys: readonly KeyStatus[];
   readonly files: Readonly<Record<string, string>>;
   readonly workers: readonly { readonly worker: number; readonly isAnswering: boolean }[];
+  readonly seals: readonly (SealStatus & { readonly worker: number })[];
+  readonly orchestrators: ListedOrchestrators | undefined;
 };
 
 /** What is known of the chain for a key, as JSON. */
@@ -122,6 +149,8 @@ export function mergeStatuses(
     keys: mergeKeys(heard.flatMap(({ keys }) => keys)),
     files: mergeFiles(heard.map(({ files }) => files)),
     workers,
+    seals: heard.flatMap(({ worker, seals }) => seals.map((seal) => ({ ...seal, worker }))),
+    orchestrators: heard.find(({ orchestrators }) => orchestrators)?.orchestrators,
   };
 }
 

@@ -110,7 +110,14 @@ function starting(): ProcessStatus {
     reason: 'the signer is starting',
     ageMs: 0,
   };
-  return { worker: workerSlot(), parts: [part], keys: [], files: {} };
+  return {
+    worker: workerSlot(),
+    parts: [part],
+    keys: [],
+    files: {},
+    seals: [],
+    orchestrators: undefined,
+  };
 }
 
 function announce(

@@ -2,12 +2,14 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createAdminApp } from '../admin/admin-app.ts';
 import type { AdminSource } from '../admin/admin-source.ts';
+import { createPage } from '../admin/page/page.ts';
 import type { Config } from '../config/load.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { listen } from '../http/listen.ts';
 import type { Secret } from '../secret.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { openPageParts } from './admin-page.ts';
 import { toTlsFiles, watchTlsFiles } from './tls.ts';
 
 export type AdminListener = {
@@ -38,12 +40,18 @@ export async function openAdmin(
   if (admin.listen === false) return undefined;
   const { host, port } = admin.listen;
   const tls = toTlsFiles(config, 'admin.tls', admin.tls);
+  const parts = openPageParts(config, logger);
+  const pageSource = { ...source, ...parts };
+  const log = (level: 'warn' | 'error', message: string, fields: object): void =>
+    logger[level](fields, message);
+  const page = createPage({ source: pageSource, log });
   const app = createAdminApp({
-    source,
+    source: pageSource,
+    page,
     token: readAdminToken(config),
     demandsCertificate: tls?.clientCa !== undefined,
     ownFingerprint: () => tls && new X509Certificate(readFileSync(tls.cert)).fingerprint256,
-    log: (level, message, fields) => logger[level](fields, message),
+    log,
   });
   try {
     const server = await listen(app, { ...limits, setting: 'admin.listen', host, port, tls });
@@ -52,10 +60,13 @@ export async function openAdmin(
       url: server.url,
       close: async () => {
         watched?.close();
+        page.close();
         await server.close();
+        await parts.close();
       },
     };
   } catch (cause) {
+    page.close();
     if (isSignerError(cause)) throw cause;
     const reason = cause instanceof Error ? cause.message : 'unknown';
     throw new ConfigError(

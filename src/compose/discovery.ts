@@ -1,4 +1,5 @@
 import cluster from 'node:cluster';
+import type { ListedOrchestrators } from '../admin/signer-status.ts';
 import type { Config } from '../config/load.ts';
 import { isReference, readRpcUrls } from '../config/rpc-urls.ts';
 import { readSecret } from '../config/secrets.ts';
@@ -31,6 +32,8 @@ import { workerVariables } from './this-worker.ts';
 export type Discovery = {
   /** Throws `DISCOVERY_UNAVAILABLE`. */
   readonly answer: (filter: DiscoveryFilter) => string;
+  /** For operators. */
+  readonly listed: () => ListedOrchestrators;
   close(): void;
 };
 
@@ -48,7 +51,8 @@ export async function openDiscovery(
   if (!discovery) return undefined;
   const current = new CurrentSnapshot(discovery.maxAgeMs);
   const slot = process.env[workerVariables.slot];
-  if (cluster.worker && slot !== '1') return { answer: current.answer, close: follow(current) };
+  if (cluster.worker && slot !== '1')
+    return { answer: current.answer, listed: () => describe(current), close: follow(current) };
 
   const prices = createPriceList(config.settings);
   // no rate, no offer: a payment would be refused
@@ -86,7 +90,24 @@ export async function openDiscovery(
     observe: metrics.orchestratorAsked,
     log: (level, message, fields) => logger[level](fields, message),
   });
-  return { answer: current.answer, close: () => poller.close() };
+  return {
+    answer: current.answer,
+    listed: () => describe(current),
+    close: () => poller.close(),
+  };
+}
+
+const mostDescribed = 100;
+const mostOffers = 10;
+
+function describe(current: CurrentSnapshot): ListedOrchestrators {
+  const { entries } = current.snapshot();
+  const first = entries.slice(0, mostDescribed).map(({ address, lastSeen, capabilities }) => ({
+    address,
+    lastSeen,
+    offers: capabilities.slice(0, mostOffers),
+  }));
+  return { count: entries.length, first };
 }
 
 /** Takes the snapshots of the worker that asks; gives what ends it. */

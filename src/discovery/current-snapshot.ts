@@ -20,6 +20,11 @@ export class CurrentSnapshot {
     this.#everything = undefined;
   };
 
+  /** As it was taken last, however long ago. */
+  snapshot(): DiscoverySnapshot {
+    return this.#snapshot;
+  }
+
   /** The answer to a question, JSON. Throws `DISCOVERY_UNAVAILABLE` where nothing is known. */
   readonly answer = (filter: DiscoveryFilter): string => {
     const isCurrent = performance.now() - this.#takenAtMs <= this.#maxAgeMs;

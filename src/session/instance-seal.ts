@@ -8,10 +8,21 @@ import type { RecentSeals } from './recent-seals.ts';
 /** Gives the `Sig` of a state, 178 bytes, without a key call. */
 export type Seal = (state: Uint8Array) => Uint8Array;
 
+/** What the sender has delegated to this instance. */
+export type HeldDelegation = {
+  /** the Ed25519 public key, 64 hex digits */
+  readonly instanceKey: string;
+  /** Unix seconds */
+  readonly notBefore: bigint;
+  readonly notAfter: bigint;
+};
+
 /** This instance's own sealing key, with the sender's delegation for it. */
 export type InstanceSeal = {
   /** The seal as it holds now. Never waits; throws `STATE_DELEGATION_ENDED` when none does. */
   current(): Seal;
+  /** The delegation that is held, whether or not its time has come; undefined without one. */
+  delegation(): HeldDelegation | undefined;
   /** Ends the renewals. */
   close(): void;
 };
@@ -133,6 +144,11 @@ export async function startInstanceSeal(options: InstanceSealOptions): Promise<I
       const isBegun = time >= notBefore * second - clockSkew;
       if (isBegun && time <= (notAfter - leastSeconds) * second) return seal;
       throw delegationEnded();
+    },
+    delegation() {
+      if (!held) return undefined;
+      const { notBefore, notAfter } = held;
+      return { instanceKey: Buffer.from(instanceKey).toString('hex'), notBefore, notAfter };
     },
     close() {
       clearTimeout(timer);

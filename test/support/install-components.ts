@@ -18,6 +18,7 @@ const components = [
   { file: '/usr/bin/redis-cli', package: 'redis-tools' },
   { file: '/usr/bin/systemd-analyze', package: 'systemd' },
   { file: '/usr/bin/promtool', package: 'prometheus' },
+  { file: '/usr/bin/chromium', package: 'chromium' },
   { file: '/usr/sbin/haproxy', package: 'haproxy' },
   { file: '/usr/bin/java', package: 'default-jre-headless' },
   { file: '/usr/bin/mvn', package: 'maven' },
