@@ -1,14 +1,17 @@
-// npm run bench [-- SCENARIO …] [--soak]: measures, prints a table and the figures, writes bench-results.json. The exit status is
-// 1 when a figure misses its goal.
+// npm run bench [-- SCENARIO …] [--soak], or npm run bench -- peer URL[#PID] …: measures, prints a table and the figures, writes
+// bench-results.json. The exit status is 1 when a figure misses its goal.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg } from 'node:os';
 import { Folder } from '../cli/cli.ts';
 import { events } from './events.ts';
+import { coldStart } from './cold-start.ts';
+import { firstRequest } from './first-request.ts';
 import { growth } from './growth.ts';
 import { guardrails } from './guardrails.ts';
 import { keyCalls } from './key-calls.ts';
 import { latency } from './latency.ts';
 import { parts } from './parts.ts';
+import { peer } from './peer.ts';
 import { type Scenario, formatFigure, formatTable, meetsGoal } from './result.ts';
 import { start } from './start.ts';
 import { throughput } from './throughput.ts';
@@ -24,12 +27,21 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   growth,
   workers,
   start,
+  'first-request': firstRequest,
+  'cold-start': coldStart,
 };
 const resultsFile = 'bench-results.json';
 const exitMissed = 1;
 const exitUsage = 2;
 
-const names = process.argv.slice(2).filter((argument) => argument !== '--soak');
+const given = process.argv.slice(2).filter((argument) => argument !== '--soak');
+const [first, ...addresses] = given;
+const isPeer = first === 'peer';
+if (isPeer && addresses.length === 0) {
+  console.error('peer needs the URL of another remote signer');
+  process.exit(exitUsage);
+}
+const names = isPeer ? [] : given;
 const unknown = names.filter((name) => !Object.hasOwn(scenarios, name));
 if (unknown.length > 0) {
   console.error(
@@ -39,9 +51,9 @@ if (unknown.length > 0) {
 }
 
 const results = readResults();
-const chosen = Object.entries(scenarios).filter(
-  ([name]) => names.length === 0 || names.includes(name),
-);
+const chosen = isPeer
+  ? [['peer', peer(addresses)] as const]
+  : Object.entries(scenarios).filter(([name]) => names.length === 0 || names.includes(name));
 const lines: string[] = [];
 for (const [name, run] of chosen) {
   console.log(`\n${name}`);

@@ -13,6 +13,9 @@ const chain = `chain:
   reserve: 0.5 ether
 `;
 
+/** As the systemd unit and the image start it. */
+const heapOfService = { NODE_OPTIONS: '--max-semi-space-size=8' };
+
 export type SignerProcessOptions = {
   /** where its files lie */
   readonly folder: string;
@@ -44,7 +47,10 @@ export async function startSignerProcess(options: SignerProcessOptions): Promise
     config,
     `server: { workers: ${workers} }\nkeys: [${JSON.stringify(key)}]\n${chain}${guarded?.yaml ?? ''}`,
   );
-  const cli = new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], environment);
+  const cli = new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], {
+    ...heapOfService,
+    ...environment,
+  });
   const url = await cli.listening();
   // log lines are not kept: a bench writes hundreds of thousands
   cli.child.stderr?.removeAllListeners('data').resume();

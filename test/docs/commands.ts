@@ -235,6 +235,10 @@ export const treatments: Readonly<Record<string, Treatment>> = {
 
   // benches, releases
   'npm run bench': { cannot: 'takes half an hour; npm test runs its parts' },
+  'npm run bench -- first-request cold-start': { cannot: 'takes minutes' },
+  'npm run bench -- peer http://127.0.0.1:8935#4711': {
+    cannot: 'needs another remote signer, and minutes',
+  },
   'npm run bench -- throughput': { cannot: 'takes minutes; npm test runs its parts' },
   'npm version --no-git-tag-version 0.2.0': {
     cannot: 'changes what all the other commands name; npm’s own',
