@@ -10,6 +10,7 @@ import { growth } from './growth.ts';
 import { guardrails } from './guardrails.ts';
 import { keyCalls } from './key-calls.ts';
 import { latency } from './latency.ts';
+import { metrics } from './metrics.ts';
 import { parts } from './parts.ts';
 import { peer } from './peer.ts';
 import { type Scenario, formatFigure, formatTable, meetsGoal } from './result.ts';
@@ -22,6 +23,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   latency,
   throughput,
   guardrails,
+  metrics,
   events,
   parts,
   growth,
