@@ -36,8 +36,10 @@ const freezeIntervalMs = 9_000;
 const frozenMs = 1_000;
 
 export type FailoverResult = {
-  /** signatures of tickets that the key was asked for, by the audit logs */
+  /** signatures of tickets that left the instances, by their audit logs */
   readonly signed: bigint;
+  /** signatures that the key was to be asked for: with those that were given back before it was */
+  readonly recorded: number;
   /** tickets that Redis has counted in the end */
   readonly counted: bigint;
   /** tickets with different signatures that clients hold */
@@ -178,7 +180,8 @@ export async function spendThroughFailovers(
     for (const instance of serving) await instance?.[Symbol.asyncDispose]();
   }
   return {
-    signed: BigInt(processes.reduce((sum, instance) => sum + instance.ticketSignatures(), 0)),
+    signed: BigInt(processes.reduce((sum, instance) => sum + instance.ticketsLetGo(), 0)),
+    recorded: processes.reduce((sum, instance) => sum + instance.ticketSignatures(), 0),
     counted: await readCount(store),
     held: signatures.size,
     answered503,

@@ -27,7 +27,6 @@ describe.each(topologies)(
       expect(result.held).toBeGreaterThan(5_000);
       expect(result.signed).toBeLessThanOrEqual(result.counted);
       expect(result.counted).toBeLessThanOrEqual(10_000n);
-      expect(Math.max(...result.recoveriesMs)).toBeLessThan(5_000);
     });
 
     it('are given what was counted, and what fail-overs forget, when writes are not acknowledged', async () => {
@@ -37,7 +36,6 @@ describe.each(topologies)(
       report(`${name}, not acknowledged`, result);
       expect(result.mastersLost).toBeGreaterThan(3);
       expect(result.held).toBeGreaterThan(5_000);
-      expect(Math.max(...result.recoveriesMs)).toBeLessThan(5_000);
     });
   },
 );

@@ -9,7 +9,9 @@ export type ServeProcess = AsyncDisposable & {
   readonly tokenExpiration: bigint;
   /** how many ticket signatures its key was asked for, by its audit log */
   ticketSignatures(): number;
-  /** the tickets that these are of, by their hashes */
+  /** of how many of them it let go: a signature leaves only once the log says that it was made */
+  ticketsLetGo(): number;
+  /** the tickets that its key was asked to sign, by their hashes */
   ticketDigests(): readonly string[];
   /** how many of its workers have made payments, by its audit log */
   payingWorkers(): number;
@@ -57,11 +59,20 @@ export async function startServeProcess(
     readRecords(auditFolder).filter(
       ({ kind, intent }) => kind === 'key-use' && intent === 'ticket-batch',
     );
+  const ticketsLetGo = (): number => {
+    const isSigned = new Set(
+      readRecords(auditFolder).flatMap(({ kind, use }) => (kind === 'signed' ? [use] : [])),
+    );
+    return batches()
+      .filter(({ use }) => isSigned.has(use))
+      .reduce((sum, record) => sum + (record['digests'] as string[]).length, 0);
+  };
   const digests = () => batches().flatMap((record) => record['digests'] as string[]);
   return {
     url: await cli.listening(),
     tokenExpiration: BigInt(Math.floor(Date.now() / 1000)) + 3_600n,
     ticketSignatures: () => digests().length,
+    ticketsLetGo,
     ticketDigests: digests,
     payingWorkers: () => new Set(batches().map(({ use }) => String(use).split('-')[0])).size,
     async kill() {
