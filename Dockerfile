@@ -38,5 +38,5 @@ RUN node bin/livepeer-hsm-signer.js --version
 USER signer
 EXPOSE 7936
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "/app/docker/healthcheck.mjs"]
-ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/bin/livepeer-hsm-signer.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=16", "/app/bin/livepeer-hsm-signer.js"]
 CMD ["serve", "--config", "/etc/livepeer-hsm-signer/signer.yaml", "--listen", "0.0.0.0:7936"]

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=8
+#!/usr/bin/env -S node --max-semi-space-size=16
 // plain JavaScript without imports, so that an older Node reads it and can say what is wrong
 const oldest = 24;
 if (Number.parseInt(process.versions.node, 10) < oldest) {

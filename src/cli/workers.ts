@@ -12,10 +12,10 @@ export type Started = {
 };
 
 /**
- * Garbage is looked for after 8 MiB and not, as V8 would let it grow, after 64: a worker's memory is half, and what it does no
- * slower. It can't be set once a process runs; where there are no workers, whoever starts the program sets it.
+ * V8 would let the space for new objects grow to several times as much. It can't be set once a process runs; where there are no
+ * workers, whoever starts the program sets it.
  */
-const smallNewSpace = '--max-semi-space-size=8';
+const smallNewSpace = '--max-semi-space-size=16';
 
 const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;

@@ -14,7 +14,7 @@ const chain = `chain:
 `;
 
 /** As the systemd unit and the image start it. */
-const heapOfService = { NODE_OPTIONS: '--max-semi-space-size=8' };
+const heapOfService = { NODE_OPTIONS: '--max-semi-space-size=16' };
 
 export type SignerProcessOptions = {
   /** where its files lie */

@@ -57,7 +57,7 @@ describe('the systemd unit', () => {
     const { name: packageName, bin } = JSON.parse(
       readFileSync(join(root, 'package.json'), 'utf8'),
     ) as { name: string; bin: Record<string, string> };
-    expect([interpreter, heap]).toEqual(['/usr/bin/node', '--max-semi-space-size=8']);
+    expect([interpreter, heap]).toEqual(['/usr/bin/node', '--max-semi-space-size=16']);
     expect(program).toBe(
       `/opt/livepeer-hsm-signer/node_modules/${packageName}/${bin['livepeer-hsm-signer']}`,
     );

@@ -44,7 +44,7 @@ describe('the image of the signer', () => {
   it('starts the program of the package, with a command that it knows', async () => {
     expect(entrypoint).toEqual([
       'node',
-      '--max-semi-space-size=8',
+      '--max-semi-space-size=16',
       `/app/${manifest.bin['livepeer-hsm-signer']}`,
     ]);
     const [verb = '', ...options] = command;
