@@ -13,10 +13,13 @@ import {
   type Payment,
   type Policy,
   type TypeName,
+  findExceeded,
   writeAsFile,
 } from './naive-judge.ts';
 import { soon } from '../support/soon.ts';
-import type { Step } from './random-policies.ts';
+import { type Step, paramSets } from './random-policies.ts';
+import { randomHash, ticketDigests } from './ticket-draws.ts';
+import { type Fate, TroubledKey } from './troubled-key.ts';
 
 /** What came of requests, counted, so that a test can tell that it has seen everything. */
 export type Tally = Map<string, number>;
@@ -44,6 +47,7 @@ type Request = {
   readonly session: Session;
   readonly capabilities: readonly Capability[];
   readonly size: number;
+  readonly fate: Fate;
 };
 
 type Expected =
@@ -56,13 +60,18 @@ let runs = 0;
 
 /**
  * Puts the policy in force and sends the requests one after another, a minute apart by the signer's clock. Each answer, and
- * what the key was asked for, must be what the judge expects. Gives for each request whether it was paid.
+ * what the key was asked for, must be what the judge expects; what the key was asked for may exceed no ceiling, window or
+ * limit, whatever the judge expects, and no ticket of it may be there twice. Gives for each request whether it was paid.
  */
 export async function runJudged(
   signer: GuardedSigner,
   policy: Policy,
   steps: readonly Step[],
-  { forks, tally }: { readonly forks: 'count' | 'deny'; readonly tally: Tally },
+  {
+    forks,
+    tally,
+    key,
+  }: { readonly forks: 'count' | 'deny'; readonly tally: Tally; readonly key: TroubledKey },
 ): Promise<boolean[]> {
   runs += 1;
   const run = runs;
@@ -75,20 +84,33 @@ export async function runJudged(
   /** answers by what they use up, then by request */
   const answered = new Map<string, Map<string, string>>();
   const paid: boolean[] = [];
+  const hashes = Array.from({ length: paramSets }, randomHash);
+  /** with as many tickets as the key was asked for */
+  const asked: Payment[] = [];
+  const drawn: string[] = [];
 
   for (const [minute, step] of steps.entries()) {
-    const request = await makeRequest(step, { states, requests, minute, run });
+    const request = await makeRequest(step, { states, requests, minute, run, hashes });
     if (!request) continue;
     requests.push(request);
     const expected = expectation(request, minute);
     signer.now = usualNow + BigInt(minute) * 60_000_000_000n;
     signer.key.reset();
-    const answer = await send(signer, request);
-    check(signer, answer, request, expected);
-    paid.push(answer.status === 200);
-    count(tally, describe(expected));
-    if (answer.status === 200) remember(request, answer, minute, expected);
+    const trouble = troubleOf(request, expected);
+    const answer = await send(signer, request, key, trouble);
+    if (trouble) checkTrouble(signer, answer, trouble);
+    else if (answer) check(signer, answer, request, expected);
+    const digests = ticketDigests(signer.key);
+    drawn.push(...digests);
+    paid.push(answer?.status === 200);
+    count(tally, trouble ? troubles[trouble.kind] : describe(expected));
+    if (expected.kind !== 'judged') continue;
+    if (digests.length > 0) asked.push({ ...expected.payment, tickets: digests.length });
+    if (trouble) useUp(request, digests.length, expected.payment);
+    else if (answer?.status === 200) remember(request, answer, minute, expected.payment);
   }
+  expect(findExceeded({ ...policy, rules }, asked)).toEqual([]);
+  expect(new Set(drawn).size).toBe(drawn.length);
   return paid;
 
   function expectation(request: Request, minute: number): Expected {
@@ -103,14 +125,13 @@ export async function runJudged(
     return { kind: 'judged', payment, judgement: judge.judge(payment) };
   }
 
-  function remember(
-    request: Request,
-    answer: TestAnswer,
-    minute: number,
-    expected: Expected,
-  ): void {
-    if (expected.kind !== 'judged') return;
-    const { payment } = expected;
+  /** Tickets that the key was asked for are spent, whatever became of them. */
+  function useUp({ state, session }: Request, tickets: number, payment: Payment): void {
+    judge.giveBackAllBut(tickets, payment);
+    if (state) session.spent.ev += ticketEv * BigInt(tickets);
+  }
+
+  function remember(request: Request, answer: TestAnswer, minute: number, payment: Payment): void {
     const { session } = request;
     // a first payment that is sent again begins another session
     const spent = request.state ? session.spent : { ev: 0n };
@@ -148,10 +169,16 @@ async function makeRequest(
     readonly requests: readonly Request[];
     readonly minute: number;
     readonly run: number;
+    readonly hashes: readonly Uint8Array<ArrayBuffer>[];
   },
 ): Promise<Request | undefined> {
-  const { states, requests, minute, run } = made;
-  if (step.kind === 'again') return requests[step.request % requests.length];
+  const { states, requests, minute, run, hashes } = made;
+  if (step.kind === 'again') {
+    const earlier = requests[step.request % requests.length];
+    return earlier && { ...earlier, fate: { kind: 'served' } };
+  }
+  const { fate } = step;
+  const hash = hashes[step.params];
   if (step.kind === 'first') {
     const { payer, app, orchestrator, recipient, capabilities, type, size } = step;
     const price = priceOf(type, size);
@@ -161,13 +188,14 @@ async function makeRequest(
       spent: { ev: 0n },
     };
     return {
-      body: await buildBody(session, undefined, capabilities, size),
+      body: await buildBody(session, undefined, { capabilities, size, hash }),
       payer,
       idempotencyKey: step.isIdempotent ? `run-${run}-minute-${minute}` : undefined,
       state: undefined,
       session,
       capabilities,
       size,
+      fate,
     };
   }
   const state = states[step.state % states.length];
@@ -176,13 +204,14 @@ async function makeRequest(
   const { capabilities } = step;
   const size = session.type === 'untyped' ? step.size : session.size;
   return {
-    body: await buildBody(session, state, capabilities, size),
+    body: await buildBody(session, state, { capabilities, size, hash }),
     payer: step.payer ?? session.payer,
     idempotencyKey: undefined,
     state,
     session,
     capabilities,
     size,
+    fate,
   };
 }
 
@@ -233,8 +262,13 @@ const addressBytes = (address: string): Uint8Array<ArrayBuffer> =>
 function buildBody(
   { app, orchestrator, recipient, type, price }: Session,
   state: HeldState | undefined,
-  capabilities: readonly Capability[],
-  size: number,
+  {
+    capabilities,
+    size,
+    hash,
+  }: Pick<Request, 'capabilities' | 'size'> & {
+    readonly hash: Uint8Array<ArrayBuffer> | undefined;
+  },
 ): Promise<string> {
   return firstPayment(0, {
     body: {
@@ -245,20 +279,72 @@ function buildBody(
       ...(state && { state: state.sealed }),
     },
     info: { address: addressBytes(orchestrator) },
-    ticketParams: { recipient: addressBytes(recipient) },
+    ticketParams: {
+      recipient: addressBytes(recipient),
+      ...(hash && { recipientRandHash: hash }),
+    },
     // later quotes are lower, and what is billed is not
     priceInfo: { pricePerUnit: state ? price.wei / 2n : price.wei, pixelsPerUnit: price.units },
   });
 }
 
-function send(
+type Trouble = Exclude<Fate, { kind: 'served' }> & {
+  /** of the whole payment */
+  readonly keyCalls: number;
+};
+
+const troubles = { 'client leaves': 'client left', 'key fails': 'key failed' } as const;
+
+/** Only a payment that the key is asked for meets its fate. */
+function troubleOf({ fate, state }: Request, expected: Expected): Trouble | undefined {
+  if (fate.kind === 'served' || expected.kind !== 'judged' || !expected.judgement.isAllowed) {
+    return undefined;
+  }
+  return { ...fate, keyCalls: expected.payment.tickets + (state ? 0 : 1) };
+}
+
+/** Gives undefined when the client has left. */
+async function send(
   signer: GuardedSigner,
   { body, payer, idempotencyKey }: Request,
-): Promise<TestAnswer> {
-  return signer.post(body, {
+  key: TroubledKey,
+  trouble: Trouble | undefined,
+): Promise<TestAnswer | undefined> {
+  const leaving = new AbortController();
+  key.plan(trouble ?? { kind: 'served' }, trouble?.keyCalls ?? 0, () => leaving.abort());
+  const headers = {
     ...(payer !== '' && as(payer)),
     ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
-  });
+  };
+  try {
+    return await signer.post(body, headers, leaving.signal);
+  } catch (error) {
+    if (!leaving.signal.aborted) throw error;
+    // by then what was not used is given back
+    await soon(() =>
+      expect(signer.logLines).toContainEqual(expect.objectContaining({ code: 'REQUEST_ABORTED' })),
+    );
+    return undefined;
+  } finally {
+    key.end();
+  }
+}
+
+function checkTrouble(
+  signer: GuardedSigner,
+  answer: TestAnswer | undefined,
+  trouble: Trouble,
+): void {
+  const keyCalls = signer.key.digests.length;
+  signer.logLines.length = 0;
+  if (trouble.kind === 'client leaves') {
+    const begun = TroubledKey.callsUntilLeft(trouble, trouble.keyCalls);
+    expect({ status: answer?.status, keyCalls }).toEqual({ status: undefined, keyCalls: begun });
+  } else {
+    expect(answer?.status).toBe(503);
+    expect(keyCalls).toBeLessThanOrEqual(trouble.keyCalls);
+    expect(keyCalls).toBeGreaterThan(trouble.call % trouble.keyCalls);
+  }
 }
 
 /** What a request uses up; '' for a first payment that can't be told from another. */

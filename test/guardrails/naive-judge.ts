@@ -127,6 +127,16 @@ export class NaiveJudge {
     return { isAllowed, denials, isPriceAboveLimit, isWindowFull, isForNow };
   }
 
+  /** An allowed payment came to nothing, and the key was asked for only so many of its tickets. */
+  giveBackAllBut(tickets: number, payment: Payment): void {
+    const unused = tickets - payment.tickets;
+    for (const { id, window } of this.#policy.rules.filter((rule) => applies(rule, payment))) {
+      if (!window) continue;
+      const ev = payment.ticketEv * BigInt(unused);
+      this.#spent.push({ key: shareOf(id, window, payment), ev, tickets: unused, sessions: 0 });
+    }
+  }
+
   #hasRoom(id: string, window: Window, payment: Payment): boolean {
     const share = shareOf(id, window, payment);
     const before = this.#spent.filter(({ key }) => key === share);
@@ -136,6 +146,31 @@ export class NaiveJudge {
     const sessionsAfter = before.reduce((sum, spent) => sum + spent.sessions, sessions);
     return hasRoomIn(window, { ev: evAfter, tickets: ticketsAfter, sessions: sessionsAfter });
   }
+}
+
+/** The enforced rules whose ceiling or limit these payments, which the key was asked for, exceed in this order, together or alone. */
+export function findExceeded({ rules }: Policy, asked: readonly Payment[]): string[] {
+  const isExceeded = (rule: Rule): boolean => {
+    const { id, limit, window } = rule;
+    const matching = asked.filter((payment) => applies(rule, payment));
+    if (rule.then === 'deny' && matching.length > 0) return true;
+    if (limit && matching.some((payment) => exceeds(limit, payment))) return true;
+    const price = limit?.price;
+    if (price !== undefined && matching.some((payment) => isAbove(payment.price, price)))
+      return true;
+    if (!window) return false;
+    const shares = Map.groupBy(matching, (payment) => shareOf(id, window, payment));
+    return [...shares.values()].some((payments) => {
+      const spent = { ev: 0n, tickets: 0, sessions: 0 };
+      for (const { ev, tickets, sessions } of payments.map(spendOf)) {
+        spent.ev += ev;
+        spent.tickets += tickets;
+        spent.sessions += sessions;
+      }
+      return !hasRoomIn(window, spent);
+    });
+  };
+  return rules.filter((rule) => rule.mode !== 'observe' && isExceeded(rule)).map(({ id }) => id);
 }
 
 function hasRoomIn(window: Window, after: ReturnType<typeof spendOf>): boolean {

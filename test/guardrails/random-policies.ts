@@ -8,6 +8,7 @@ import type {
   Window,
 } from './naive-judge.ts';
 import { ticketEv } from './guarded-signer.ts';
+import type { Fate } from './troubled-key.ts';
 import { fc } from '../support/fast-check.ts';
 
 // few values each, so that conditions hold often enough
@@ -20,6 +21,9 @@ const pipelines = ['llm', 'text-to-image'] as const;
 
 /** How much a payment of a type costs is a whole number of tickets, from 1 to this. */
 const mostTickets = 5;
+
+/** A session's payments go back and forth between so many ticket parameters. */
+export const paramSets = 2;
 
 /** What the signer is asked for, in turn. */
 export type Step =
@@ -34,6 +38,8 @@ export type Step =
       readonly type: TypeName;
       /** tickets that the use is worth, in each payment or minute of the session */
       readonly size: number;
+      readonly params: number;
+      readonly fate: Fate;
       /** whether it has an Idempotency-Key */
       readonly isIdempotent: boolean;
     }
@@ -45,6 +51,9 @@ export type Step =
       readonly payer: string | undefined;
       readonly capabilities: readonly Capability[];
       readonly size: number;
+      /** which of {@link paramSets} ticket parameters */
+      readonly params: number;
+      readonly fate: Fate;
     }
   | {
       /** one of the requests so far, once more */
@@ -174,6 +183,18 @@ const capabilities: fc.Arbitrary<Capability[]> = fc.uniqueArray(
 const payer = fc.constantFrom('', ...payers);
 const size = fc.integer({ min: 1, max: mostTickets });
 
+const params = fc.nat({ max: paramSets - 1 });
+const fate: fc.Arbitrary<Fate> = fc.oneof(
+  { weight: 4, arbitrary: fc.constant({ kind: 'served' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('client leaves' as const, 'key fails' as const),
+      call: fc.nat({ max: 11 }),
+    }),
+  },
+);
+
 const first: fc.Arbitrary<Step> = fc.record({
   kind: fc.constant('first' as const),
   payer,
@@ -183,6 +204,8 @@ const first: fc.Arbitrary<Step> = fc.record({
   capabilities,
   type,
   size,
+  params,
+  fate,
   isIdempotent: fc.boolean(),
 });
 
@@ -195,6 +218,8 @@ const next: fc.Arbitrary<Step> = fc.record({
   ),
   capabilities,
   size,
+  params,
+  fate,
 });
 
 const again: fc.Arbitrary<Step> = fc.record({

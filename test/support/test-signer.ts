@@ -26,7 +26,11 @@ export type TestSigner = RunningSigner & {
   elapsedMs: number | undefined;
   /** the ids handed out next, in order, before random ones */
   ids: string[];
-  post(body: string | Uint8Array, headers?: Record<string, string>): Promise<TestAnswer>;
+  post(
+    body: string | Uint8Array,
+    headers?: Record<string, string>,
+    signal?: AbortSignal,
+  ): Promise<TestAnswer>;
 };
 
 export type TestAnswer = {
@@ -114,11 +118,16 @@ export async function startTestSigner(options: TestSignerOptions = {}): Promise<
     close: (lameDuckMs?: number) => (closed ??= close(lameDuckMs)),
     key,
     logLines,
-    post: async (body: string | Uint8Array, headers: Record<string, string> = {}) => {
+    post: async (
+      body: string | Uint8Array,
+      headers: Record<string, string> = {},
+      signal?: AbortSignal,
+    ) => {
       const response = await fetch(`${signer.url}/generate-live-payment`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', ...headers },
         body,
+        ...(signal && { signal }),
       });
       return {
         status: response.status,
