@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 /** How long one turn of the event loop goes on with such work before connections, answers and timers have theirs. */
 const turnMs = 5;
 
@@ -30,7 +32,10 @@ export class EventLoopTurns {
           reject(error);
         }
       };
-      this.#waiting[lane].push({ sinceMs: performance.now(), start });
+      this.#waiting[lane].push({
+        sinceMs: performance.now(),
+        start: AsyncLocalStorage.bind(start),
+      });
     });
   }
 

@@ -8,6 +8,7 @@ import { type OpenSender, type SenderClocks, openSender } from './compose/sender
 import { watchSigning } from './compose/signing-switch.ts';
 import { workerSlot } from './compose/this-worker.ts';
 import { toTlsFiles, watchTlsFiles } from './compose/tls.ts';
+import { openTraces } from './compose/traces.ts';
 import { refuseOpenServer } from './config/exposure.ts';
 import type { Config } from './config/load.ts';
 import type { WatchedFileState } from './config/watched-file.ts';
@@ -74,6 +75,7 @@ export async function startSigner(
   refuseOpenServer(config.settings);
   tellBuild(logger, metrics);
   await using opened = new AsyncDisposableStack();
+  opened.use(await openTraces(config, logger));
   const records = opened.use(await openRecords(config, logger, metrics));
   const openSenders: OpenSender[] = [];
   const open = async (part: Config, role: Sender['role']): Promise<OpenSender> => {

@@ -1,6 +1,7 @@
 import { type CodeOf, SignerError } from '../errors.ts';
 import type { MaxPrice } from '../pm/price-ceilings.ts';
 import type { SessionState } from '../pm/session-state.ts';
+import type { TraceContext } from '../trace-context.ts';
 import type { Principal } from './principal.ts';
 
 /** Who asks, as far as the transport tells. */
@@ -13,6 +14,8 @@ export type Caller = {
   readonly credentialHash: string;
   /** whom the credentials prove the caller to be; `anonymous` itself where none is asked for */
   readonly principal: Principal;
+  /** its own word on what its request belongs to; nothing is decided by it */
+  readonly trace?: TraceContext;
 };
 
 /** Whether the transport tells anything of who the caller is. */

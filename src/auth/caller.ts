@@ -4,6 +4,7 @@ import type { Authenticator } from './authenticator.ts';
 import { AuthError, type Caller } from './authorization.ts';
 import type { ClientCertificate } from './client-certificate.ts';
 import { isPrincipalName, principalNameForm } from '../principal-name.ts';
+import { type TraceContext, noTraceContext } from '../trace-context.ts';
 
 /** What the transport tells of a request's sender. */
 export type Transport = {
@@ -11,6 +12,7 @@ export type Transport = {
   readonly rawHeaders: readonly string[];
   readonly remoteAddress: string;
   readonly certificate: ClientCertificate | undefined;
+  readonly trace?: TraceContext;
 };
 
 /** Who asks. Where credentials are not `required`, it may be anybody. Throws {@link AuthError}. */
@@ -35,11 +37,12 @@ export function createCallerIdentifier({
 }: CallerIdentifierOptions): CallerIdentifier {
   const isTrustedProxy = createNetworkList(trustedProxies);
   const credentialNames = [...new Set(credentialHeaders.map(canonicalHeaderName))].sort();
-  return async ({ rawHeaders, remoteAddress, certificate }, demand) => {
+  return async ({ rawHeaders, remoteAddress, certificate, trace = noTraceContext }, demand) => {
     const headers = readHeaders(rawHeaders, isTrustedProxy(remoteAddress));
     return {
       headers,
       authId: readAuthId(headers),
+      trace,
       principal: await authenticate({ headers, certificate }, demand),
       get credentialHash() {
         return hashCredential(headers, certificate, credentialNames);

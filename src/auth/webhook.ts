@@ -20,6 +20,8 @@ import {
   WebhookRejectionError,
 } from './authorization.ts';
 import { isPrincipalName, principalNameForm } from '../principal-name.ts';
+import { noTraceContext } from '../trace-context.ts';
+import { traceStep } from '../trace-steps.ts';
 
 export type WebhookOptions = {
   readonly url: string;
@@ -44,7 +46,9 @@ export function createWebhookAuthorizer(options: WebhookOptions): PaymentAuthori
   return async (caller, projected, signal) => {
     let answer: Uint8Array;
     try {
-      answer = await ask(options, caller, projected, signal);
+      answer = await traceStep('webhook', {}, (step) =>
+        ask(options, caller, projected, signal, step?.traceparent),
+      );
     } catch (cause) {
       if (cause instanceof AuthError) throw cause;
       throw new AuthError('AUTH_WEBHOOK_FAILED', 'the auth webhook could not be asked', {
@@ -61,10 +65,17 @@ async function ask(
   caller: Caller,
   projected: SessionState,
   signal: AbortSignal,
+  ownTraceparent: string | undefined,
 ): Promise<Uint8Array> {
+  const { traceparent, clientRequestId } = caller.trace ?? noTraceContext;
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', ...revealHeaders(headers) },
+    headers: {
+      'Content-Type': 'application/json',
+      ...withValue('traceparent', ownTraceparent ?? traceparent),
+      ...withValue('X-Request-Id', clientRequestId),
+      ...revealHeaders(headers),
+    },
     body: `{"headers":${encodeHeaders(caller.headers)},"state":${encodeState(projected)}}`,
     // its secret, and the caller's credentials, are for this address only
     redirect: 'manual',
@@ -98,6 +109,9 @@ async function ask(
   }
   return Buffer.concat(chunks);
 }
+
+const withValue = (name: string, value: string | undefined): Record<string, string> =>
+  value === undefined ? {} : { [name]: value };
 
 function encodeHeaders(headers: Caller['headers']): string {
   const members = [...headers]

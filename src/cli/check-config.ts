@@ -49,7 +49,8 @@ export async function checkConfig(options: { config: string }): Promise<void> {
 
 /** Of the sections that are right by themselves; those of others would only repeat what is wrong there. */
 function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
-  const { server, admin, auth, policy, store, session, chain, audit, events, prices } = sections;
+  const { server, admin, auth, policy, store, session, chain, audit, events, prices, traces } =
+    sections;
   const checks: Check[] = [];
   if (server && auth) checks.push(['server.listen', () => refuseOpenServer({ server, auth })]);
   for (const [setting, tls] of [
@@ -71,6 +72,7 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
   for (const [setting, headers] of [
     ['auth.webhook.headers', auth?.webhook?.headers],
     ['events.webhook.headers', events?.webhook?.headers],
+    ['traces.otlp.headers', traces?.otlp.headers],
   ] as const) {
     for (const [name, value] of Object.entries(headers ?? {})) {
       const look = () => void readHeaders({ [name]: value }, resolvePath, setting);

@@ -3,6 +3,7 @@ import type { KeyJournal } from '../keys/key-journal.ts';
 import type { SpendLedger, WindowCharge } from '../policy/limits/ledger.ts';
 import { spendKinds } from '../policy/limits/windows.ts';
 import type { AnswerMemory } from '../session/answer-memory.ts';
+import { traceStep } from '../trace-steps.ts';
 import type { Dependency, Metrics, WindowSample } from '../telemetry/metrics.ts';
 
 type Meter = Pick<Metrics, 'dependencyAsked'>;
@@ -55,10 +56,14 @@ export function meterKeyUses(
 export function meterAudit(journal: KeyJournal, metrics: Meter): KeyJournal {
   return {
     async begin(use) {
-      const record = await time(metrics, 'audit', () => journal.begin(use));
+      const record = await time(metrics, 'audit', () =>
+        traceStep('audit', { record: 'key-use' }, () => journal.begin(use)),
+      );
       return {
         signed: (durationMs, event) =>
-          time(metrics, 'audit', () => record.signed(durationMs, event)),
+          time(metrics, 'audit', () =>
+            traceStep('audit', { record: 'signed' }, () => record.signed(durationMs, event)),
+          ),
         failed: (code, durationMs) => record.failed(code, durationMs),
       };
     },
@@ -124,7 +129,10 @@ export function meterLedger(
   return {
     reserve(charges, spend, signal, session) {
       windows.note(charges);
-      return time(metrics, 'ledger', () => ledger.reserve(charges, spend, signal, session));
+      const reserve = () => ledger.reserve(charges, spend, signal, session);
+      return time(metrics, 'ledger', () =>
+        traceStep('ledger', { windows: charges.length }, reserve),
+      );
     },
     usage: (charges) => ledger.usage(charges),
     checkHealth: () => ledger.checkHealth(),

@@ -254,6 +254,17 @@ const events = z
     message: 'expected one of kafka, webhook, file',
   });
 
+const traces = z.strictObject({
+  otlp: z.strictObject({
+    /** OTLP over HTTP, in protobuf */
+    endpoint: webhookUrl,
+    headers: webhookHeaders.default({}),
+    timeoutMs: milliseconds.default(5_000),
+  }),
+  /** of the requests whose caller has not decided itself */
+  sampleRatio: z.number().min(0).max(1).default(1),
+});
+
 /** The whole configuration; what each field means to an operator is told in docs/configuration.md. */
 export const configSchema = z
   .strictObject({
@@ -315,6 +326,8 @@ export const configSchema = z
     store: store.prefault({ kind: 'embedded' }),
     /** Where operators, Prometheus and probes ask. */
     admin: admin.prefault({}),
+    /** Where the steps of payments are sent as traces; nowhere unless told. */
+    traces: traces.optional(),
     log: z
       .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') })
       .prefault({}),

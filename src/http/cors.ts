@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express';
 
 /** What gateways send beside the headers that any page may. */
 const allowedHeaders =
-  'Authorization, Content-Type, Idempotency-Key, Livepeer-Payer-Address, X-Api-Key, X-Request-Id';
+  'Authorization, Content-Type, Idempotency-Key, Livepeer-Payer-Address, X-Api-Key, X-Request-Id, traceparent';
 
 /** What gateways read off an answer. */
 const exposedHeaders =

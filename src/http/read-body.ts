@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Request, RequestHandler } from 'express';
 import { RequestError } from '../errors.ts';
 import { deadlineOf } from './request-context.ts';
@@ -16,6 +17,8 @@ export function readBody(limitBytes: number): RequestHandler {
       next(tooLarge());
       return;
     }
+    // the connection's own events belong to no trace
+    const goOn = AsyncLocalStorage.bind(next);
     const chunks: Buffer[] = [];
     let received = 0;
     const take = (chunk: Buffer): void => {
@@ -39,7 +42,7 @@ export function readBody(limitBytes: number): RequestHandler {
       request.off('data', take).off('end', end).off('error', fail);
       deadline.removeEventListener('abort', giveUp);
       if (error) request.pause();
-      next(error);
+      goOn(error);
     };
     request.on('data', take).on('end', end).on('error', fail);
     deadline.addEventListener('abort', giveUp);

@@ -7,7 +7,12 @@ import { cleanPath } from './clean-path.ts';
 import { allowOrigins } from './cors.ts';
 import { answerError } from './error-answer.ts';
 import { type OverloadGuardOptions, refuseOverload } from './overload-guard.ts';
-import { describePrincipal, identifyRequest, requestIdOf } from './request-context.ts';
+import {
+  describePrincipal,
+  describeRequest,
+  identifyRequest,
+  traceRequest,
+} from './request-context.ts';
 import {
   type DiscoverOrchestratorsRoute,
   mountDiscoverOrchestrators,
@@ -47,6 +52,7 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
   app.use(cleanPath);
   app.use(allowOrigins(options.corsOrigins));
   mountHealth(app, options);
+  app.use(traceRequest);
   app.use(refuseOverload({ ...options, watchInWork: options.metrics.watchRequests }));
   mountSignOrchestratorInfo(app, options);
   mountGenerateLivePayment(app, options);
@@ -62,8 +68,10 @@ export function createHttpApp(options: HttpServerOptions): express.Express {
       return;
     }
     const answer = answerError(error);
+    const code = isSignerError(error) ? error.code : 'INTERNAL';
+    response.locals['code'] = code;
     send(response, answer);
-    options.metrics.requestRefused(isSignerError(error) ? error.code : 'INTERNAL', answer.status);
+    options.metrics.requestRefused(code, answer.status);
     if (isSignerError(error) && error.data.ruleId !== undefined) {
       options.metrics.ruleDenied(error.data.ruleId);
     }
@@ -81,7 +89,7 @@ function logRefusal(
   status: number,
 ): void {
   const fields = {
-    request_id: requestIdOf(response),
+    ...describeRequest(response),
     path: request.path,
     ...describePrincipal(response, error),
     status,

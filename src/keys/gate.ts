@@ -8,6 +8,7 @@ import { type Intent, digestsOf } from './intents.ts';
 import { KeyCondition } from './key-condition.ts';
 import type { KeyJournal } from './key-journal.ts';
 import { type CallOptions, type CallTurn, type KeyProvider, ProviderError } from './provider.ts';
+import { type StepAttributes, traceStep } from '../trace-steps.ts';
 import { publicKeyToAddress, toEthereumSignature, toEthereumSignatures } from './signature.ts';
 
 /** What the signatures are a part of, where they are worth nothing alone. */
@@ -75,6 +76,13 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
   }
   const limiter = new CallLimiter({ concurrency: provider.concurrency, maxQueued });
   const condition = new KeyCondition();
+  // the rest of the reference names the key
+  const [providerName] = provider.keyRef.split(':', 1);
+  const aboutCall = ({ intent }: GateTurn, signatures: number): StepAttributes => ({
+    provider: providerName,
+    intent: intent.kind,
+    signatures,
+  });
 
   function signDigest(
     digest: Uint8Array,
@@ -89,10 +97,11 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
       try {
         requireSigning(turn.intent);
         onCall?.();
-        return await condition.watch(async () => {
+        const call = async (): Promise<Uint8Array> => {
           const reply = await provider.signDigest(digest, { signal, turn });
           return toEthereumSignature(reply, digest, publicKey);
-        }, signal);
+        };
+        return await traceStep('key-call', aboutCall(turn, 1), () => condition.watch(call, signal));
       } catch (error) {
         stopped.abort(error);
         throw error;
@@ -112,10 +121,13 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
       signal.throwIfAborted();
       requireSigning(turn.intent);
       for (let count = 0; count < digests.length; count += 1) onCall?.();
-      return condition.watch(async () => {
+      const call = async (): Promise<Uint8Array[]> => {
         const replies = (await provider.signDigests?.(digests, { signal, turn })) ?? [];
         return toEthereumSignatures(replies, digests, publicKey);
-      }, signal);
+      };
+      return traceStep('key-call', aboutCall(turn, digests.length), () =>
+        condition.watch(call, signal),
+      );
     };
     // such a key signs on the event loop
     return limiter.run(() => eventLoopTurns.run('begun', work), signal, turn);

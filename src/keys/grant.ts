@@ -12,6 +12,9 @@ export class Grant {
 export type GrantReason = {
   /** undefined when the signer acts of its own accord */
   readonly requestId?: string;
+  /** what the caller says its request belongs to: its trace, 32 hex digits, and its own id of the request */
+  readonly traceId?: string | undefined;
+  readonly clientRequestId?: string | undefined;
   /** who asked, and for whom; '' for nobody */
   readonly principal?: string;
   readonly tenant?: string;

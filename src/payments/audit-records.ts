@@ -38,6 +38,8 @@ export function createKeyUseJournal(log: JournalLog): KeyJournal {
         kind: 'key-use',
         use,
         request: reason.requestId,
+        traceId: reason.traceId,
+        clientRequestId: reason.clientRequestId,
         principal: clip(reason.principal),
         tenant: clip(reason.tenant),
         intent: intent.kind,
@@ -89,6 +91,8 @@ export function createDenialRecorder(
     const record = {
       kind: 'denied',
       request: requestId,
+      traceId: caller.trace?.traceId,
+      clientRequestId: caller.trace?.clientRequestId,
       principal: clip(principal.id),
       tenant: clip(principal.tenant),
       code: error.code,

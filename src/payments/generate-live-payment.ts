@@ -33,6 +33,7 @@ import { answerHolder } from './holders.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
 import { RefusalError, SessionRefreshError } from './refusal-error.ts';
 import { claimUse } from './repeated-requests.ts';
+import { traceDecision } from './trace-decision.ts';
 import { type Sender, type Senders, chooseSender, findSealer } from './senders.ts';
 import { type SignedPayment, type StateFields, signPayment } from './sign-payment.ts';
 import { type TicketNonces, demandNonces, requireNonces } from './ticket-nonces.ts';
@@ -233,7 +234,9 @@ async function makePayment(
     usageLabels: request.usageLabels,
   };
   soFar.proposal = proposal;
-  const verdict = await policy.decidePayment(proposal, signal);
+  const verdict = await traceDecision({ kind: 'payment' }, () =>
+    policy.decidePayment(proposal, signal),
+  );
   if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
 
   const record = recordPayment({

@@ -8,6 +8,7 @@ import { describeJob } from '../policy/grant-reasons.ts';
 import { type DenialRecorder, isDenial } from './denials.ts';
 import { RefusalError } from './refusal-error.ts';
 import { type Senders, chooseSender } from './senders.ts';
+import { traceDecision } from './trace-decision.ts';
 
 export type ByocService = {
   readonly senders: Senders;
@@ -54,7 +55,10 @@ export async function signByocJob(
   try {
     const { policy, gate, orchestratorInfo } = chooseSender(senders, caller);
     payer = gate.address;
-    const verdict = await policy.decideByocJob({ requestId, caller, job, now: now() }, signal);
+    const proposal = { requestId, caller, job, now: now() };
+    const verdict = await traceDecision({ kind: 'byoc-job' }, () =>
+      policy.decideByocJob(proposal, signal),
+    );
     if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
     let isKeyCalled = false;
     try {

@@ -6,6 +6,7 @@ import type { AllowedPayment, KeyUse } from '../policy/decide-payment.ts';
 import { keySealIntent } from '../session/seal.ts';
 import { encodeExtendedState, encodeUpstreamState } from '../session/state-json.ts';
 import type { SignedTicket } from '../wire/payment.ts';
+import { traceStep } from '../trace-steps.ts';
 import type { Sender } from './senders.ts';
 
 /** `upstream` writes no more than go-livepeer's own fields into the session state. */
@@ -72,8 +73,11 @@ export async function signPayment(
 
   async function sealBooks(credentials: Promise<Uint8Array>) {
     const state = await encodeBooks(credentials);
-    const seal =
-      sealWithoutKey?.(state) ?? (await signOne(payment.sealBooks(keySealIntent(state))));
+    const seal = await traceStep('seal', { by: sealWithoutKey ? 'instance' : 'key' }, async () =>
+      sealWithoutKey
+        ? sealWithoutKey(state)
+        : await signOne(payment.sealBooks(keySealIntent(state))),
+    );
     return { state, seal };
   }
 

@@ -17,6 +17,8 @@ export function reasonOf(
 ): GrantReason {
   return {
     requestId: proposal.requestId,
+    traceId: proposal.caller.trace?.traceId,
+    clientRequestId: proposal.caller.trace?.clientRequestId,
     principal: principal.id,
     tenant: principal.tenant,
     rules,
@@ -74,13 +76,15 @@ export function describeProposal(
 
 /** What the audit record says of a BYOC job; what is asked of the orchestrator is in the digest alone. */
 export function describeByocJob(
-  { requestId, job }: ByocProposal,
+  { requestId, caller, job }: ByocProposal,
   principal: Principal,
   rules: readonly string[],
   observed: readonly string[],
 ): GrantReason {
   return {
     requestId,
+    traceId: caller.trace?.traceId,
+    clientRequestId: caller.trace?.clientRequestId,
     principal: principal.id,
     tenant: principal.tenant,
     rules,

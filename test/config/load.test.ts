@@ -70,7 +70,7 @@ describe('a configuration with many faults', () => {
     const { problems } = await refusalOf(broken);
     expect(problems.toSorted()).toEqual(
       [
-        'sever: unknown field; there are server, keys, failover, maxQueuedSignatures, chain, billing, tickets, prices, session, auth, discovery, byoc, policy, audit, events, store, admin, log',
+        'sever: unknown field; there are server, keys, failover, maxQueuedSignatures, chain, billing, tickets, prices, session, auth, discovery, byoc, policy, audit, events, store, admin, traces, log',
         'server.listen: expected HOST:PORT with a port up to 65535',
         'server.bodyLimitBytes: Too small: expected number to be >=1024',
         'server.tls.key: missing; expected text',

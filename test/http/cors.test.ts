@@ -44,7 +44,7 @@ describe('cross-origin requests', () => {
         'access-control-allow-origin': from,
         'access-control-allow-methods': 'GET, POST',
         'access-control-allow-headers':
-          'Authorization, Content-Type, Idempotency-Key, Livepeer-Payer-Address, X-Api-Key, X-Request-Id',
+          'Authorization, Content-Type, Idempotency-Key, Livepeer-Payer-Address, X-Api-Key, X-Request-Id, traceparent',
         'access-control-max-age': '7200',
       });
       expect(answer.headers.get('vary')).toBe('Origin');

@@ -6,6 +6,8 @@ export type AuthWebhook = {
   readonly url: string;
   /** what it was asked since `asked` was last emptied */
   readonly asked: { headers: Record<string, string[]>; state: Record<string, unknown> }[];
+  /** the headers of the questions themselves, likewise */
+  readonly askedWith: http.IncomingHttpHeaders[];
   /** its answer, under HTTP status 200; undefined to give none */
   reply: Members | undefined;
   /** called while a question waits for its answer */
@@ -22,6 +24,7 @@ export async function startAuthWebhook(): Promise<AuthWebhook> {
       webhook.asked.push(
         JSON.parse(Buffer.concat(chunks).toString()) as AuthWebhook['asked'][number],
       );
+      webhook.askedWith.push(request.headers);
       webhook.onAsked();
       if (webhook.reply) response.end(toJson(webhook.reply));
     });
@@ -31,6 +34,7 @@ export async function startAuthWebhook(): Promise<AuthWebhook> {
   const webhook: AuthWebhook = {
     url: `http://127.0.0.1:${port}/auth`,
     asked: [],
+    askedWith: [],
     reply: { status: 200 },
     onAsked: () => undefined,
     close: () =>

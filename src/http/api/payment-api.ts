@@ -8,6 +8,7 @@ import { orchestratorInfoSignatureSchema } from '../../payments/sign-orchestrato
 import { byocJobRequestSchema } from '../../wire/byoc-job-request.ts';
 import type { JsonSchema } from '../../wire/go-struct.ts';
 import { paymentRequestSchema } from '../../wire/payment-request.ts';
+import { clientRequestIdPattern } from '../../trace-context.ts';
 import { errorAnswerSchema } from '../error-answer.ts';
 import { idempotencyKeyPattern } from '../routes/generate-live-payment.ts';
 import { emptyAnswer, jsonAnswer, notFound, preflightAnswers, refusals } from './responses.ts';
@@ -65,7 +66,7 @@ export function describePaymentApi(): ApiPart {
           ...operation('signOrchestratorInfo', 'Who pays, and its signature for orchestrators'),
           description:
             'The same for as long as the key is: fetch it once. A body is not read. Asks for a credential with `auth.protectOrchestratorInfo`.',
-          parameters: [payerParameter],
+          parameters: [payerParameter, ...traceParameters],
           responses: {
             200: jsonAnswer('The sender.', 'OrchestratorInfoSignature'),
             ...refusals(['SENDER_UNKNOWN', 'SIGNING_PAUSED', ...credentialCodes]),
@@ -87,6 +88,7 @@ export function describePaymentApi(): ApiPart {
               description: 'tells this first payment of a session from others',
               schema: { type: 'string', pattern: idempotencyKeyPattern.source },
             },
+            ...traceParameters,
           ],
           requestBody: {
             required: true,
@@ -111,6 +113,7 @@ export function describePaymentApi(): ApiPart {
             filterParameter('caps', 'a capability, `pipeline/model`'),
             filterParameter('app', "a runner's app"),
             filterParameter('gpu', "the name of a runner's GPU"),
+            ...traceParameters,
           ],
           responses: {
             200: jsonAnswer('Who can be paid for what.', 'DiscoveryAnswer'),
@@ -143,7 +146,7 @@ export function describePaymentApi(): ApiPart {
           ...operation('signByocJob', "A job for a capability of an orchestrator's own"),
           description:
             'Signs what an orchestrator takes such a job by. There only with `byoc.enabled`.',
-          parameters: [payerParameter],
+          parameters: [payerParameter, ...traceParameters],
           requestBody: {
             required: true,
             description: 'JSON, whatever `Content-Type` says; at most 1 MiB.',
@@ -214,6 +217,24 @@ const payerParameter = {
   description: 'which of the keys is to pay; the active one where it is left out',
   schema: { type: 'string', pattern: '^0x[0-9a-fA-F]{40}$' },
 };
+
+/** Any text is taken; what is malformed counts as not sent. */
+const traceParameters = [
+  {
+    name: 'traceparent',
+    in: 'header',
+    description:
+      "W3C Trace Context: the trace that the request belongs to, for the signer's log, records and traces",
+    schema: { type: 'string' },
+    example: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  },
+  {
+    name: 'X-Request-Id',
+    in: 'header',
+    description: `the caller's own id of the request, for the signer's log and records; taken where it matches \`${clientRequestIdPattern.source}\``,
+    schema: { type: 'string' },
+  },
+];
 
 function filterParameter(name: string, description: string): object {
   return {

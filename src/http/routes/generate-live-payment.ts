@@ -15,6 +15,7 @@ import {
   bodyOf,
   callerOf,
   deadlineOf,
+  describeRequest,
   identifyCaller,
   requestIdOf,
   startDeadline,
@@ -43,11 +44,10 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
     .post(identifyCaller(options.identifyCaller, 'required'), readBody(options.bodyLimitBytes))
     .post(async (request, response) => {
       const startedAt = performance.now();
-      const requestId = requestIdOf(response);
       const call = {
         body: bodyOf(request),
         caller: callerOf(response),
-        requestId,
+        requestId: requestIdOf(response),
         idempotencyKey: idempotencyKeyOf(request),
         signal: deadlineOf(response),
       };
@@ -57,15 +57,19 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
       });
       send(response, { status: 200, headers: json, body: `${answer}\n` });
       if (payment) {
-        noteSigned(requestId, payment, performance.now() - startedAt);
+        noteSigned(describeRequest(response), payment, performance.now() - startedAt);
       } else {
         metrics.answerRepeated();
-        logger.info({ request_id: requestId }, 'answer repeated');
+        logger.info(describeRequest(response), 'answer repeated');
       }
     })
     .all(refuseMethod('POST'));
 
-  function noteSigned(requestId: string, payment: MadePayment, durationMs: number): void {
+  function noteSigned(
+    request: ReturnType<typeof describeRequest>,
+    payment: MadePayment,
+    durationMs: number,
+  ): void {
     const { record, sender, allowed, isFork, usageLabels, feeUsd } = payment;
     const { id: principal, tenant } = allowed.principal;
     metrics.paymentSigned({
@@ -81,7 +85,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
     if (isFork) metrics.stateForked();
     logger.info(
       {
-        request_id: requestId,
+        ...request,
         sender,
         principal,
         tenant,

@@ -10,6 +10,7 @@ import {
   bodyOf,
   callerOf,
   deadlineOf,
+  describeRequest,
   identifyCaller,
   requestIdOf,
   startDeadline,
@@ -43,11 +44,10 @@ export function mountSignByocJob(router: Router, options: SignByocJobRoute): voi
     .post(limitInWork(), readBody(maxBodyBytes))
     .post(async (request, response) => {
       const startedAt = performance.now();
-      const requestId = requestIdOf(response);
       const { sender, signature, job, allowed } = await signByocJob({
         body: bodyOf(request),
         caller: callerOf(response),
-        requestId,
+        requestId: requestIdOf(response),
         signal: deadlineOf(response),
       });
       const body = `${JSON.stringify({ sender, signature })}\n`;
@@ -57,7 +57,7 @@ export function mountSignByocJob(router: Router, options: SignByocJobRoute): voi
       const { id: principal, tenant } = allowed.principal;
       logger.info(
         {
-          request_id: requestId,
+          ...describeRequest(response),
           sender,
           principal,
           tenant,
