@@ -35,7 +35,7 @@ export async function findKeystore(path: string, address: string | undefined): P
     throw new ProviderError(
       'KEY_AMBIGUOUS',
       `${path} holds ${addresses.length} keystore files that fit (${addresses.join(', ')}): ` +
-        (address === undefined
+        (new Set(addresses).size > 1
           ? 'set `address`, or let `path` name the file.'
           : 'let `path` name the file.'),
     );

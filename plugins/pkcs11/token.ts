@@ -202,9 +202,12 @@ export class Token {
       );
     }
     if (another !== undefined) {
+      const serials = matches.map(({ serial }) => serial);
       throw new ProviderError(
         'KEY_AMBIGUOUS',
-        `${keyRef}: several tokens match, with the serial numbers ${matches.map(({ serial }) => serial).join(', ')}; name one with serial`,
+        `${keyRef}: several tokens match, with the serial numbers ${serials.join(', ')}; name one with ${
+          areDifferent(serials) ? 'serial' : 'slot'
+        }`,
       );
     }
     return match.slot;
@@ -269,7 +272,7 @@ export class Token {
       throw new ProviderError(
         'KEY_AMBIGUOUS',
         `${keyRef}: several private keys match, with the ids ${ids.join(', ')}; ${
-          target.id === undefined
+          areDifferent(ids)
             ? 'name one with id'
             : 'only one may stay: give the others an id or a label of their own with the vendor’s tool'
         }`,
@@ -460,4 +463,9 @@ function attempt<T>(run: () => T): Attempt<T> {
 /** A CK_ULONG: 8 bytes, or 4 where `long` is 32 bits wide, in the byte order of the machines Node runs on. */
 function readUlong(value: Buffer): number {
   return value.length === 8 ? Number(value.readBigUInt64LE()) : value.readUInt32LE();
+}
+
+/** Whether naming one of them chooses between those that match: a name that is given already, or equal, does not. */
+function areDifferent(names: readonly string[]): boolean {
+  return new Set(names).size > 1;
 }

@@ -37,7 +37,7 @@ const refused = (code: string, other = 'RULE_DENIED'): Case => ({
   fires: { [refusals(code)]: grows },
   quiet: { [refusals(code)]: stays, [refusals(other)]: grows },
 });
-/** With two workers a gauge that is 1 in both is summed to 2. */
+/** A gauge that is 1 while something is wrong; above 1 it fires all the same. */
 const raised = (name: string, labels: string): Case => ({
   fires: { [metric(name, labels)]: '2+0x40' },
   quiet: { [metric(name, labels)]: '0+0x40' },

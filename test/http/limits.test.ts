@@ -3,6 +3,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { configSchema } from '../../src/config/schema.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
 import type { PaymentCall } from '../../src/payments/generate-live-payment.ts';
 import { payableRequest } from '../cli/payable-request.ts';
@@ -141,6 +142,10 @@ describe('slow clients', () => {
     expect(statusesIn(answer)).toEqual([200]);
     expect(answer).toContain('\r\nKeep-Alive: timeout=1\r\n');
   });
+});
+
+it('a connection is kept for longer than load balancers keep it, Google’s for 600 s', () => {
+  expect(configSchema.shape.server.parse({}).keepAliveTimeoutMs).toBeGreaterThan(600_000);
 });
 
 describe('the deadline', () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { programVersion } from '../../src/program-version.ts';
 import { primaryMetrics, workerMetrics } from '../../src/telemetry/metric-table.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { renderMetrics } from '../../src/telemetry/render-metrics.ts';
 import { withMetricTables } from '../docs/metrics-page.ts';
 import { startMetricsSigner } from './metrics-signer.ts';
 
@@ -64,6 +65,28 @@ describe('metrics', () => {
       'key_calls_waiting',
     ].map((name) => sampleOf(text, `livepeer_hsm_signer_${name}{sender="${address}"}`));
     expect(values).toEqual([2.5, 1, 1, 0, 7300, 1, 5e17, 0, 3]);
+  });
+
+  it('of two workers are one worker’s where both tell the same, and the worse of two', async () => {
+    const sender = '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266';
+    const snapshotOf = (waitingCalls: number, ageMs: number) => {
+      const metrics = createMetrics();
+      const chain = { ageMs, isFresh: false, isDepositLow: true, isReserveLow: ageMs > 2000 };
+      const money = { deposit: 5n, reserve: 7n };
+      const rest = { sessionsInLastHour: 0, members: [], ...money };
+      metrics.watchSenders(() => [
+        { address: sender, waitingCalls, ...rest, chain: { ...chain, priceFeed: undefined } },
+      ]);
+      return metrics.json();
+    };
+    const snapshots = await Promise.all([snapshotOf(3, 2500), snapshotOf(4, 1000)]);
+    const { text } = await renderMetrics(snapshots, 'prometheus');
+    const valueOf = (name: string) =>
+      sampleOf(text, `livepeer_hsm_signer_${name}{sender="${sender}"}`);
+    expect(['deposit_low', 'reserve_low', 'chain_facts_stale'].map(valueOf)).toEqual([1, 1, 1]);
+    expect(valueOf('chain_facts_age_seconds')).toBe(2.5);
+    expect(['deposit_wei', 'reserve_wei'].map(valueOf)).toEqual([5, 7]);
+    expect(valueOf('key_calls_waiting')).toBe(7);
   });
 
   it('tell which build this is', async () => {

@@ -39,6 +39,8 @@ beforeAll(() => {
   hsm.makeKey({ label: 'payer', id: '01' });
   hsm.makeKey({ label: 'twin', id: '02' });
   hsm.makeKey({ label: 'twin', id: '03' });
+  hsm.makeKey({ label: 'double', id: '08' });
+  hsm.makeKey({ label: 'double', id: '08' });
   hsm.makeKey({ label: 'wrong-curve', id: '04', type: 'EC:prime256v1' });
   hsm.makeKey({ label: 'rsa', id: '05', type: 'rsa:2048' });
   hsm.makeKey({ label: 'exportable', id: '06', extractable: true });
@@ -137,6 +139,12 @@ describe('opening', () => {
       code: 'KEY_AMBIGUOUS',
       message: /with the ids (02, 03|03, 02); name one with id/,
     },
+    ...[{}, { id: '08' }].map((more) => ({
+      what: `two keys of one label and one id, ${more.id === undefined ? 'without' : 'with'} it`,
+      changes: { label: 'double', ...more },
+      code: 'KEY_AMBIGUOUS',
+      message: /with the ids 08, 08; only one may stay: give the others an id or a label/,
+    })),
     {
       what: 'a P-256 key',
       changes: { label: 'wrong-curve' },
