@@ -23,11 +23,7 @@ const widths = { place: 14, kind: 9 };
  * A record as a line for people: when, where, what, and what is known of it. With colours it is for a terminal: aligned, and without what
  * only programs can use.
  */
-export function formatRecord(
-  chain: string,
-  record: ChainedRecord,
-  paint: Painter | undefined = undefined,
-): string {
+export function formatRecord(chain: string, record: ChainedRecord, paint?: Painter): string {
   const hidden = paint ? [...shownFirst, ...links, ...forPrograms] : [...shownFirst, ...links];
   const fields = Object.entries(record)
     .filter(([name]) => !hidden.includes(name))
@@ -49,7 +45,7 @@ type ShownField = readonly [name: string, text: string];
 
 function describeField(name: string, value: Field): ShownField[] {
   if (value === undefined || value === '') return [];
-  if (typeof value !== 'object' || value === null) {
+  if (typeof value !== 'object') {
     return [[printable(name), printable(String(value))]];
   }
   if (isList(value)) {

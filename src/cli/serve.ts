@@ -69,9 +69,9 @@ async function serveHere(config: Config, logger: Logger): Promise<void> {
   // the channel to the primary process would keep this one alive
   opened.defer(() => void cluster.worker?.disconnect());
   const metrics = createMetrics();
-  let signer: RunningSigner | undefined;
+  const running: { signer?: RunningSigner } = {};
   let admin: AdminListener | undefined;
-  const status = async (): Promise<ProcessStatus> => signer?.status() ?? starting();
+  const status = async (): Promise<ProcessStatus> => running.signer?.status() ?? starting();
   if (cluster.isPrimary) {
     const delivery = await startDelivering(config, logger);
     opened.defer(() => delivery.close());
@@ -86,7 +86,8 @@ async function serveHere(config: Config, logger: Logger): Promise<void> {
   } else {
     answerPrimary({ metrics: () => metrics.json(), status });
   }
-  signer = await startSigner(config, logger, undefined, metrics);
+  const signer = await startSigner(config, logger, undefined, metrics);
+  running.signer = signer;
   const { url, checksumAddress, isNewKey } = signer;
   opened.defer(() => logger.info('stopped'));
   const kept = opened.move();

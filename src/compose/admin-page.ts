@@ -95,10 +95,13 @@ async function readHead(chain: string, path: string): Promise<AuditHead | undefi
   }
 }
 
+/** What says nothing of the denial itself. */
+const ofChain = ['seq', 'time', 'prev', 'kind', 'hash'];
+
 function toDenial(record: ChainedRecord): RecordedDenial {
-  const { seq: _seq, prev: _prev, hash: _hash, kind: _kind, time, ...fields } = record;
-  const { code = '', request: requestId = '', ...facts } = flatten(fields);
-  return { time, code, requestId, facts };
+  const { code = '', request: requestId = '', ...members } = flatten(record);
+  const facts = Object.entries(members).filter(([name]) => !ofChain.includes(name));
+  return { time: record.time, code, requestId, facts: Object.fromEntries(facts) };
 }
 
 /** Members of members by both names, `amounts.evWei`, and lists by number. */

@@ -120,7 +120,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
     const work = () => {
       signal.throwIfAborted();
       requireSigning(turn.intent);
-      for (let count = 0; count < digests.length; count += 1) onCall?.();
+      digests.forEach(() => onCall?.());
       const call = async (): Promise<Uint8Array[]> => {
         const replies = (await provider.signDigests?.(digests, { signal, turn })) ?? [];
         return toEthereumSignatures(replies, digests, publicKey);

@@ -60,9 +60,9 @@ export async function signByocJob(
       policy.decideByocJob(proposal, signal),
     );
     if (verdict.kind === 'deny') throw new RefusalError(verdict.refusal, verdict);
-    let isKeyCalled = false;
+    let calls = 0;
     try {
-      const onCall = (): void => void (isKeyCalled = true);
+      const onCall = (): void => void (calls += 1);
       const [signature = new Uint8Array()] = await gate.sign(verdict.grant, { signal, onCall });
       return {
         sender: orchestratorInfo.address,
@@ -71,7 +71,7 @@ export async function signByocJob(
         allowed: verdict,
       };
     } catch (error) {
-      if (!isKeyCalled) await verdict.release();
+      if (calls === 0) await verdict.release();
       throw error;
     }
   } catch (error) {

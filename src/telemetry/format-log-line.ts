@@ -29,7 +29,7 @@ function flatten(field: string, value: unknown): [string, string][] {
   if (typeof value === 'object') {
     return Object.entries(value).flatMap(([inner, each]) => flatten(`${field}.${inner}`, each));
   }
-  return [[visible(field), visible(String(value as string | number | boolean))]];
+  return [[visible(field), visible(typeof value === 'string' ? value : JSON.stringify(value))]];
 }
 
 function visible(text: string): string {

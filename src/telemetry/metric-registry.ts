@@ -30,15 +30,15 @@ export class MetricRegistry<T extends Table> {
   }
 
   counter<Name extends NameOf<T, 'counter'>>(name: Name): Counter<T[Name]['labels'][number]> {
-    return this.#find(name);
+    return this.#find(name) as Counter<T[Name]['labels'][number]>;
   }
 
   gauge<Name extends NameOf<T, 'gauge'>>(name: Name): Gauge<T[Name]['labels'][number]> {
-    return this.#find(name);
+    return this.#find(name) as Gauge<T[Name]['labels'][number]>;
   }
 
   histogram<Name extends NameOf<T, 'histogram'>>(name: Name): Histogram<T[Name]['labels'][number]> {
-    return this.#find(name);
+    return this.#find(name) as Histogram<T[Name]['labels'][number]>;
   }
 
   /** As prom-client's JSON, which can be put together with others'. */
@@ -46,9 +46,9 @@ export class MetricRegistry<T extends Table> {
     return this.#registry.getMetricsAsJSON();
   }
 
-  #find<Metric>(name: string): Metric {
+  #find(name: string): unknown {
     if (!Object.hasOwn(this.#table, name)) throw new Error(`there is no metric ${name}`);
-    return this.#registry.getSingleMetric(name) as Metric;
+    return this.#registry.getSingleMetric(name);
   }
 }
 

@@ -269,7 +269,7 @@ describe('deploy/prometheus/alerts.yaml', () => {
 });
 
 describe('docs/metrics.md', () => {
-  it('has each series that the program announces, and no other', async () => {
+  it('has each series that the program announces, and no other', () => {
     expect([...documentedSeries().keys()].toSorted()).toEqual(announcedSeries().toSorted());
   });
 });

@@ -8,7 +8,6 @@ import { PaymentSchema } from '../../src/wire/net_pb.ts';
 import { Connection } from '../bench/connection.ts';
 import type { Folder } from '../cli/cli.ts';
 import { createRandom } from '../support/random.ts';
-import type { RedisServer } from '../support/redis-server.ts';
 import type { ReplicatedRedis } from '../support/replicated-redis.ts';
 import { firstPayment, nextPayment } from './guarded-signer.ts';
 import { type ServeProcess, startServeProcess } from './serve-process.ts';
@@ -77,7 +76,8 @@ export async function spendThroughFailovers(
   for (let index = 0; index < instanceCount; index += 1) await startInstance(index);
   const expiration = processes[0]?.tokenExpiration ?? 0n;
 
-  let isOver = false;
+  let hasEnded = false;
+  const isOver = (): boolean => hasEnded;
   let answered503 = 0;
   let lastPaidMs = 0;
   const signatures = new Set<string>();
@@ -120,7 +120,7 @@ export async function spendThroughFailovers(
       }
       await sleep(random.int(2 * pauseMs));
     }
-    connection?.close();
+    connection.close();
   }
 
   const recoveriesMs: number[] = [];
@@ -129,7 +129,7 @@ export async function spendThroughFailovers(
   let freezes = 0;
 
   async function loseMasters(): Promise<void> {
-    while (!isOver) {
+    while (!isOver()) {
       const lostMs = performance.now();
       const master = await redis.findMaster();
       if (!master) throw new Error('nobody names a master');
@@ -141,16 +141,16 @@ export async function spendThroughFailovers(
       const electedMs = performance.now();
       if (isFrozen) master.resume();
       else await redis.rejoin(master);
-      while (!isOver && lastPaidMs < electedMs) await sleep(10);
+      while (!isOver() && lastPaidMs < electedMs) await sleep(10);
       if (lastPaidMs > electedMs) recoveriesMs.push(Math.round(lastPaidMs - electedMs));
       await sleep(Math.max(servedMs, lostMs + masterIntervalMs - performance.now()));
     }
   }
 
   async function killInstances(): Promise<void> {
-    for (let index = 0; !isOver; index = (index + 1) % instanceCount) {
+    for (let index = 0; !isOver(); index = (index + 1) % instanceCount) {
       await sleep(instanceIntervalMs);
-      if (isOver) return;
+      if (isOver()) return;
       instancesKilled += 1;
       await serving[index]?.kill();
       serving[index] = undefined;
@@ -159,11 +159,12 @@ export async function spendThroughFailovers(
   }
 
   async function freezeReplicas(): Promise<void> {
-    while (!isOver) {
+    while (!isOver()) {
       await sleep(freezeIntervalMs);
       const master = await redis.findMaster();
       const replicas = redis.servers.filter((server) => server !== master);
-      const replica = replicas[random.int(replicas.length)] as RedisServer;
+      const replica = replicas[random.int(replicas.length)];
+      if (!replica) throw new Error('there is no replica');
       freezes += 1;
       replica.pause();
       await sleep(frozenMs);
@@ -175,7 +176,7 @@ export async function spendThroughFailovers(
   try {
     await Promise.all(Array.from({ length: clientCount }, client));
   } finally {
-    isOver = true;
+    hasEnded = true;
     await faults;
     for (const instance of serving) await instance?.[Symbol.asyncDispose]();
   }

@@ -169,7 +169,7 @@ describe('signatures of a provider that knows the recovery ids', () => {
   it('are refused when one of them is over another digest', () => {
     const replies = digests.map((digest) => reply(digest));
     const asked = digests.map((digest, index) => (index === 3 ? random.bytes(32) : digest));
-    expect(() => toEthereumSignatures(replies, asked, publicKey)).toThrowError(
+    expect(() => toEthereumSignatures(replies, asked, publicKey)).toThrow(
       expect.objectContaining({ code: 'PROVIDER_REPLY_INVALID' }),
     );
   });

@@ -21,6 +21,9 @@ const record = {
   hash: '1'.repeat(64),
 };
 
+// eslint-disable-next-line no-control-regex -- what a terminal is told
+const colours = /\u001b\[\d+m/g;
+
 it('shows a log line to people, with nothing in it that acts on a terminal', () => {
   const line = JSON.stringify({
     level: 40,
@@ -35,14 +38,14 @@ it('shows a log line to people, with nothing in it that acts on a terminal', () 
   );
   const coloured = formatLogLine(line, true);
   expect(coloured).toContain('\u001b[33mWARN \u001b[0m');
-  expect(coloured.replace(/\u001b\[\d+m/g, '')).toBe(formatLogLine(line, false));
+  expect(coloured.replace(colours, '')).toBe(formatLogLine(line, false));
 });
 
 it('shows a record on a terminal in columns and colours, unless NO_COLOR is set', () => {
   const paint = painterFor({ isTTY: true });
   const coloured = formatRecord('server-1', record, paint);
   expect(coloured).toContain('\u001b[33mdenied   \u001b[0m');
-  const plain = coloured.replace(/\u001b\[\d+m/g, '');
+  const plain = coloured.replace(colours, '');
   expect(plain).toMatch(/^2026-11-26T22:44:50\.150Z server-1#7 {5}denied {4}request=/);
   expect(plain).not.toMatch(/[^\x20-\x7e]/);
   process.env['NO_COLOR'] = '1';

@@ -277,14 +277,14 @@ function ownSigningCalls(
   provider: KeyProvider,
 ): readonly (readonly [string, (signal: AbortSignal) => Promise<unknown>])[] {
   const digest = selfTestDigest(faultSender);
-  const { signDigests } = provider;
   return [
     ['signDigest', (signal) => provider.signDigest(digest, { signal })],
-    ...(signDigests
+    ...(provider.signDigests
       ? [
           [
             'signDigests',
-            (signal: AbortSignal) => signDigests.call(provider, [digest, digest], { signal }),
+            (signal: AbortSignal) =>
+              Promise.resolve(provider.signDigests?.([digest, digest], { signal })),
           ] as const,
         ]
       : []),

@@ -110,16 +110,15 @@ export function withCallCount(provider: KeyProvider): KeyProvider & { readonly m
       underWay -= 1;
     }
   };
-  const { signDigests } = provider;
   return {
     ...delegate(provider),
     get most() {
       return most;
     },
     signDigest: (digest, options) => counted(() => provider.signDigest(digest, options)),
-    ...(signDigests && {
+    ...(provider.signDigests && {
       signDigests: (digests, options) =>
-        counted(() => signDigests.call(provider, digests, options)),
+        counted(async () => (await provider.signDigests?.(digests, options)) ?? []),
     }),
   };
 }

@@ -36,7 +36,7 @@ export function createRedisSwitch(options: RedisSwitchOptions): SwitchStore {
       last ??= { pause: undefined };
       return last.pause;
     }
-    const value = valueSchema.safeParse(parse(String(reply))).data;
+    const value = valueSchema.safeParse(typeof reply === 'string' ? parse(reply) : undefined).data;
     // what can't be understood was not written by a resume
     last = { pause: value && 'signing' in value ? undefined : (value ?? unknownPause) };
     return last.pause;

@@ -158,7 +158,7 @@ describe('pause and resume', () => {
     });
     const usedAfter = records.filter(
       ({ kind, intent, time }) =>
-        kind === 'key-use' && intent !== 'self-test' && String(time) > `${String(pause?.['time'])}`,
+        kind === 'key-use' && intent !== 'self-test' && String(time) > String(pause?.['time']),
     );
     expect(usedAfter).toEqual([]);
 
@@ -275,13 +275,13 @@ describe('pause and resume', () => {
     expect(signer.key.digests).toHaveLength(1);
   });
 
-  it('refuse whatever the key may be asked for, however it was granted, but self-tests', async () => {
-    let pause: Pause | undefined;
+  it('refuse whatever the key may be asked for, however it was granted, but self-tests', () => {
+    const held: { pause?: Pause } = {};
     const policy = createPolicyWithoutRules({
       nowMs: () => 0,
       signingPermit: createSigningPermit({
-        read: () => Promise.resolve(pause),
-        known: () => pause,
+        read: () => Promise.resolve(held.pause),
+        known: () => held.pause,
       }),
       transactions: { chainId: 1, broker: sender, maxFee: 10n ** 18n },
     });
@@ -295,7 +295,7 @@ describe('pause and resume', () => {
       ...(verdict.kind === 'allow' ? [verdict.grant] : []),
     ];
     expect(grants).toHaveLength(2);
-    pause = { by: 'ann', reason: 'drill', since: '' };
+    held.pause = { by: 'ann', reason: 'drill', since: '' };
     const paused = expect.objectContaining({ code: 'SIGNING_PAUSED' }) as Error;
     for (const grant of grants) expect(() => policy.redeem(grant)).toThrow(paused);
     for (const kind of ['ticket-batch', 'session-state', 'byoc-job', 'state-delegation']) {
