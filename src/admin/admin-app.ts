@@ -8,10 +8,10 @@ import { plainText, send } from '../http/send.ts';
 import type { Page } from './page/page.ts';
 import type { PageSource } from './page/page-source.ts';
 import { type OperatorGuardOptions, guardOperator } from './operator-guard.ts';
+import { mountDocuments } from './routes/documents.ts';
 import { mountHealthz } from './routes/healthz.ts';
 import { mountMetrics } from './routes/metrics.ts';
 import { mountNodeProbes } from './routes/node-probes.ts';
-import { mountOpenApi } from './routes/openapi.ts';
 import { mountPage } from './routes/page.ts';
 import { mountReadyz } from './routes/readyz.ts';
 import { mountStatus } from './routes/status.ts';
@@ -19,6 +19,8 @@ import { mountStatus } from './routes/status.ts';
 export type AdminAppOptions = OperatorGuardOptions & {
   readonly source: PageSource;
   readonly page: Page;
+  /** by path: what is said of the program's interfaces, as JSON */
+  readonly documents: Readonly<Record<string, object>>;
 };
 
 /** An operator's request must be answered within it; there are few at a time. */
@@ -50,7 +52,7 @@ export function createAdminApp(options: AdminAppOptions): express.Express {
   mountMetrics(app, source);
   mountStatus(app, source);
   mountNodeProbes(app, source);
-  mountOpenApi(app);
+  mountDocuments(app, options.documents);
   mountPage(app, page, source);
   app.use((_request, response) =>
     send(response, { status: 404, headers: plainText, body: '404 page not found\n' }),

@@ -1,4 +1,5 @@
-import type { ChainSource, ChainStatus, PriceFeedStatus } from '../chain/facts.ts';
+import { z } from 'zod';
+import type { ChainSource, PriceFeedStatus } from '../chain/facts.ts';
 import { formatDecimal } from '../pm/rational.ts';
 import type { PartStatus } from './readiness.ts';
 
@@ -9,8 +10,7 @@ export type ProcessStatus = {
   readonly parts: readonly PartStatus[];
   /** the active key first; none while the process starts */
   readonly keys: readonly KeyStatus[];
-  /** by setting: `in force`, or what is wrong with the file */
-  readonly files: Readonly<Record<string, string>>;
+  readonly files: Readonly<z.infer<typeof filesSchema>>;
   /** what it seals session states with */
   readonly seals: readonly SealStatus[];
   /** what discovery lists; undefined without it */
@@ -38,36 +38,57 @@ export type ListedOrchestrators = {
   }[];
 };
 
-/** A key with its use and its deposit. */
-export type KeyStatus = {
-  /** EIP-55 */
-  readonly address: string;
-  readonly role: 'active' | 'retiring';
-  readonly sessionsInLastHour: number;
-  /** RFC 3339; null when none since `observedSince` */
-  readonly lastPaymentAt: string | null;
-  /** RFC 3339: when counting began */
-  readonly observedSince: string;
-  readonly chain: KeyChainStatus;
-};
+const address = z.string().regex(/^0x[0-9a-fA-F]{40}$/);
+const time = z.iso.datetime();
+const digits = z.string().regex(/^\d+$/);
+const wei = digits.describe('wei');
 
-export type KeyChainStatus = {
-  readonly chainId: number;
-  readonly ticketBroker: string;
-  readonly depositWei: string;
-  readonly reserveWei: string;
-  /** from the reserve, in the current round */
-  readonly claimedInRoundWei: string;
-  readonly withdrawRound: string;
-  readonly l1Block: string;
-  readonly round: string;
-  /** undefined where nothing is read from a chain, as everything after it */
-  readonly ageMs?: number;
-  readonly isDepositLow?: boolean;
-  readonly isReserveLow?: boolean;
-  readonly nodes?: ChainStatus['nodes'];
-  readonly priceFeed?: object;
-};
+const priceFeedSchema = z.strictObject({
+  ready: z.boolean().describe('whether there is a rate for amounts in USD'),
+  weiPerUsd: z.string().optional().describe('decimal, the last rate that was believed'),
+  ageMs: z.int().optional().describe('since the feed was updated'),
+  round: digits.optional(),
+  problem: z.string().optional().describe('of the last reading'),
+});
+
+const keyChainSchema = z.strictObject({
+  chainId: z.int(),
+  ticketBroker: address,
+  depositWei: wei,
+  reserveWei: wei,
+  claimedInRoundWei: wei.describe('wei from the reserve, in the current round'),
+  withdrawRound: digits,
+  l1Block: digits,
+  round: digits,
+  ageMs: z
+    .int()
+    .optional()
+    .describe('absent where nothing is read from a chain, as everything after it'),
+  isDepositLow: z.boolean().optional(),
+  isReserveLow: z.boolean().optional(),
+  nodes: z.array(z.strictObject({ name: z.string(), problem: z.string().optional() })).optional(),
+  priceFeed: priceFeedSchema.optional(),
+});
+
+/** A key with its use and its deposit, as JSON. */
+export const keyStatusSchema = z.strictObject({
+  address: address.describe('EIP-55'),
+  role: z.enum(['active', 'retiring']),
+  sessionsInLastHour: z.int(),
+  lastPaymentAt: time.nullable().describe('null when none since `observedSince`'),
+  observedSince: time.describe('when counting began'),
+  chain: keyChainSchema,
+});
+
+export type KeyStatus = Readonly<z.infer<typeof keyStatusSchema>>;
+
+export type KeyChainStatus = Readonly<z.infer<typeof keyChainSchema>>;
+
+/** By setting: `in force`, or what is wrong with the file. */
+export const filesSchema = z.record(z.string(), z.string());
+
+/** Whether a worker, from 1 on, has answered. */
+export const workerSchema = z.strictObject({ worker: z.int(), isAnswering: z.boolean() });
 
 /** What all processes of a signer say together. */
 export type SignerStatus = {
@@ -75,8 +96,8 @@ export type SignerStatus = {
   /** of each part the worst: a red one comes before one that is older */
   readonly parts: readonly (PartStatus & { readonly worker: number })[];
   readonly keys: readonly KeyStatus[];
-  readonly files: Readonly<Record<string, string>>;
-  readonly workers: readonly { readonly worker: number; readonly isAnswering: boolean }[];
+  readonly files: ProcessStatus['files'];
+  readonly workers: readonly Readonly<z.infer<typeof workerSchema>>[];
   readonly seals: readonly (SealStatus & { readonly worker: number })[];
   readonly orchestrators: ListedOrchestrators | undefined;
 };
@@ -98,14 +119,18 @@ export function describeChain(chain: ChainSource): KeyChainStatus {
       ageMs: Math.round(status.ageMs),
       isDepositLow: status.isDepositLow,
       isReserveLow: status.isReserveLow,
-      nodes: status.nodes,
+      nodes: [...status.nodes],
       ...(status.priceFeed && { priceFeed: describeFeed(status.priceFeed) }),
     }),
   };
 }
 
 /** Without effect on readiness: payments that no amount in USD applies to go on without a rate. */
-function describeFeed({ isFresh, answer, problem }: PriceFeedStatus): object {
+function describeFeed({
+  isFresh,
+  answer,
+  problem,
+}: PriceFeedStatus): z.infer<typeof priceFeedSchema> {
   return {
     ready: isFresh,
     ...(answer && {

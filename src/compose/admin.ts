@@ -1,12 +1,15 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { describeAdminApi } from '../admin/admin-api.ts';
 import { createAdminApp } from '../admin/admin-app.ts';
 import type { AdminSource } from '../admin/admin-source.ts';
+import { describeApi } from '../admin/openapi.ts';
 import { createPage } from '../admin/page/page.ts';
 import type { Config } from '../config/load.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { listen } from '../http/listen.ts';
+import { describeEvents } from '../payments/describe-events.ts';
 import type { Secret } from '../secret.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { openPageParts } from './admin-page.ts';
@@ -48,6 +51,11 @@ export async function openAdmin(
   const app = createAdminApp({
     source: pageSource,
     page,
+    documents: {
+      '/openapi.json': describeApi(),
+      '/openapi-admin.json': describeAdminApi(),
+      '/asyncapi.json': describeEvents(),
+    },
     token: readAdminToken(config),
     demandsCertificate: tls?.clientCa !== undefined,
     ownFingerprint: () => tls && new X509Certificate(readFileSync(tls.cert)).fingerprint256,

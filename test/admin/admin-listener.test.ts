@@ -23,6 +23,8 @@ const reads = [
   '/EthChainID',
   '/senderInfo',
   '/openapi.json',
+  '/openapi-admin.json',
+  '/asyncapi.json',
 ];
 
 describe('the admin listener', () => {
@@ -60,11 +62,14 @@ describe('the admin listener', () => {
     },
   );
 
-  it('serves what docs/openapi.json holds', async () => {
-    const answer = await fetch(`${signer.adminUrl}/openapi.json`);
-    const document = readFileSync(join(root, 'docs/openapi.json'), 'utf8');
-    expect(await answer.json()).toEqual(JSON.parse(document));
-  });
+  it.each(['openapi.json', 'openapi-admin.json', 'asyncapi.json'])(
+    'serves what docs/%s holds',
+    async (name) => {
+      const answer = await fetch(`${signer.adminUrl}/${name}`);
+      const document = readFileSync(join(root, 'docs', name), 'utf8');
+      expect(await answer.json()).toEqual(JSON.parse(document));
+    },
+  );
 
   it('has no other path, and signs nothing', async () => {
     for (const path of ['/nothing', '/generate-live-payment', '/sign-orchestrator-info']) {

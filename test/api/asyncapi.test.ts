@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { describeEvents } from '../../src/payments/describe-events.ts';
 import { Folder, root } from '../cli/cli.ts';
@@ -9,20 +7,11 @@ import { readRecords } from '../guardrails/evidence.ts';
 import { buildRequest, usualNow, ticketsWorth } from '../payments/request-builder.ts';
 import { startTestSigner } from '../support/test-signer.ts';
 import { expectOfDocument, problemsOf } from './event-document.ts';
+import { lint } from './lint.ts';
 
-const run = promisify(execFile);
 const file = join(root, 'docs/asyncapi.json');
-const linter = join(root, 'test/tools/node_modules/@redocly/cli/bin/cli.js');
 
 const paymentTypes = ['lv2v', 'live', 'fixed', ''];
-
-/** What the linter minds of a document. */
-async function lint(path: string): Promise<{ errors: number; warnings: number }> {
-  const { stdout } = await run(process.execPath, [linter, 'lint', '--format', 'json', path], {
-    env: { ...process.env, REDOCLY_TELEMETRY: 'off' },
-  }).catch((error: unknown) => error as { stdout: string });
-  return (JSON.parse(stdout) as { totals: { errors: number; warnings: number } }).totals;
-}
 
 it('docs/asyncapi.json is what the code says; npm run generate:api writes it anew', () => {
   expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(describeEvents());

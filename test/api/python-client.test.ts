@@ -59,6 +59,8 @@ it('a Python client that is generated from docs/openapi.json signs, pays and dis
     address: signer.checksumAddress,
     is_repeated: true,
     second: 200,
+    // examples/README.md tells of it
+    not_due: ['482 is not a valid HTTPStatus', 482],
     refused: [400, 'APP_TOO_LONG', expect.stringContaining('255') as string],
     unknown: [401, 'Bearer'],
     runners: [[orchestrator.url, runner.price_info.price, runner.capacity]],

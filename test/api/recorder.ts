@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import { type ValidateFunction } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import ajvFormats from 'ajv-formats';
@@ -44,10 +45,21 @@ export type Question = {
   readonly body?: string;
   /** the head is sent, and a body that is announced never comes */
   readonly isBodyWithheld?: boolean;
+  /** the answer has no end: it is read up to its first empty line */
+  readonly isEndless?: boolean;
+  /** PEM, which vouches for an `https` listener */
+  readonly ca?: string;
 };
 
 /** What HTTP itself needs, whoever answers. */
-const ofTransport = new Set(['connection', 'content-length', 'content-type', 'date', 'keep-alive']);
+const ofTransport = new Set([
+  'connection',
+  'content-length',
+  'content-type',
+  'date',
+  'keep-alive',
+  'transfer-encoding',
+]);
 /** Is there for pages of `server.cors.origins` alone, and so required of no answer. */
 const ofPages = /^(?:vary|access-control-(?:allow-origin|expose-headers))$/;
 
@@ -76,13 +88,18 @@ export class Recorder {
 
   /** `url` is of a listener. The answer's headers and body must be of the document's schemas. */
   async ask(url: string, path: string, question: Question = {}): Promise<Answer> {
-    const { method = 'GET', headers = {}, body, isBodyWithheld = false } = question;
-    const request = http.request(`${url}${path}`, { method, headers, agent: false });
+    const { method = 'GET', headers = {}, body, isBodyWithheld = false, ca } = question;
+    const options = { method, headers, agent: false as const, ca };
+    const client = url.startsWith('https:') ? https : http;
+    const request = client.request(`${url}${path}`, options);
     if (isBodyWithheld) request.flushHeaders();
     else request.end(body);
     const [response] = (await once(request, 'response')) as [http.IncomingMessage];
     const chunks: Buffer[] = [];
-    for await (const chunk of response) chunks.push(chunk as Buffer);
+    for await (const chunk of response) {
+      chunks.push(chunk as Buffer);
+      if (question.isEndless === true && Buffer.concat(chunks).includes('\n\n')) break;
+    }
     request.destroy();
     const answer = {
       status: response.statusCode ?? 0,
@@ -120,8 +137,8 @@ export class Recorder {
           : `${at}/responses/${answered}/headers/${name}/schema`;
       this.#expectValid(place, /^\d+$/.test(value) ? Number(value) : value);
     }
-    const media = (headers['content-type'] ?? '').replace(/;.*/, '');
-    if (media !== '' && method !== 'head') {
+    const media = method === 'head' ? '' : (headers['content-type'] ?? '').replace(/;.*/, '');
+    if (media !== '') {
       expect(Object.keys(response.content ?? {}), `${method} ${path} ${status}`).toContain(media);
       const isJson = media === 'application/json';
       this.#expectValid(
@@ -129,10 +146,13 @@ export class Recorder {
         isJson ? JSON.parse(text) : text,
       );
     }
-    if (status === 200 && operation.requestBody && requestBody !== undefined) {
+    if (status < 400 && operation.requestBody && requestBody !== undefined) {
+      const [requestMedia = ''] = Object.keys(operation.requestBody.content);
       this.#expectValid(
-        `${at}/requestBody/content/application~1json/schema`,
-        JSON.parse(requestBody),
+        `${at}/requestBody/content/${escapePointer(requestMedia)}/schema`,
+        requestMedia === 'application/json'
+          ? JSON.parse(requestBody)
+          : Object.fromEntries(new URLSearchParams(requestBody)),
       );
     }
 

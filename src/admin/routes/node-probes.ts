@@ -4,6 +4,26 @@ import type { AdminSource } from '../admin-source.ts';
 import { mountRead } from '../mount-read.ts';
 import type { KeyStatus } from '../signer-status.ts';
 
+const amount = { type: 'integer', minimum: 0 };
+
+/** The answer to `GET /senderInfo`: amounts in wei, whose digits are more than a double keeps. */
+export const senderInfoSchema = {
+  type: 'object',
+  description: 'numbers of any size, amounts in wei: read them digit by digit',
+  properties: {
+    Deposit: amount,
+    WithdrawRound: amount,
+    Reserve: {
+      type: 'object',
+      properties: { FundsRemaining: amount, ClaimedInCurrentRound: amount },
+      required: ['FundsRemaining', 'ClaimedInCurrentRound'],
+      additionalProperties: false,
+    },
+  },
+  required: ['Deposit', 'WithdrawRound', 'Reserve'],
+  additionalProperties: false,
+};
+
 /**
  * What clearinghouses ask of go-livepeer's CLI port, of the active key: `/ethAddr`, `/EthChainID` and `/senderInfo`, in go-livepeer's
  * forms. 503 while the signer starts.

@@ -1,17 +1,43 @@
 import type { Router } from 'express';
+import { z } from 'zod';
 import { json } from '../../http/send.ts';
 import { programVersion } from '../../program-version.ts';
 import type { AdminSource } from '../admin-source.ts';
 import { mountRead } from '../mount-read.ts';
-import { describeParts } from './readyz.ts';
+import { filesSchema, keyStatusSchema, workerSchema } from '../signer-status.ts';
+import { describeParts, partsSchema } from './readyz.ts';
 
 const goNames: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', win32: 'windows' };
+
+/** The answer to `GET /status`: the first half is go-livepeer's, of a node that transcodes nothing. */
+export const statusSchema = z.strictObject({
+  Manifests: z.strictObject({}),
+  InternalManifests: z.strictObject({}),
+  StreamInfo: z.strictObject({}),
+  OrchestratorPool: z.array(z.string()).length(0),
+  OrchestratorPoolInfos: z.null(),
+  Version: z.string(),
+  GolangRuntimeVersion: z.string(),
+  GOArch: z.string(),
+  GOOS: z.string(),
+  RegisteredTranscodersNumber: z.literal(0),
+  RegisteredTranscoders: z.array(z.string()).length(0),
+  LocalTranscoding: z.literal(false),
+  BroadcasterPrices: z.strictObject({}),
+  ready: z.boolean(),
+  parts: partsSchema,
+  keys: z.array(keyStatusSchema).describe('the active one first; none while the signer starts'),
+  files: filesSchema.describe('by setting: `in force`, or what is wrong with the file'),
+  workers: z.array(workerSchema),
+});
+
+type Status = z.infer<typeof statusSchema>;
 
 /**
  * What go-livepeer's CLI port says at `/status`, of a node that transcodes nothing: clients of it look for the version, and that somebody
  * answers.
  */
-const nodeStatus = {
+const nodeStatus: Omit<Status, 'ready' | 'parts' | 'keys' | 'files' | 'workers'> = {
   Manifests: {},
   InternalManifests: {},
   StreamInfo: {},
@@ -31,7 +57,14 @@ const nodeStatus = {
 export function mountStatus(router: Router, { status }: Pick<AdminSource, 'status'>): void {
   mountRead(router, '/status', async () => {
     const { isReady, parts, keys, files, workers } = await status();
-    const own = { ready: isReady, parts: describeParts(parts), keys, files, workers };
-    return { status: 200, headers: json, body: `${JSON.stringify({ ...nodeStatus, ...own })}\n` };
+    const answer: Status = {
+      ...nodeStatus,
+      ready: isReady,
+      parts: describeParts(parts),
+      keys: [...keys],
+      files,
+      workers: [...workers],
+    };
+    return { status: 200, headers: json, body: `${JSON.stringify(answer)}\n` };
   });
 }

@@ -11,7 +11,15 @@ import { paymentRequestSchema } from '../../wire/payment-request.ts';
 import { clientRequestIdPattern } from '../../trace-context.ts';
 import { errorAnswerSchema } from '../error-answer.ts';
 import { idempotencyKeyPattern } from '../routes/generate-live-payment.ts';
-import { emptyAnswer, jsonAnswer, notFound, preflightAnswers, refusals } from './responses.ts';
+import {
+  emptyAnswer,
+  jsonAnswer,
+  notFound,
+  preflightAnswers,
+  ref,
+  refusals,
+  sharedHeaders,
+} from './responses.ts';
 
 /** The parts of an OpenAPI 3.1 document that tell of one listener. */
 export type ApiPart = {
@@ -93,7 +101,7 @@ export function describePaymentApi(): ApiPart {
           requestBody: {
             required: true,
             description: 'JSON, whatever `Content-Type` says.',
-            content: { 'application/json': { schema: schemaRef('PaymentRequest') } },
+            content: { 'application/json': { schema: ref('schemas', 'PaymentRequest') } },
           },
           responses: {
             200: jsonAnswer('The payment.', 'PaymentAnswer'),
@@ -150,7 +158,7 @@ export function describePaymentApi(): ApiPart {
           requestBody: {
             required: true,
             description: 'JSON, whatever `Content-Type` says; at most 1 MiB.',
-            content: { 'application/json': { schema: schemaRef('ByocJobRequest') } },
+            content: { 'application/json': { schema: ref('schemas', 'ByocJobRequest') } },
           },
           responses: {
             200: jsonAnswer('The signature.', 'ByocSignature'),
@@ -172,16 +180,7 @@ export function describePaymentApi(): ApiPart {
         certificate: { type: 'mutualTLS', description: "a client's certificate" },
       },
       headers: {
-        RequestId: {
-          description: "names this request in the signer's log and records",
-          required: true,
-          schema: { type: 'string', pattern: '^[0-9a-f]{32}$' },
-        },
-        RetryAfter: {
-          description: 'seconds to wait before the next try',
-          required: true,
-          schema: { type: 'integer', minimum: 1 },
-        },
+        ...sharedHeaders,
         Vary: { description: '`Origin`, with `server.cors.origins`', schema: { type: 'string' } },
         AllowOrigin: {
           description: "the page's origin, if it is one of `server.cors.origins`",
@@ -257,10 +256,6 @@ function preflight(operationId: string): object {
     security: [],
     responses: preflightAnswers,
   };
-}
-
-function schemaRef(name: string): JsonSchema {
-  return { $ref: `#/components/schemas/${name}` };
 }
 
 /** Without the dialect, which OpenAPI 3.1 names for the whole document. */

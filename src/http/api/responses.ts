@@ -12,7 +12,10 @@ export type ApiResponse = {
 
 export type ApiResponses = Readonly<Record<string, ApiResponse>>;
 
-const ref = (kind: string, name: string): JsonSchema => ({ $ref: `#/components/${kind}/${name}` });
+/** A reference to a component of the document. */
+export const ref = (kind: string, name: string): JsonSchema => ({
+  $ref: `#/components/${kind}/${name}`,
+});
 
 /** What every answer of the payment listener carries; the last three for pages of `server.cors.origins` only. */
 const commonHeaders = {
@@ -24,6 +27,20 @@ const commonHeaders = {
 const readableHeaders = {
   ...commonHeaders,
   'Access-Control-Expose-Headers': ref('headers', 'ExposeHeaders'),
+};
+
+/** Of the document's headers those that both listeners send. */
+export const sharedHeaders = {
+  RequestId: {
+    description: "names this request in the signer's log and records",
+    required: true,
+    schema: { type: 'string', pattern: '^[0-9a-f]{32}$' },
+  },
+  RetryAfter: {
+    description: 'seconds to wait before the next try',
+    required: true,
+    schema: { type: 'integer', minimum: 1 },
+  },
 };
 
 /** An answer without a body. */
@@ -55,7 +72,8 @@ const preflightAnswer: ApiResponse = {
   },
 };
 
-function textHeader(description: string, required: boolean): object {
+/** A header that holds text. */
+export function textHeader(description: string, required: boolean): object {
   return { description, required, schema: { type: 'string' } };
 }
 
@@ -88,9 +106,11 @@ function methodNotAllowed(hasWebhook: boolean): ApiResponse {
   };
 }
 
-const jsonError = { 'application/json': { schema: ref('schemas', 'Error') } };
+/** The content of answers that refuse in JSON. */
+export const jsonError = { 'application/json': { schema: ref('schemas', 'Error') } };
 
-function codeHeader(codes: readonly ErrorCode[], required: boolean): object {
+/** The header that names the reason, one of these codes. */
+export function codeHeader(codes: readonly ErrorCode[], required: boolean): object {
   return {
     description: 'the reason, for programs',
     required,
