@@ -292,6 +292,18 @@ export const treatments: Readonly<Record<string, Treatment>> = {
   'npm install livepeer-remote-signer-client': {
     cannot: 'is not published yet; test/client installs it from the repository',
   },
+  'openapi-python-client generate --path docs/openapi.json': {
+    cannot: 'is a program of Python; test/api runs the client that it makes',
+  },
+  "curl -s http://127.0.0.1:7937/pause --data-urlencode 'reason=who is this?' --data confirm=yes": {
+    cannot: 'would stop the signer of the other commands; test/api and test/admin send it',
+  },
+  'livepeer-hsm-signer ledger export --config embedded.yaml > ledger.jsonl': {
+    cannot: 'needs a ledger with spending; test/policy/limits moves one there and back',
+  },
+  'livepeer-hsm-signer ledger import ledger.jsonl --config redis.yaml': {
+    cannot: 'needs a Redis; test/policy/limits moves a ledger there and back',
+  },
 };
 
 /** The commands of a shell block: lines, joined where one ends with a backslash, opens a quote or begins a loop. */
