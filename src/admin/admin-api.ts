@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 import { fromZod } from '../http/api/payment-api.ts';
 import {
+  type ApiResponse,
   type ApiResponses,
   codeHeader,
   jsonError,
@@ -9,7 +10,6 @@ import {
   textHeader,
 } from '../http/api/responses.ts';
 import { errorAnswerSchema } from '../http/error-answer.ts';
-import type { JsonSchema } from '../wire/go-struct.ts';
 import { senderInfoSchema } from './routes/node-probes.ts';
 import { readinessSchema } from './routes/readyz.ts';
 import { statusSchema } from './routes/status.ts';
@@ -17,7 +17,8 @@ import { statusSchema } from './routes/status.ts';
 /** The version of the description, which goes up with what it describes. */
 const version = '1.0.0';
 
-type Content = Readonly<Record<string, { readonly schema: JsonSchema }>>;
+type Content = NonNullable<ApiResponse['content']>;
+type JsonSchema = Content[string]['schema'];
 
 const everyHeader = {
   'X-Request-Id': ref('headers', 'RequestId'),
