@@ -134,12 +134,14 @@ end
 
 local function keep(name, answer)
   local bytes = #answer + ${answerBytes}
+  -- to the microsecond, so that the oldest of one millisecond is known
+  local expiresAt = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000 + ARGV[3]
   local entry = tenant .. ' ' .. principal .. ' ' .. bytes .. ' ' .. name
   for _, expired in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ${sweptAnswers})) do
     drop(expired)
   end
-  if redis.call('ZADD', KEYS[3], now + ARGV[3], entry) == 1 then countAll(tenant, principal, bytes) end
-  redis.call('ZADD', answersOf(tenant, principal), now + ARGV[3], entry)
+  if redis.call('ZADD', KEYS[3], expiresAt, entry) == 1 then countAll(tenant, principal, bytes) end
+  redis.call('ZADD', answersOf(tenant, principal), expiresAt, entry)
   while tonumber(redis.call('GET', KEYS[5])) > tonumber(ARGV[4]) do
     local oldest = oldestOfLargest()
     if not oldest then break end
