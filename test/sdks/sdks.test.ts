@@ -1,5 +1,9 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { JwksServer, newIssuerKey, signToken } from '../auth/jwks-server.ts';
+import { readDocument } from '../docs/markdown.ts';
 import { soon } from '../support/soon.ts';
 import { expectAllTaken, payEveryType } from './pay-every-type.ts';
 import { type SdkName, SdkProcess } from './sdk-process.ts';
@@ -153,4 +157,26 @@ rules: [{ id: minute, window: { per: all, every: 1m, tickets: ${tickets} } }]`;
     expect(world.taken.payments).toBe(1 + paid.length);
     expectAllTaken(world, { stopped: 0 });
   });
+});
+
+it('README’s sample in Python has a job started, and pays for it', async () => {
+  await using world = await SdkWorld.start();
+  const [, sample = ''] = /^```python\n(.*?)^```$/ms.exec(readDocument('README.md')) ?? [];
+  const listed = await fetch(`${world.signerUrl}/discover-orchestrators?app=lv2v/echo`);
+  const [{ address } = { address: '' }] = (await listed.json()) as { address: string }[];
+  const program = Object.entries({
+    'ORCHESTRATOR:8935': new URL(address).host,
+    MODEL: 'scope',
+    'http://127.0.0.1:7936': world.signerUrl,
+  }).reduce((text, [name, value]) => {
+    expect(text).toContain(`"${name}"`);
+    return text.replace(`"${name}"`, `"${value}"`);
+  }, sample);
+  const python = join(import.meta.dirname, 'python/venv/bin/python');
+  const { stdout } = await promisify(execFile)(python, [
+    '-c',
+    `${program}\nprint(job.manifest_id)`,
+  ]);
+  expect(stdout).toMatch(/^[0-9a-f]{8}\n$/);
+  expect(world.taken).toEqual({ payments: 1, rejections: [] });
 });
