@@ -36,6 +36,8 @@ type HeldState = {
   readonly sealed: { readonly State: string; readonly Sig: string };
   readonly session: Session;
   readonly paidMinute: number;
+  /** tickets */
+  readonly owed: number;
 };
 
 type Request = {
@@ -121,7 +123,7 @@ export async function runJudged(
     const payer = payerOf(request);
     if (payer === undefined) return { kind: 'another payer' };
     if (uses.size > 0) count(tally, 'fork counted');
-    const payment = describePayment(request, payer, minute);
+    const payment = judge.payInPart(describePayment(request, payer, minute));
     return { kind: 'judged', payment, judgement: judge.judge(payment) };
   }
 
@@ -145,6 +147,7 @@ export async function runJudged(
         spent,
       },
       paidMinute: minute,
+      owed: ticketsDue(request, minute) - payment.tickets,
     });
     const use = useOf(request);
     if (use === '') return;
@@ -237,7 +240,7 @@ function priceOf(type: TypeName, size: number): Payment['price'] {
 /** The first payment of `lv2v` is for a minute ahead and one ticket more, that of `live` for ten seconds and one ticket more. */
 function ticketsDue({ state, session: { type }, size }: Request, minute: number): number {
   if (type === 'untyped' || type === 'fixed') return size;
-  if (state) return size * (minute - state.paidMinute);
+  if (state) return size * (minute - state.paidMinute) + state.owed;
   return type === 'lv2v' ? size + 1 : 2;
 }
 

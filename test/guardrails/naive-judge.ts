@@ -127,6 +127,21 @@ export class NaiveJudge {
     return { isAllowed, denials, isPriceAboveLimit, isWindowFull, isForNow };
   }
 
+  /** A running session that is billed by time pays no more than its windows hold when they are empty, and owes the rest. */
+  payInPart(payment: Payment): Payment {
+    const { type, session, ticketEv } = payment;
+    if (session.isNew || (type !== 'live' && type !== 'lv2v')) return payment;
+    const counts = this.#policy.rules
+      .filter((rule) => rule.mode !== 'observe' && applies(rule, payment))
+      .flatMap(({ window }) => [
+        window?.tickets,
+        window?.ev === undefined ? undefined : Number(window.ev / ticketEv),
+      ])
+      .filter((count) => count !== undefined);
+    const most = Math.min(payment.tickets, ...counts);
+    return most < 1 ? payment : { ...payment, tickets: most };
+  }
+
   /** An allowed payment came to nothing, and the key was asked for only so many of its tickets. */
   giveBackAllBut(tickets: number, payment: Payment): void {
     const unused = tickets - payment.tickets;
