@@ -262,7 +262,7 @@ const traces = z.strictObject({
     timeoutMs: milliseconds.default(5_000),
   }),
   /** of the requests whose caller has not decided itself */
-  sampleRatio: z.number().min(0).max(1).default(1),
+  sampleRatio: z.number().min(0).max(1).default(0.1),
 });
 
 /** The whole configuration; what each field means to an operator is told in docs/configuration.md. */

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Context, Span } from '@opentelemetry/api';
+import type { Context, Span, SpanContext } from '@opentelemetry/api';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { type StepMessage, type TracedStep, stepChannels, tracedSteps } from '../trace-steps.ts';
 
@@ -85,8 +85,15 @@ export async function openOtlpTraces(options: OtlpOptions): Promise<OtlpTraces> 
     return api.trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
   }
 
+  /** The context that the step's own steps have for a parent. */
   function begin(step: TracedStep, message: StepMessage): Context {
     const parent = parentOf(step, message);
+    const context = step === 'request' ? undefined : api.trace.getSpanContext(parent);
+    if (context && !(context.traceFlags & TraceFlags.SAMPLED)) {
+      // most requests, where a few are traced: no span for each of their steps
+      if (step === 'webhook') message.traceparent = formatTraceparent(context);
+      return parent;
+    }
     const kind =
       step === 'request'
         ? SpanKind.SERVER
@@ -98,10 +105,7 @@ export async function openOtlpTraces(options: OtlpOptions): Promise<OtlpTraces> 
     const span = tracer.startSpan(step, { kind }, parent);
     ownTraceId = undefined;
     spans.set(message, span);
-    if (step === 'webhook') {
-      const { traceId, spanId, traceFlags } = span.spanContext();
-      message.traceparent = `00-${traceId}-${spanId}-0${traceFlags & 1}`;
-    }
+    if (step === 'webhook') message.traceparent = formatTraceparent(span.spanContext());
     return api.trace.setSpan(parent, span);
   }
 
@@ -153,6 +157,10 @@ const conventional: Readonly<Record<string, string>> = {
   route: 'http.route',
   status: 'http.response.status_code',
 };
+
+function formatTraceparent({ traceId, spanId, traceFlags }: SpanContext): string {
+  return `00-${traceId}-${spanId}-0${traceFlags & 1}`;
+}
 
 function nameOf({ attributes: { method, route } }: StepMessage): string {
   return route === undefined ? `${method}` : `${method} ${route}`;

@@ -15,6 +15,7 @@ import { parts } from './parts.ts';
 import { peer } from './peer.ts';
 import { type Scenario, formatFigure, formatTable, meetsGoal } from './result.ts';
 import { start } from './start.ts';
+import { telemetry } from './telemetry.ts';
 import { throughput } from './throughput.ts';
 import { workers } from './workers.ts';
 
@@ -25,6 +26,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   guardrails,
   metrics,
   events,
+  telemetry,
   parts,
   growth,
   workers,

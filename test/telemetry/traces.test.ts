@@ -50,6 +50,7 @@ beforeAll(async () => {
       policy: { file: folder.write('policy.yaml', policy) },
       store: { kind: 'embedded', answersMaxBytes: 0, path: `${folder.path}/store` },
       traces: {
+        sampleRatio: 1,
         otlp: {
           endpoint: collector.url,
           headers: { 'X-Collector-Token': 'env:TRACES_TEST_TOKEN' },
@@ -170,6 +171,9 @@ describe('a payment that is traced', () => {
   it('is not sent where the caller has decided so', async () => {
     const unsampled = 'b'.repeat(32);
     await pay(1, { traceparent: `00-${unsampled}-00f067aa0ba902b7-00` });
+    expect(webhook.askedWith[0]?.['traceparent']).toMatch(
+      new RegExp(`^00-${unsampled}-(?!00f067aa0ba902b7)[0-9a-f]{16}-00$`),
+    );
     const after = await pay(1);
     await traceOf(after.headers.get('x-request-id') ?? '');
     expect(collector.spans.filter((span) => span.traceId === unsampled)).toEqual([]);
