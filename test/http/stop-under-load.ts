@@ -12,7 +12,8 @@ export type Stop = {
 };
 
 const clients = 6;
-const lameDuckMs = 400;
+/** Long enough for this process to see the stop and ask for readiness in it, on a machine that is busy. */
+const lameDuckMs = 1_500;
 
 /**
  * Starts the signer, asks it over connections that are kept, as gateways behind a load balancer do, and stops it. Each client
