@@ -1,7 +1,10 @@
+import { privateKeyToAddress } from 'viem/accounts';
 import { digestsOf } from '../../src/keys/intents.ts';
+import type { Address } from '../../src/pm/bytes.ts';
 import { usualManifestId } from '../payments/request-builder.ts';
 import { createRandom } from '../support/random.ts';
 import type { TestKey } from '../support/test-key.ts';
+import { vectors } from '../vectors/vectors.ts';
 import { type GuardedOptions, type GuardedSigner, startGuardedSigner } from './guarded-signer.ts';
 
 const random = createRandom('recipient rand hashes');
@@ -16,11 +19,22 @@ export function startUniqueSigner(options: GuardedOptions = {}): Promise<Guarded
 }
 
 const credentials = digestsOf({ kind: 'segment-credentials', manifestId: usualManifestId });
-const ownDigests = new Set(credentials.map((digest) => Buffer.from(digest).toString('hex')));
+const hexOf = (digest: Uint8Array): string => Buffer.from(digest).toString('hex');
+const credentialDigests = new Set(credentials.map(hexOf));
+const sender = privateKeyToAddress(vectors.key.privateKey).toLowerCase() as Address;
+const selfTestDigests = new Set(digestsOf({ kind: 'self-test', sender }).map(hexOf));
+
+/** Whether a key that has failed is asked to show that it signs again, which no payment does. */
+export const isSelfTest = (digest: Uint8Array): boolean => selfTestDigests.has(hexOf(digest));
+
+/** How often payments have asked the key since its last reset. */
+export function paymentCalls({ digests }: TestKey): number {
+  return digests.filter((digest) => !isSelfTest(digest)).length;
+}
 
 /** The digests of all tickets that the key was asked to sign since its last reset, one an attempt. */
 export function ticketDigests({ digests }: TestKey): string[] {
   return digests
-    .map((digest) => Buffer.from(digest).toString('hex'))
-    .filter((digest) => !ownDigests.has(digest));
+    .map(hexOf)
+    .filter((digest) => !credentialDigests.has(digest) && !selfTestDigests.has(digest));
 }

@@ -1,3 +1,4 @@
+import { isSelfTest } from './ticket-draws.ts';
 import { ProviderError, type ProviderSignature } from '../../src/keys/provider.ts';
 
 /** What becomes of a payment that the key is asked for; `call` tells at which of its key calls, modulo their number. */
@@ -42,7 +43,11 @@ export class TroubledKey {
     this.#held.reject(new ProviderError('PROVIDER_UNAVAILABLE', 'the call was given up'));
   }
 
-  readonly reply = (bytes: Uint8Array): ProviderSignature | Promise<ProviderSignature> => {
+  readonly reply = (
+    bytes: Uint8Array,
+    digest: Uint8Array,
+  ): ProviderSignature | Promise<ProviderSignature> => {
+    if (isSelfTest(digest)) return { encoding: 'raw', bytes };
     this.#begun += 1;
     const isBefore = this.#begun <= this.#at;
     if (this.#fate === 'key fails' && !isBefore) {
