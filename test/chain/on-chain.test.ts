@@ -92,6 +92,7 @@ describe('what is read', () => {
       round,
       deposit: 2n * ether,
       reserve: ether,
+      claimedInRound: 0n,
       withdrawRound: 0n,
       lastInitializedRound: { round, blockHash: await readHash(round) },
     });
