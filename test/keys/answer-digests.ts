@@ -1,7 +1,7 @@
-import { fromBinary } from '@bufbuild/protobuf';
 import { concat, hashMessage, keccak256, toHex } from 'viem';
 import { addressFromBytes, bytes32FromBytes, bytesToUint } from '../../src/pm/bytes.ts';
 import { PaymentSchema, SegDataSchema } from '../../src/wire/net_pb.ts';
+import { readMessage } from '../../src/wire/protobuf.ts';
 import { viemTicketHash } from './viem-ticket-hash.ts';
 
 /** The body of a 200. */
@@ -16,8 +16,9 @@ export function digestsOfAnswer(text: string): {
   state: string;
 } {
   const answer = JSON.parse(text) as Answer;
-  const payment = fromBinary(PaymentSchema, Buffer.from(answer.payment, 'base64'));
-  const credentials = fromBinary(SegDataSchema, Buffer.from(answer.segCreds, 'base64'));
+  // an answer repeats what its request brought along, in forms that Go takes and the library does not
+  const payment = readMessage(PaymentSchema, Buffer.from(answer.payment, 'base64'));
+  const credentials = readMessage(SegDataSchema, Buffer.from(answer.segCreds, 'base64'));
   const { ticketParams: params, expirationParams: expiration } = payment;
   if (!params || !expiration) throw new Error('the payment has no parameters');
   const preimage = concat([toHex(credentials.manifestId), `0x${'0'.repeat(64)}`, keccak256('0x')]);
