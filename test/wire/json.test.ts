@@ -195,6 +195,30 @@ describe('the JSON reader', () => {
     );
   });
 
+  it('spends no more on invalid bytes than on as many of valid members, however few or many there are', () => {
+    const size = 2_000_000;
+    const oneInvalid = Buffer.from(`"${'a'.repeat(size)}"`).fill(0xff, size / 2, size / 2 + 1);
+    const allInvalid = Buffer.from(`"${'a'.repeat(size)}"`).fill(0xff, 1, size + 1);
+    const members = Buffer.from(
+      `{${Array(Math.floor(size / 6))
+        .fill('"a":1')
+        .join(',')}}`,
+    );
+    /** CPU time of this thread, in microseconds: the least of several, to which nothing else that runs adds */
+    const costOf = (bytes: Uint8Array): number =>
+      Math.min(
+        ...Array.from({ length: 5 }, () => {
+          const start = process.threadCpuUsage();
+          parseJson(bytes);
+          const { user, system } = process.threadCpuUsage(start);
+          return user + system;
+        }),
+      );
+    const usual = costOf(members);
+    expect(costOf(oneInvalid)).toBeLessThan(2 * usual);
+    expect(costOf(allInvalid)).toBeLessThan(2 * usual);
+  });
+
   it('reads bytes that are no UTF-8, and half surrogates, as U+FFFD', () => {
     expect(parseJson(Uint8Array.of(0x22, 0xff, 0x22))).toEqual({ kind: 'string', value: '\ufffd' });
     expect(parse('"\\ud800"')).toEqual({ kind: 'string', value: '\ufffd' });
