@@ -99,6 +99,7 @@ export const telemetry: Scenario = async ({ folder, say }) => {
       {
         name: 'CPU of a payment that metrics and traces of all add, of one without both',
         value: added('on'),
+        goal: { atMost: 0.1 },
       },
     ],
   };
