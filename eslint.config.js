@@ -83,7 +83,7 @@ export default tseslint.config(
   { files: ['vitest*.config.ts'], rules: { 'no-restricted-exports': 'off' } },
   { files: ['test/**/*.ts'], rules: { 'no-console': 'off', ...seededRandomness } },
   {
-    files: ['test/support/random.ts', 'test/support/fast-check.ts'],
+    files: ['test/support/draw-seed.ts', 'test/support/fast-check.ts'],
     rules: { 'no-restricted-imports': 'off' },
   },
   {

@@ -1,3 +1,4 @@
+import './test/support/draw-seed.ts';
 import { defineConfig, mergeConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 

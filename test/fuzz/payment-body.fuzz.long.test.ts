@@ -6,7 +6,8 @@ it('answers 100,000 generated bodies as they deserve, signs for valid ones alone
   console.log(report);
   expect(report.statuses[200]).toBeGreaterThan(6_000);
   expect(report.statuses[400]).toBeGreaterThan(20_000);
-  expect(report.keyCalls).toBe(report.tickets + report.credentials);
+  expect(report.keyCalls + report.shared).toBe(report.tickets + report.credentials);
+  expect(report.shared).toBeLessThan(report.keyCalls / 10);
   expect(report.credentials).toBeGreaterThan(0);
   expect(report.credentials).toBeLessThan(report.statuses[200] ?? 0);
   const [first, last] = [report.memory[0], report.memory.at(-1)];

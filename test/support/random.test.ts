@@ -27,10 +27,23 @@ describe('random numbers', () => {
     expect(ofOther.split(' ')[1]).not.toBe(ofThisRun.split(' ')[1]);
   });
 
-  it('have a new seed when the environment names none', () => {
+  it('have the same seed in each run when the environment names none', () => {
     const [one, two] = [drawWith({}), drawWith({})].map(({ stdout }) => stdout);
-    expect(one).toMatch(/^\d+ [0-9a-f]{64}\n$/);
-    expect(two).not.toBe(one);
+    expect(one).toMatch(/^1 [0-9a-f]{64}\n$/);
+    expect(two).toBe(one);
+  });
+
+  it('have a new seed in each long run', () => {
+    const draw = fileURLToPath(new URL('draw-seed.ts', import.meta.url));
+    const seeds = [0, 1].map(() => {
+      const program = `await import(${JSON.stringify(draw)}); const { testSeed } = await import(${JSON.stringify(module)}); console.log(testSeed)`;
+      return spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+        encoding: 'utf8',
+        env: { PATH: process.env['PATH'] },
+      }).stdout;
+    });
+    expect(seeds[0]).toMatch(/^\d+\n$/);
+    expect(seeds[1]).not.toBe(seeds[0]);
   });
 
   it.each(['', 'abc', '-1', '1.5', '2147483648'])('refuse %o as a seed', (seed) => {

@@ -1,8 +1,11 @@
-import { createHash, randomInt } from 'node:crypto';
+import { createHash } from 'node:crypto';
 
 const variable = 'LIVEPEER_HSM_SIGNER_TEST_SEED';
 
-/** What all random numbers of a test run come from, 0 to 2^31 - 1: the environment's, or else a new one for each run. */
+/**
+ * What all random numbers of a test run come from, 0 to 2^31 - 1: the environment's, or else 1, so that `npm test` says the
+ * same of the same code each time. The long tests draw a new one for each run.
+ */
 export const testSeed = readSeed();
 
 /** How to have the same random numbers again; printed after a run that failed. */
@@ -10,7 +13,7 @@ export const howToRepeat = `random numbers of this run: ${variable}=${testSeed}`
 
 function readSeed(): number {
   // processes started from here on take the same one
-  const text = (process.env[variable] ??= `${randomInt(2 ** 31)}`);
+  const text = (process.env[variable] ??= '1');
   const seed = Number(text);
   if (!/^\d+$/.test(text) || seed >= 2 ** 31) {
     throw new Error(`${variable} is ${text}; it must be an integer from 0 to 2147483647`);
