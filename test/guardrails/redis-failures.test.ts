@@ -84,6 +84,31 @@ describe('Redis with onFailure: deny', () => {
     expectFailure(signer, await pay(1), 429, 'WINDOW_EXHAUSTED');
   });
 
+  it('hands out no answer that it could not remember, signed as it is', async () => {
+    let isLost = false;
+    const store = { kind: 'redis', url: redis.url, onFailure: 'deny' };
+    signer = await startGuardedSigner({
+      policy: tenTickets,
+      settings: { store },
+      reply: (bytes) => {
+        if (isLost) redis.pause();
+        return { encoding: 'raw', bytes };
+      },
+    });
+    const { sealed } = expectPaid(await pay(1));
+    signer.key.reset();
+    isLost = true;
+    const request = await nextPayment(sealed, 2);
+    expectFailure(signer, await signer.post(request), 503, 'ANSWERS_UNAVAILABLE');
+    expect(signer.key.digests).toHaveLength(2);
+    isLost = false;
+    redis.resume();
+    await expect.poll(isReady, patiently).toBe(true);
+    const again = await signer.post(request);
+    expectPaid(again);
+    expect((await signer.post(request)).text).toBe(again.text);
+  });
+
   it('keeps the budget, and signs nothing unrecorded, when Redis is killed under load', async () => {
     await start('deny', budgetPolicy);
     const spending = spendBudget([signer.url]);

@@ -1,11 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { claimUse } from '../../src/payments/repeated-requests.ts';
-import { decodePaymentRequest } from '../../src/wire/payment-request.ts';
-import { createMemoryAnswers } from '../../src/session/memory-answers.ts';
-import { anonymous } from '../../src/auth/principal.ts';
-import { addressFromBytes } from '../../src/pm/bytes.ts';
 import { type AuthWebhook, startAuthWebhook } from '../payments/auth-webhook.ts';
 import { expectPaid, expectRefusal } from '../payments/expectations.ts';
 import type { Changes, Members } from '../payments/request-builder.ts';
@@ -102,21 +97,4 @@ describe('where only the webhook knows who asks', () => {
     }
     expect(asked).toHaveLength(2);
   });
-});
-
-it('two requests that ask for different keys to pay are two', async () => {
-  signer = await startGuardedSigner();
-  const answers = createMemoryAnswers({ ttlMs: 60_000, maxBytes: 100_000, nowMs: () => 0 });
-  const caller = { headers: new Map(), authId: '', credentialHash: '', principal: anonymous };
-  const request = decodePaymentRequest(Buffer.from(await firstPayment(1)));
-  const claim = (key: number) => {
-    const sender = addressFromBytes(Uint8Array.of(key));
-    const holder = { tenant: '', principal: '' };
-    const identity = { request, caller, sender, idempotencyKey: 'key-1', holder, nobody: '' };
-    return claimUse(answers, identity, undefined, AbortSignal.timeout(5_000));
-  };
-  const first = await claim(1);
-  if (first.kind === 'new') await first.remember('an answer');
-  expect(await claim(1)).toEqual({ kind: 'answered', answer: 'an answer' });
-  expect(await claim(2)).toMatchObject({ kind: 'new', isFork: true });
 });

@@ -6,6 +6,7 @@ import { startSigner } from '../../src/main.ts';
 import { CapabilitiesSchema } from '../../src/wire/net_pb.ts';
 import { createTestKey } from '../support/test-key.ts';
 import { type TestSigner, startTestSigner, vectorChain } from '../support/test-signer.ts';
+import { ask } from '../auth/ask.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { type AuthWebhook, startAuthWebhook } from './auth-webhook.ts';
 import {
@@ -532,6 +533,19 @@ describe('the auth webhook', () => {
     expect(Object.keys(headers).filter((name) => name.startsWith('Signer-'))).toEqual([]);
     expect(headers).toMatchObject({ 'X-Custom': ['y'], Authorization: ['Bearer a'] });
     expect('Host' in headers).toBe(false);
+  });
+
+  it('is shown each value of a header that comes several times, in the order they came in', async () => {
+    const values = ['b', '', 'a', 'b', 'with, comma'];
+    const headers = { 'x-Repeated': values, 'X-Once': 'a, b', Authorization: 'Bearer a' };
+    const { status } = await ask(signer.url, { body: await buildRequest(), headers });
+    expect(status).toBe(200);
+    expect(webhook.asked).toHaveLength(1);
+    expect(webhook.asked[0]?.headers).toMatchObject({
+      'X-Repeated': values,
+      'X-Once': ['a, b'],
+      Authorization: ['Bearer a'],
+    });
   });
 
   describe('whose yes holds for a while (difference 7)', () => {

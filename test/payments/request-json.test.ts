@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createStructReader, readString } from '../../src/wire/go-struct.ts';
+import { CapabilitiesSchema, SegDataSchema } from '../../src/wire/net_pb.ts';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
 import { expectError, expectPaid, expectRefusal } from './expectations.ts';
 import { buildOrchestrator, ticketsWorth, usualNow } from './request-builder.ts';
@@ -184,6 +186,26 @@ describe('the request’s JSON', () => {
     );
     // refused for its length, before anything is computed from it
     expectError(answer, 400, 'maxPrice.price must be a positive decimal');
+  });
+
+  it.each([
+    ['bits alone', { bitstring: [5n] }],
+    ['a version alone', { version: '0.8' }],
+    ['constraints that name no model', { bitstring: [5n], constraints: {} }],
+    [
+      'a capability without models',
+      { bitstring: [5n], constraints: { perCapability: { 27: {} } } },
+    ],
+  ])('pays for capabilities that hold %s', async (_what, capabilities) => {
+    const bytes = toBinary(CapabilitiesSchema, create(CapabilitiesSchema, capabilities));
+    const text = Buffer.from(bytes).toString('base64');
+    const answer = await signer.post(`{${pay},"capabilities":"${text}"}`);
+    expectPaid(answer);
+    const { segCreds } = JSON.parse(answer.text) as { segCreds: string };
+    const written = fromBinary(SegDataSchema, Buffer.from(segCreds, 'base64')).capabilities;
+    expect(written).toMatchObject(capabilities);
+    expect(written?.constraints).toBeDefined();
+    expect(written?.capacities).toEqual('bitstring' in capabilities ? { 0: 1, 2: 1 } : {});
   });
 
   it('leaves the prototype of all objects alone', async () => {

@@ -128,6 +128,37 @@ it('has one answer also when a claim has run out: the one that is remembered fir
   ).toMatchObject({ answer: 'the next one’s' });
 });
 
+it('forgets no claim that somebody else has by now', async () => {
+  const { memory, other, redis } = await openForOne();
+  const use = newState();
+  const request = { use, requestHash: payment, nonces: undefined, holder };
+  const slow = requireNew(await memory.claim(request, never));
+  const valueOf = (): Promise<unknown> =>
+    redis.run("return redis.call('HGET', KEYS[1], ARGV[1])", [`test:use:${use}`], [payment]);
+  const runOut =
+    "return redis.call('HSET', KEYS[1], ARGV[1], string.match(ARGV[2], '^%S+') .. ' 1')";
+  await redis.run(runOut, [`test:use:${use}`], [payment, String(await valueOf())]);
+  const next = requireNew(await other.claim(request, never));
+  const claimed = await valueOf();
+  await slow.forget('unused');
+  expect(await valueOf()).toBe(claimed);
+  // so nobody gets it besides, and another request is a fork
+  await expect(
+    createRedisAnswers({
+      redis,
+      keyPrefix: 'test:',
+      ttlMs,
+      maxBytes: 1,
+      requestDeadlineMs: 1,
+    }).claim(request, AbortSignal.timeout(100)),
+  ).rejects.toMatchObject({ code: 'PROVIDER_TIMEOUT' });
+  const fork = requireNew(await memory.claim({ ...request, requestHash: otherPayment }, never));
+  expect(fork.isFork).toBe(true);
+  await fork.forget('unused');
+  await next.forget('unused');
+  expect(await valueOf()).toBeNull();
+});
+
 it('refuses while Redis is gone, all who wait at once, and remembers when it is back', async () => {
   const { server, memory } = await openForOne();
   const [answered, unanswered] = [newState(), newState()];

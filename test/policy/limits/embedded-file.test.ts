@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   type EmbeddedLedgerOptions,
   openEmbeddedLedger,
 } from '../../../src/policy/limits/embedded-ledger.ts';
 import type { SpendLedger, WindowCharge } from '../../../src/policy/limits/ledger.ts';
+import { type FileRequest, SpendFile } from '../../../src/policy/limits/spend-file.ts';
 import { hourMs, never, newWindow, oneTicket, requireReserved, spend } from './ledger-cases.ts';
 import { createRandom } from '../../support/random.ts';
 
@@ -59,6 +61,75 @@ async function ticketsOf(ledger: SpendLedger, window: WindowCharge): Promise<num
   const [used] = await ledger.usage([window]);
   return Number(used?.tickets);
 }
+
+/** The threads that are started from now on, until the test is over. */
+function watchThreads(): Worker[] {
+  const threads: Worker[] = [];
+  const add = (worker: Worker): void => void threads.push(worker);
+  process.on('worker', add);
+  onTestFinished(() => void process.off('worker', add));
+  return threads;
+}
+
+describe('the thread of the embedded ledger', () => {
+  const ended = {
+    code: 'LEDGER_UNAVAILABLE',
+    retryable: true,
+    message: 'the thread of the spend ledger ended',
+  };
+
+  it('that died lets nothing be spent that it was asked for, and another goes on with the same counts', async () => {
+    const threads = watchThreads();
+    const window = newWindow({ limits: { tickets: 2n } });
+    const ledger = await open();
+    requireReserved(await ledger.reserve([window], oneTicket, never));
+    using other = new DatabaseSync(join(folder, 'spend.sqlite'));
+    other.exec('BEGIN IMMEDIATE');
+    const asked = [1, 2, 3].map(() => ledger.reserve([window], oneTicket, never));
+    const outcomes = Promise.allSettled(asked);
+    expect(threads).toHaveLength(1);
+    // the batch is with the thread after this turn
+    await new Promise((resolve) => setImmediate(resolve));
+    await threads[0]?.terminate();
+    other.exec('ROLLBACK');
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: ended });
+    }
+    await ledger.checkHealth();
+    expect(threads).toHaveLength(2);
+    requireReserved(await ledger.reserve([window], oneTicket, never));
+    expect((await ledger.reserve([window], oneTicket, never)).kind).toBe('exceeded');
+  });
+
+  it('that fails is told of in the log, and another takes its place', async () => {
+    const threads = watchThreads();
+    const lines: string[] = [];
+    const ledger = await open({ log: (level, message) => lines.push(`${level} ${message}`) });
+    const window = newWindow();
+    const exited = new Promise((resolve) => threads[0]?.once('exit', resolve));
+    // no batch: it is thrown where nobody catches it
+    threads[0]?.postMessage(null);
+    await exited;
+    expect(lines).toEqual([
+      expect.stringMatching(/^warn the spend ledger's thread failed: TypeError/),
+    ]);
+    requireReserved(await ledger.reserve([window], oneTicket, never));
+    expect(await ledger.usage([window])).toEqual([oneTicket]);
+    expect(threads).toHaveLength(2);
+  });
+
+  it('that died is not missed when the ledger is closed', async () => {
+    const threads = watchThreads();
+    const ledger = await open();
+    await threads[0]?.terminate();
+    await ledger.close();
+    await expect(ledger.reserve([newWindow()], oneTicket, never)).rejects.toMatchObject({
+      code: 'LEDGER_UNAVAILABLE',
+      message: 'the spend ledger is closed',
+    });
+    expect(threads).toHaveLength(1);
+  });
+});
 
 describe('the file of the embedded ledger', () => {
   it('is shared by processes, which grant exactly what the budget has', async () => {
@@ -176,6 +247,47 @@ describe('the file of the embedded ledger', () => {
     requireReserved(await ledger.reserve([window], oneTicket, never));
     expect(await ledger.usage([window])).toEqual([oneTicket]);
   });
+
+  it.each([
+    ['ev', 5n, 3n],
+    ['tickets', 5n, 3n],
+    ['sessions', 5n, 3n],
+    ['ev', 2n ** 64n, 2n ** 64n - 1n],
+  ] as const)(
+    'takes nothing off a slot that has less: %s of %s, and %s',
+    (kind, released, held) => {
+      const file = new SpendFile(folder);
+      const counters = [newWindow(), newWindow({ scope: 'x' })];
+      const nowMs = 100 * hourMs;
+      const much = spend({ ev: released, tickets: released, sessions: released });
+      const less = { ...much, [kind]: held };
+      const answer = (request: FileRequest, timeMs = nowMs) => file.answer([request], timeMs)[0];
+      const reserve = {
+        kind: 'reserve',
+        charges: counters,
+        spend: less,
+        session: undefined,
+      } as const;
+      const reserved = answer(reserve);
+      if (reserved?.kind !== 'reserved') throw new Error('not reserved');
+      const { slots } = reserved;
+      const release = { kind: 'release', counters, slots, session: undefined } as const;
+      answer({ ...release, spend: much });
+      expect(answer({ kind: 'usage', counters })).toMatchObject({ spent: [less, less] });
+      // likewise from a slot that is not the newest any more
+      answer(reserve, nowMs + hourMs / 2);
+      answer({ ...release, spend: much }, nowMs + hourMs / 2);
+      const twice = spend({
+        ev: 2n * less.ev,
+        tickets: 2n * less.tickets,
+        sessions: 2n * less.sessions,
+      });
+      expect(answer({ kind: 'usage', counters })).toMatchObject({ spent: [twice, twice] });
+      answer({ ...release, spend: less }, nowMs + hourMs / 2);
+      expect(answer({ kind: 'usage', counters })).toMatchObject({ spent: [less, less] });
+      file.close();
+    },
+  );
 
   it('is refused when it is damaged, and says so', async () => {
     const path = join(folder, 'spend.sqlite');

@@ -5,6 +5,7 @@ import type {
   SpendLedger,
   WindowCharge,
 } from '../../../src/policy/limits/ledger.ts';
+import { spendKinds } from '../../../src/policy/limits/windows.ts';
 import { fc } from '../../support/fast-check.ts';
 
 /** A ledger to try out, whose clock the cases set. */
@@ -109,6 +110,24 @@ function roomAfterMs(events: readonly Event[], wanted: Spend, nowMs: number): nu
   return ((gone ?? 0) + 61) * 1_000 - nowMs;
 }
 
+const base = 10n ** 15n;
+/** Where the two numbers of an amount in Redis, in base 10^15, are 0 or full; and around what doubles and SQLite's integers hold. */
+const edges = [
+  1n,
+  2n,
+  base - 1n,
+  base,
+  base + 1n,
+  2n * base - 1n,
+  2n * base,
+  2n ** 53n,
+  2n ** 63n,
+  base ** 2n - 1n,
+  base ** 2n,
+  base ** 2n + 1n,
+];
+const pairsOfEdges = edges.flatMap((first) => edges.map((second) => [first, second] as const));
+
 /** What every ledger must do; `open` starts one that nothing is counted in. */
 export function describeLedger(
   name: string,
@@ -206,6 +225,93 @@ export function describeLedger(
       expect(await ledger.usage([window])).toEqual([spend({ ev: 3n * amount + 1n })]);
       await last.release();
       expect(await ledger.usage([window])).toEqual([spend({ ev: 3n * amount })]);
+    });
+
+    it.each(spendKinds)('is exact to the unit at all edges of its numbers, of %s', async (kind) => {
+      const { ledger } = tested;
+      const trial = async (before: bigint, amount: bigint): Promise<void> => {
+        const tooLittle = { [kind]: before + amount - 1n };
+        const enough = { [kind]: before + amount };
+        const window = newWindow({ limits: tooLittle });
+        const passed = newWindow({ limits: tooLittle, isEnforced: false });
+        const reached = newWindow({ limits: enough, isEnforced: false });
+        const raised = { ...window, limits: enough };
+        const reserve = (windows: readonly WindowCharge[], wanted: bigint) =>
+          ledger.reserve(windows, spend({ [kind]: wanted }), never);
+        const first = await reserve([passed, window, reached], before);
+        expect(requireReserved(first).observed).toEqual([]);
+        expect(await reserve([passed, window, reached], amount)).toMatchObject({
+          kind: 'exceeded',
+          ruleId: window.ruleId,
+          limit: kind,
+          maximum: before + amount - 1n,
+        });
+        const second = requireReserved(await reserve([passed, raised, reached], amount));
+        expect(second.observed).toEqual([passed.ruleId]);
+        const whole = spend({ [kind]: before + amount });
+        expect(await ledger.usage([window, passed, reached])).toEqual([whole, whole, whole]);
+        const unused = before < amount ? before : amount;
+        await second.release(spend({ [kind]: unused }));
+        expect(await ledger.usage([window])).toEqual([spend({ [kind]: before + amount - unused })]);
+      };
+      await Promise.all(pairsOfEdges.map((pair) => trial(...pair)));
+    });
+
+    it('frees what has run out, and tells when, at all edges of its numbers', async () => {
+      const { ledger } = tested;
+      clock.timeMs = Math.ceil(clock.timeMs / hourMs) * hourMs;
+      const trials = pairsOfEdges.map(([early, late]) => ({ early, late, window: newWindow() }));
+      const amounts = (early: bigint, late: bigint): Spend => ({
+        ev: early,
+        tickets: late,
+        sessions: early,
+      });
+      const forAll = (work: (trial: (typeof trials)[number]) => Promise<void>) =>
+        Promise.all(trials.map(work));
+      await forAll(async ({ early, late, window }) => {
+        requireReserved(await ledger.reserve([window], amounts(early, late), never));
+      });
+      clock.timeMs += hourMs / 60;
+      await forAll(async ({ early, late, window }) => {
+        requireReserved(await ledger.reserve([window], amounts(late, early), never));
+      });
+      await forAll(async ({ early, late, window }) => {
+        const ask = (ev: bigint) =>
+          ledger.reserve([{ ...window, limits: { ev } }], spend({ ev: early }), never);
+        // there is room when the first slot has run out, or only when the second one has too
+        expect(await ask(late + early)).toMatchObject({ retryAfterMs: hourMs });
+        expect(await ask(late + early - 1n)).toMatchObject({ retryAfterMs: hourMs + hourMs / 60 });
+      });
+      clock.timeMs += hourMs;
+      await forAll(async ({ early, late, window }) => {
+        expect(await ledger.usage([window])).toEqual([amounts(late, early)]);
+      });
+    });
+
+    it('is exact to the wei at all edges of what a session has spent', async () => {
+      const { ledger } = tested;
+      const trial = async (known: bigint, told: bigint): Promise<void> => {
+        const id = newWindow().ruleId;
+        const larger = known > told ? known : told;
+        const pay = (ev: bigint, spentEv: bigint, maximum: bigint, isEnforced = true) => {
+          const limits = [{ ruleId: 'few', maximum, isEnforced }];
+          return ledger.reserve([], spend({ ev }), never, { id, spentEv, limits });
+        };
+        requireReserved(await pay(known, 0n, known));
+        const exceeded = { kind: 'session-exceeded', ruleId: 'few', spent: larger };
+        expect(await pay(1n, told, larger)).toMatchObject({ ...exceeded, maximum: larger });
+        expect(await pay(known, told, larger + known - 1n)).toMatchObject(exceeded);
+        const last = requireReserved(await pay(known, told, larger + known));
+        expect(last.observed).toEqual([]);
+        expect(await pay(0n, 0n, 0n)).toMatchObject({ spent: larger + known });
+        await last.release();
+        expect(await pay(0n, 0n, 0n)).toMatchObject({ spent: larger });
+        const watched = requireReserved(await pay(told, 0n, larger + told - 1n, false));
+        expect(watched.observed).toEqual(['few']);
+        await watched.release(spend({ ev: 1n }));
+        expect(await pay(0n, 0n, 0n)).toMatchObject({ spent: larger + told - 1n });
+      };
+      await Promise.all(pairsOfEdges.map((pair) => trial(...pair)));
     });
 
     it('gives a released reservation back once, from all windows', async () => {

@@ -1,8 +1,13 @@
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, expect, it, vi } from 'vitest';
 import { SpendFile } from '../../../src/policy/limits/spend-file.ts';
 import { Folder } from '../../cli/cli.ts';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 function modesIn(folder: string): Record<string, string> {
   return Object.fromEntries(
@@ -33,6 +38,34 @@ it('the files of the spend ledger are for their owner alone, in a folder that is
   } finally {
     process.umask(before);
   }
+});
+
+it('its folder, where it is made, is for its owner alone', () => {
+  using outer = new Folder();
+  const before = process.umask(0);
+  try {
+    new SpendFile(join(outer.path, 'a', 'store')).close();
+    expect(modesIn(outer.path)).toEqual({ a: '700' });
+    expect(modesIn(join(outer.path, 'a'))).toEqual({ store: '700' });
+  } finally {
+    process.umask(before);
+  }
+});
+
+it('its connection writes each transaction to the disk before it goes on, and waits for other processes', () => {
+  using folder = new Folder();
+  const prepare = vi.spyOn(DatabaseSync.prototype, 'prepare');
+  const file = new SpendFile(folder.path);
+  const connections = new Set(prepare.mock.contexts as DatabaseSync[]);
+  vi.restoreAllMocks();
+  expect(connections.size).toBe(1);
+  const [db = expect.unreachable()] = connections;
+  const tell = (pragma: string): unknown =>
+    Object.values(db.prepare(`PRAGMA ${pragma}`).get() ?? {})[0];
+  const told = ['synchronous', 'journal_mode', 'foreign_keys', 'busy_timeout'].map(tell);
+  // 2 is FULL: in WAL mode each commit is synced
+  expect(told).toEqual([2, 'wal', 1, 2_000]);
+  file.close();
 });
 
 it('a ledger that others may read, as earlier releases left it, is closed to them when it is opened', () => {

@@ -19,7 +19,7 @@ function withClock(redis: Redis, clock: Clock): Pick<Redis, 'run'> {
   return {
     run(script, ...rest) {
       const seconds = Math.floor(clock.timeMs / 1_000);
-      const microseconds = (clock.timeMs % 1_000) * 1_000;
+      const microseconds = (clock.timeMs % 1_000) * 1_000 + 999;
       const time = `{'${seconds}', '${microseconds}'}`;
       return redis.run(script.replace("redis.call('TIME')", time), ...rest);
     },
@@ -127,6 +127,33 @@ it('takes nothing off for a reservation that Redis has lost, or has released alr
   await kept.release();
   expect(await ledger.usage([window])).toEqual([spend({})]);
 });
+
+it.each([
+  ['ev', 5n, 3n],
+  ['tickets', 5n, 3n],
+  ['sessions', 5n, 3n],
+  ['ev', 10n ** 15n, 10n ** 15n - 1n],
+  ['ev', 10n ** 30n + 1n, 10n ** 30n],
+] as const)(
+  'takes nothing off a slot that has less than what is released: %s of %s, and %s',
+  async (kind, released, held) => {
+    const { redis, ledger } = await start();
+    const window = newWindow({ scope: 'x' });
+    const limits = [{ ruleId: 'few', maximum: 0n, isEnforced: true }];
+    const session = { id: 'a-session', spentEv: 0n, limits };
+    const watched = { ...session, limits: [] };
+    const much = spend({ ev: released, tickets: released, sessions: released });
+    const reservation = requireReserved(await ledger.reserve([window], much, never, watched));
+    const keys = [`test:spend:["${window.ruleId}","x",3600000]`, 'test:session:a-session'];
+    await redis.run("return redis.call('DEL', unpack(KEYS))", keys, []);
+    const left = { ...much, [kind]: held };
+    requireReserved(await ledger.reserve([window], left, never, watched));
+    await reservation.release();
+    expect(await ledger.usage([window])).toEqual([left]);
+    const spent = left.ev < released ? left.ev : 0n;
+    expect(await ledger.reserve([], spend({ ev: 1n }), never, session)).toMatchObject({ spent });
+  },
+);
 
 it('refuses amounts that it could not add up exactly', async () => {
   const { ledger } = await start();
