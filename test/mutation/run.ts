@@ -1,0 +1,291 @@
+// Plants mistakes into the source, one at a time, and tells which of them the quick tests notice.
+//   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--verbose]]
+// FILES and FOLDERS are those of src, `pm` or `src/pm/ticket.ts`; without any, all eight folders. --sample: N mutants of each
+// folder, drawn with the seed of the run. --again: those only that the last run left over. --verbose: what killed each.
+//
+// It works on a copy of the working tree, in which all mutants of the files stand side by side, asleep; a test file runs in a
+// process that lasts, with one of them awake. What stands in Lua and SQL is mutated as what stands in TypeScript, and worker
+// threads and child processes wake the same mutant. Only the tests that reach a mutant run, those first that killed its
+// neighbours. Messages for people are left as they are: no test should hold their wording.
+//
+// A survivor must be killed by a test, or be in survivors.json with its reason. Fails where one is in neither, where one in the
+// list was killed or is no more, and where a folder's score is below 95 %.
+import { createHash } from 'node:crypto';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createRandom } from '../support/random.ts';
+import { type Lab, type TestRun, openLab } from './lab.ts';
+import { type Mutant, findMutants } from './mutants.ts';
+import { type Listed, nameMutants, readListed } from './survivors.ts';
+import { type Folder, folders, generatedFiles, slowestTestSeconds, suites } from './suites.ts';
+
+const root = join(import.meta.dirname, '../..');
+const cachePath = join(root, 'node_modules/.cache/mutation');
+const lastPath = join(cachePath, 'last.json');
+mkdirSync(cachePath, { recursive: true });
+const leastScore = 95;
+
+type Named = Mutant & { readonly name: string; readonly file: string };
+type Verdict = { readonly state: 'killed' | 'survived' | 'unreached'; readonly by: string };
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    sample: { type: 'string' },
+    again: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+function sourceFiles(folder: Folder): string[] {
+  return globSync(`src/${folder}/**/*.ts`, { cwd: root })
+    .sort()
+    .filter((file) => !generatedFiles.includes(file));
+}
+
+/** The source files that are asked for, by folder. */
+function filesAskedFor(): Map<Folder, string[]> {
+  const asked = positionals.map((path) =>
+    (path.startsWith('src/') ? path : `src/${path}`).replace(/\/$/, ''),
+  );
+  const found = new Map<Folder, string[]>();
+  for (const folder of folders) {
+    const files = sourceFiles(folder).filter(
+      (file) =>
+        asked.length === 0 || asked.some((path) => file === path || file.startsWith(`${path}/`)),
+    );
+    if (files.length > 0) found.set(folder, files);
+  }
+  return found;
+}
+
+function draw(mutants: readonly Named[], folder: Folder): Named[] {
+  const size = Number(options.sample ?? mutants.length);
+  const random = createRandom(`mutants of ${folder}`);
+  const pool = [...mutants];
+  while (pool.length > size) pool.splice(random.int(pool.length), 1);
+  return pool;
+}
+
+type Suite = { readonly ms: Map<string, number>; readonly reaching: Map<number, string[]> };
+
+type Explored = TestRun & { readonly reached: readonly number[] };
+
+/**
+ * Each test file of the suite once: how long it takes, and which mutants it reaches. What is known of a file holds until it, or
+ * anything in the source or in what tests share, is another.
+ */
+async function exploreSuite(lab: Lab, folder: Folder): Promise<Suite> {
+  const path = join(cachePath, `${folder}.json`);
+  const known: Record<string, Explored> = existsSync(path)
+    ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, Explored>)
+    : {};
+  const shared = digest(
+    globSync(['src/**/*.ts', 'test/**/*.ts'], { cwd: root }).filter(
+      (file) => !file.includes('node_modules') && !file.endsWith('.test.ts'),
+    ),
+  );
+  const ms = new Map<string, number>();
+  const reaching = new Map<number, string[]>();
+  for (const file of lab.testFiles) {
+    const key = `${file} ${digest([file])} ${shared}`;
+    const ran = (known[key] ??= await explore(lab, file));
+    writeFileSync(path, JSON.stringify(known));
+    if (ran.outcome !== 'passed') {
+      say(`  left out: ${file} ${ran.outcome} ${ran.failure}`);
+      continue;
+    }
+    ms.set(file, ran.ms);
+    if (options.verbose) say(`  ${file} ${ran.ms.toFixed(0)} ms, reaches ${ran.reached.length}`);
+    for (const id of ran.reached) reaching.set(id, [...(reaching.get(id) ?? []), file]);
+  }
+  return { ms, reaching };
+}
+
+async function explore(lab: Lab, file: string): Promise<Explored> {
+  const ran = await lab.explore(file, slowestTestSeconds * 1000);
+  return { ...ran, reached: [...ran.reached] };
+}
+
+function digest(files: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const file of [...files].sort())
+    hash.update(`${file} `).update(readFileSync(join(root, file)));
+  return hash.digest('hex');
+}
+
+/** Kills by one test file that are believed without seeing it pass in between. */
+const killsBelieved = 25;
+
+/** Which of the mutants the suite notices. */
+async function judge(
+  lab: Lab,
+  { ms, reaching }: Suite,
+  mutants: ReadonlyMap<number, Named>,
+  report: (id: number, verdict: Verdict) => void,
+): Promise<void> {
+  const pending = [...mutants.keys()];
+  const kills = new Map<string, number>();
+  const tries = new Map<string, number>();
+  const doubtful = new Map<string, number[]>();
+  const timeoutMs = (file: string): number => 20_000 + 5 * (ms.get(file) ?? 0);
+  const worth = (source: string, file: string): number => {
+    const key = `${source} ${file}`;
+    return ((kills.get(key) ?? 0) + 0.5) / ((tries.get(key) ?? 0) + 1) / (ms.get(file) ?? 1);
+  };
+  const verdicts = new Map<number, Verdict>();
+
+  /** A test file that fails without a mutant too has killed none of those that it failed with since it last passed. */
+  async function settle(file: string): Promise<void> {
+    const ids = doubtful.get(file) ?? [];
+    doubtful.delete(file);
+    if (ids.length === 0) return;
+    if ((await lab.run(file, undefined, timeoutMs(file))).outcome === 'passed') return;
+    say(`  in doubt: ${file} failed without a mutant; once more for ${ids.length}`);
+    lab.renew();
+    for (const id of ids) verdicts.delete(id);
+    pending.push(...ids);
+    if ((await lab.run(file, undefined, timeoutMs(file))).outcome !== 'passed') {
+      say(`  left out: ${file} fails without a mutant`);
+      ms.delete(file);
+    }
+  }
+
+  async function judgeOne(id: number, source: string): Promise<Verdict> {
+    const files = (reaching.get(id) ?? []).filter((file) => ms.has(file));
+    if (files.length === 0) return { state: 'unreached', by: '' };
+    files.sort((a, b) => worth(source, b) - worth(source, a));
+    for (const file of files) {
+      const ran: TestRun = await lab.run(file, id, timeoutMs(file));
+      const key = `${source} ${file}`;
+      tries.set(key, (tries.get(key) ?? 0) + 1);
+      if (ran.outcome === 'passed') {
+        doubtful.delete(file);
+        continue;
+      }
+      kills.set(key, (kills.get(key) ?? 0) + 1);
+      if (ran.outcome === 'failed') {
+        const ids = [...(doubtful.get(file) ?? []), id];
+        doubtful.set(file, ids);
+      }
+      return { state: 'killed', by: `${file} (${ran.outcome}) ${ran.failure}` };
+    }
+    return { state: 'survived', by: '' };
+  }
+
+  while (pending.length > 0) {
+    for (let id = pending.shift(); id !== undefined; id = pending.shift()) {
+      verdicts.set(id, await judgeOne(id, mutants.get(id)?.file ?? ''));
+      for (const [file, ids] of doubtful) if (ids.length >= killsBelieved) await settle(file);
+    }
+    for (const file of [...doubtful.keys()]) await settle(file);
+  }
+  for (const [id, verdict] of [...verdicts].sort(([a], [b]) => a - b)) report(id, verdict);
+}
+
+type Row = {
+  folder: string;
+  mutants: number;
+  killed: number;
+  equivalent: number;
+  accepted: number;
+  unlisted: number;
+  seconds: number;
+};
+
+const listed = readListed();
+const last: Record<string, string[]> = existsSync(lastPath)
+  ? (JSON.parse(readFileSync(lastPath, 'utf8')) as Record<string, string[]>)
+  : {};
+const rows: Row[] = [];
+const complaints: string[] = [];
+
+for (const [folder, files] of filesAskedFor()) {
+  const start = performance.now();
+  const wholeFolder = sourceFiles(folder).flatMap((file) => {
+    const source = readFileSync(join(root, file), 'utf8');
+    return nameMutants(findMutants(file, source)).map((mutant) => ({ ...mutant, file }));
+  });
+  const all = wholeFolder.filter(({ file }) => files.includes(file));
+  const key = (file: string, name: string): string => `${file}: ${name}`;
+  const reasons = new Map<string, Listed>(
+    listed
+      .filter(({ file }) => files.includes(file))
+      .map((entry) => [key(entry.file, entry.mutant), entry]),
+  );
+  const present = new Set(all.map(({ file, name }) => key(file, name)));
+  for (const name of reasons.keys())
+    if (!present.has(name)) complaints.push(`listed, but no such mutant: ${name}`);
+
+  const left = new Set(last[folder] ?? []);
+  const chosen = draw(
+    options.again ? all.filter(({ file, name }) => left.has(key(file, name))) : all,
+    folder,
+  );
+  const byId = new Map(wholeFolder.map((mutant, id) => [id, mutant]));
+  const byFile = new Map(
+    sourceFiles(folder).map((file) => [
+      file,
+      new Map([...byId].filter(([, mutant]) => mutant.file === file)),
+    ]),
+  );
+  say(`${folder}: ${chosen.length} of ${all.length} mutants`);
+  const lab = await openLab(byFile, suites[folder]);
+  const row = {
+    folder,
+    mutants: chosen.length,
+    killed: 0,
+    equivalent: 0,
+    accepted: 0,
+    unlisted: 0,
+    seconds: 0,
+  };
+  const survivors: string[] = [];
+  try {
+    const suite = await exploreSuite(lab, folder);
+    say(
+      `  ${suite.ms.size} test files, explored in ${((performance.now() - start) / 1000).toFixed(0)} s`,
+    );
+    const asked = new Map([...byId].filter(([, mutant]) => chosen.includes(mutant)));
+    await judge(lab, suite, asked, (id, { state, by }) => {
+      const mutant = byId.get(id);
+      if (mutant === undefined) return;
+      const name = key(mutant.file, mutant.name);
+      const reason = reasons.get(name);
+      if (state === 'killed') {
+        row.killed++;
+        if (reason) complaints.push(`listed, but killed by ${by}: ${name}`);
+        if (options.verbose)
+          say(`  killed by ${by}\n    ${mutant.file}:${mutant.line} ${mutant.name}`);
+        return;
+      }
+      survivors.push(name);
+      if (reason) row[reason.kind]++;
+      else {
+        row.unlisted++;
+        complaints.push(`${state}: ${mutant.file}:${mutant.line} ${mutant.name}`);
+        say(`  ${state} ${mutant.file}:${mutant.line}\n    - ${mutant.from}\n    + ${mutant.to}`);
+      }
+    });
+  } finally {
+    await lab.close();
+  }
+  row.seconds = Math.round((performance.now() - start) / 1000);
+  rows.push(row);
+  last[folder] = survivors;
+}
+
+writeFileSync(lastPath, JSON.stringify(last));
+console.table(
+  rows.map(({ seconds, ...row }) => {
+    const score = (100 * row.killed) / Math.max(1, row.mutants - row.equivalent);
+    if (score < leastScore)
+      complaints.push(`${row.folder}: ${score.toFixed(1)} % is less than ${leastScore} %`);
+    return { ...row, score: `${score.toFixed(1)} %`, seconds };
+  }),
+);
+for (const complaint of complaints) say(complaint);
+process.exit(complaints.length > 0 ? 1 : 0);

@@ -1,0 +1,14 @@
+import { afterEach, beforeEach } from 'vitest';
+import { fc } from '../support/fast-check.ts';
+
+// Set up in each test file of a mutation run: one failure kills, so neither what follows it need run, nor need a smaller
+// counterexample be found.
+fc.configureGlobal({ ...fc.readConfigureGlobal(), endOnFailure: true });
+
+let hasFailed = false;
+beforeEach((context) => {
+  if (hasFailed) context.skip();
+});
+afterEach((context) => {
+  hasFailed ||= (context.task.result?.errors ?? []).length > 0;
+});

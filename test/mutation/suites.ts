@@ -1,0 +1,76 @@
+/** What is mutated: folders of src, without what a generator wrote. */
+export const folders = [
+  'pm',
+  'wire',
+  'session',
+  'policy',
+  'keys',
+  'auth',
+  'payments',
+  'audit',
+] as const;
+
+export type Folder = (typeof folders)[number];
+
+export const generatedFiles: readonly string[] = ['src/wire/net_pb.ts'];
+
+const payments = [
+  'payments/status-codes',
+  'payments/request-json',
+  'payments/ticket-nonces',
+  'payments/manifest-ids',
+  'payments/key-failures',
+  'byoc',
+];
+
+/**
+ * The quick tests that may kill a folder's mutants: folders and files of test. What only others would notice counts as survived,
+ * so a score is never better than `npm test` is.
+ */
+export const suites: Readonly<Record<Folder, readonly string[]>> = {
+  pm: [
+    'pm',
+    'vectors',
+    ...payments,
+    'policy/policy',
+    'policy/rules/evaluate',
+    'keys/signature',
+    'keys/broker-transaction',
+  ],
+  wire: ['wire', 'vectors', ...payments, 'session/seal-verifier'],
+  session: [
+    'session',
+    ...payments,
+    'guardrails/repeated-requests',
+    'guardrails/session-limits',
+    'simulation',
+  ],
+  policy: [
+    'policy',
+    ...payments,
+    'guardrails/ceilings',
+    'guardrails/session-limits',
+    'guardrails/budget',
+    'simulation',
+  ],
+  keys: [
+    'keys',
+    'conformance/suite',
+    'conformance/safe',
+    'conformance/local-keystore',
+    ...payments,
+    'plugins/registry',
+  ],
+  auth: ['auth', ...payments],
+  payments: [
+    ...payments,
+    'payments/order-of-checks',
+    'payments/state-tampering',
+    'guardrails/repeated-requests',
+    'audit/signer-records',
+  ],
+  audit: ['audit', 'guardrails/disk-failures'],
+};
+
+/** A test file that takes longer without a mutant is left out, in seconds. */
+export const slowestTestSeconds = 40;
