@@ -14,6 +14,7 @@ const components = [
   { file: '/usr/bin/pkcs11-tool', package: 'opensc' },
   { file: '/usr/bin/cc', package: 'gcc libc6-dev' },
   { file: '/usr/bin/redis-server', package: 'redis-server' },
+  { file: '/usr/bin/spin', package: 'spin' },
   { file: '/usr/bin/redis-sentinel', package: 'redis-sentinel' },
   { file: '/usr/bin/redis-cli', package: 'redis-tools' },
   { file: '/usr/bin/systemd-analyze', package: 'systemd' },
