@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { CountReporter } from './test/support/count-reporter.ts';
+import { MatrixReporter } from './test/support/matrix-reporter.ts';
 
 export default defineConfig({
   test: {
@@ -12,6 +13,6 @@ export default defineConfig({
     maxWorkers: 2,
     // a test that is skipped or focused proves nothing
     allowOnly: false,
-    reporters: ['default', new CountReporter()],
+    reporters: ['default', new CountReporter(), new MatrixReporter()],
   },
 });

@@ -236,6 +236,9 @@ export const treatments: Readonly<Record<string, Treatment>> = {
     prints: /"message":"Service Unavailable Error"/,
   },
 
+  // evidence
+  'npm run docs:matrix': { run: 'quick', prints: /^\d+ faults, \d+ cells: \d+ with tests/m },
+
   // benches, releases
   'npm run bench': { cannot: 'takes half an hour; npm test runs its parts' },
   'npm run bench -- first-request cold-start': { cannot: 'takes minutes' },
