@@ -18,7 +18,7 @@ import {
 } from './naive-judge.ts';
 import { soon } from '../support/soon.ts';
 import { type Step, paramSets } from './random-policies.ts';
-import { paymentCalls, randomHash, ticketDigests } from './ticket-draws.ts';
+import { randomHash, ticketDigests } from './ticket-draws.ts';
 import { type Fate, TroubledKey } from './troubled-key.ts';
 
 /** What came of requests, counted, so that a test can tell that it has seen everything. */
@@ -338,7 +338,7 @@ function checkTrouble(
   answer: TestAnswer | undefined,
   trouble: Trouble,
 ): void {
-  const keyCalls = paymentCalls(signer.key);
+  const keyCalls = signer.key.digests.length;
   signer.logLines.length = 0;
   if (trouble.kind === 'client leaves') {
     const begun = TroubledKey.callsUntilLeft(trouble, trouble.keyCalls);
@@ -383,7 +383,7 @@ function check(
   request: Request,
   expected: Expected,
 ): void {
-  const keyCalls = paymentCalls(signer.key);
+  const keyCalls = signer.key.digests.length;
   const { status, text } = answer;
   const code = signer.logLines.findLast(({ msg }) =>
     /^request (refused|failed)$/.test(String(msg)),

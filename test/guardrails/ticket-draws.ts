@@ -27,14 +27,7 @@ const selfTestDigests = new Set(digestsOf({ kind: 'self-test', sender }).map(hex
 /** Whether a key that has failed is asked to show that it signs again, which no payment does. */
 export const isSelfTest = (digest: Uint8Array): boolean => selfTestDigests.has(hexOf(digest));
 
-/** How often payments have asked the key since its last reset. */
-export function paymentCalls({ digests }: TestKey): number {
-  return digests.filter((digest) => !isSelfTest(digest)).length;
-}
-
 /** The digests of all tickets that the key was asked to sign since its last reset, one an attempt. */
 export function ticketDigests({ digests }: TestKey): string[] {
-  return digests
-    .map(hexOf)
-    .filter((digest) => !credentialDigests.has(digest) && !selfTestDigests.has(digest));
+  return digests.map(hexOf).filter((digest) => !credentialDigests.has(digest));
 }
