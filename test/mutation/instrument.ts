@@ -45,7 +45,7 @@ export function instrument(
   }
   written += source.slice(from);
   const start = written.startsWith('#!') ? written.indexOf('\n') + 1 : 0;
-  const imports = `import { __mutant } from '${switchPath}'; `;
+  const imports = `import { __mutant as __switch } from '${switchPath}'; const __mutant = __switch; `;
   return written.slice(0, start) + imports + written.slice(start);
 }
 

@@ -69,7 +69,8 @@ export async function openLab(
   async function run(testFile: string, timeoutMs: number): Promise<TestRun> {
     const specification = byFile.get(testFile);
     if (specification === undefined) throw new Error(`${testFile} is no test file`);
-    if (++runs % runsPerProcess === 0) lasting.kill();
+    if (++runs % runsPerProcess === 0) lasting.renew();
+    lasting.events.removeAllListeners();
     const seen = { isLate: false, hasEnded: false };
     const onExit = () => (seen.hasEnded = true);
     lasting.events.on('exit', onExit);
@@ -108,9 +109,9 @@ export async function openLab(
       const ids = readFileSync(reachedPath, 'utf8').split('\n').filter(Boolean);
       return { ...ran, reached: new Set(ids.map(Number)) };
     },
-    renew: () => lasting.kill(),
+    renew: () => lasting.renew(),
     async close() {
-      lasting.kill();
+      lasting.renew();
       await vitest.close();
       rmSync(copy, { recursive: true, force: true });
     },

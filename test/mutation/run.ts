@@ -85,19 +85,20 @@ async function exploreSuite(lab: Lab, folder: Folder): Promise<Suite> {
     : {};
   const shared = digest(
     globSync(['src/**/*.ts', 'test/**/*.ts'], { cwd: root }).filter(
-      (file) => !file.includes('node_modules') && !file.endsWith('.test.ts'),
+      (file) => !/node_modules|\.test\.ts$|^test\/mutation\/(?!mutants|embedded)/.test(file),
     ),
   );
   const ms = new Map<string, number>();
   const reaching = new Map<number, string[]>();
   for (const file of lab.testFiles) {
     const key = `${file} ${digest([file])} ${shared}`;
-    const ran = (known[key] ??= await explore(lab, file));
-    writeFileSync(path, JSON.stringify(known));
+    const ran = known[key] ?? (await explore(lab, file));
     if (ran.outcome !== 'passed') {
       say(`  left out: ${file} ${ran.outcome} ${ran.failure}`);
       continue;
     }
+    known[key] = ran;
+    writeFileSync(path, JSON.stringify(known));
     ms.set(file, ran.ms);
     if (options.verbose) say(`  ${file} ${ran.ms.toFixed(0)} ms, reaches ${ran.reached.length}`);
     for (const id of ran.reached) reaching.set(id, [...(reaching.get(id) ?? []), file]);
@@ -178,7 +179,9 @@ async function judge(
 
   while (pending.length > 0) {
     for (let id = pending.shift(); id !== undefined; id = pending.shift()) {
-      verdicts.set(id, await judgeOne(id, mutants.get(id)?.file ?? ''));
+      const verdict = await judgeOne(id, mutants.get(id)?.file ?? '');
+      if (verdict.state === 'killed') verdicts.set(id, verdict);
+      else report(id, verdict);
       for (const [file, ids] of doubtful) if (ids.length >= killsBelieved) await settle(file);
     }
     for (const file of [...doubtful.keys()]) await settle(file);
@@ -202,6 +205,11 @@ const last: Record<string, string[]> = existsSync(lastPath)
   : {};
 const rows: Row[] = [];
 const complaints: string[] = [];
+
+let openedLab: Lab | undefined;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void openedLab?.close().finally(() => process.exit(130)));
+}
 
 for (const [folder, files] of filesAskedFor()) {
   const start = performance.now();
@@ -234,6 +242,7 @@ for (const [folder, files] of filesAskedFor()) {
   );
   say(`${folder}: ${chosen.length} of ${all.length} mutants`);
   const lab = await openLab(byFile, suites[folder]);
+  openedLab = lab;
   const row = {
     folder,
     mutants: chosen.length,

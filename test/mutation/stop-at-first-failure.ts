@@ -1,4 +1,5 @@
 import { afterEach, beforeEach } from 'vitest';
+import { measuringTests } from './suites.ts';
 import { fc } from '../support/fast-check.ts';
 
 // Set up in each test file of a mutation run: one failure kills, so neither what follows it need run, nor need a smaller
@@ -7,7 +8,8 @@ fc.configureGlobal({ ...fc.readConfigureGlobal(), endOnFailure: true });
 
 let hasFailed = false;
 beforeEach((context) => {
-  if (hasFailed) context.skip();
+  const measures = measuringTests.some((name) => context.task.name.startsWith(name));
+  if (hasFailed || measures) context.skip();
 });
 afterEach((context) => {
   hasFailed ||= (context.task.result?.errors ?? []).length > 0;

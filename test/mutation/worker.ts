@@ -26,7 +26,8 @@ export class LastingProcess {
     this.#isReady = false;
     child.on('message', (message) => this.events.emit('message', message));
     child.on('exit', (code, signal) => {
-      if (this.#child === child) this.#child = undefined;
+      if (this.#child !== child) return;
+      this.#child = undefined;
       this.events.emit('exit', code, signal);
     });
     child.on('error', () => undefined);
@@ -45,7 +46,7 @@ export class LastingProcess {
     queueMicrotask(() => this.events.emit('message', { __vitest_worker_response__: true, type }));
   }
 
-  /** Ends it and all that it started; the next test gets a new one. */
+  /** Ends it and all that it started, in the middle of a run, which fails. */
   kill(): void {
     const pid = this.#child?.pid;
     if (pid === undefined) return;
@@ -54,6 +55,12 @@ export class LastingProcess {
     } catch {
       // it has ended by itself
     }
+  }
+
+  /** Ends it between two runs; the next gets a new one. */
+  renew(): void {
+    this.kill();
+    this.#child = undefined;
   }
 }
 

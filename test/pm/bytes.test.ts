@@ -10,6 +10,7 @@ import {
   toHex,
   uintToBytes32,
   uintToMinimalBytes,
+  uintToWord,
   zeroBytes32,
 } from '../../src/pm/bytes.ts';
 import { fc } from '../support/fast-check.ts';
@@ -69,6 +70,7 @@ describe('words of a fixed size', () => {
   it.each([
     ...['', '0x', `0x${'ab'.repeat(19)}`, `0x${'ab'.repeat(21)}`, 'ab'.repeat(20)],
     ...[`0X${'ab'.repeat(20)}`, `0x${'ab'.repeat(19)}ag`, ` 0x${'ab'.repeat(20)}`],
+    ...[` 0x${'ab'.repeat(32)}`, `0x${'ab'.repeat(32)}\n`, `0X${'ab'.repeat(32)}`],
     ...[`0x${'ab'.repeat(20)}\n`, `0x${'ab'.repeat(31)}`, `0x${'ab'.repeat(33)}`],
   ])('are not read from %j', (text) => {
     expect(parseAddress(text)).toBeUndefined();
@@ -114,5 +116,6 @@ describe('unsigned integers', () => {
 
   it.each([-1n, maxUint256 + 1n, 2n ** 300n])('%s does not fit into 32 bytes', (value) => {
     expect(() => uintToBytes32(value)).toThrow(RangeError);
+    expect(() => uintToWord(value)).toThrow(RangeError);
   });
 });
