@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDurableFolder, syncFolder } from '../durable-folder.ts';
 import { RecordsError } from '../errors.ts';
 import {
   type ChainFile,
@@ -12,7 +12,6 @@ import {
   readBytes,
   readLastLines,
   requireInPlace,
-  syncFolder,
   writeBytesAt,
 } from './files.ts';
 import { lockChain } from './lock.ts';
@@ -61,11 +60,7 @@ const fileMode = 0o640;
  * writes it, its last record was changed, or what was written last is not there any more; and what the file system says.
  */
 export async function openChain({ folder, maxFileBytes }: ChainOptions): Promise<Chain> {
-  const created = await mkdir(folder, { recursive: true, mode: folderMode });
-  if (created !== undefined) {
-    await syncFolder(dirname(created));
-    await syncFolder(dirname(folder));
-  }
+  makeDurableFolder(folder, folderMode);
   await using opened = new AsyncDisposableStack();
   opened.defer(await lockChain(folder));
   const files = await listChainFiles(folder);

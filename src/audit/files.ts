@@ -157,12 +157,6 @@ export function requireInPlace(
   }
 }
 
-/** Makes what was created in a folder durable. */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  await handle.sync().finally(() => handle.close());
-}
-
 /** A chain's name and its own folder. */
 export type ChainFolder = { readonly name: string; readonly path: string };
 

@@ -1,7 +1,7 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { syncFolder } from '../audit/files.ts';
+import { makeDurableFolder, syncFolder } from '../durable-folder.ts';
 import { ConfigError } from '../errors.ts';
 
 /** How far a chain's events are delivered: up to a byte of one of its files. */
@@ -55,7 +55,7 @@ function parse(text: string): unknown {
 /** Replaces the file, durably. */
 export async function writePositions(path: string, positions: Positions): Promise<void> {
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true, mode: 0o750 });
+  makeDurableFolder(folder, 0o750);
   const next = `${path}.new`;
   const handle = await open(next, 'w', 0o640);
   try {

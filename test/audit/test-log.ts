@@ -1,7 +1,16 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import fs, {
+  fstatSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { vi } from 'vitest';
 import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts';
 import type { ChainedRecord } from '../../src/audit/record.ts';
 
@@ -52,11 +61,52 @@ export function recordsOf(chain: string): ChainedRecord[] {
 
 /** What every open file's methods come from, so that a test can stand between the program and the disk. */
 export async function fileHandlePrototype(): Promise<
-  Pick<FileHandle, 'datasync' | 'readFile' | 'write'>
+  Pick<FileHandle, 'datasync' | 'fd' | 'readFile' | 'sync' | 'write'>
 > {
   const handle = await open('/dev/null');
   await handle.close();
   return Object.getPrototypeOf(handle) as FileHandle;
+}
+
+/** What the program does to the disk. */
+export type DiskCall = {
+  readonly call: 'write' | 'datasync' | 'sync' | 'fsync';
+  readonly path: string;
+  /** what is written; '' for the others */
+  readonly text: string;
+  /** bytes of the file then */
+  readonly size: number;
+};
+
+/** Stands between the program and the disk until mocks are restored; adds each call to `calls` once it is done. */
+export async function watchDisk(calls: DiskCall[]): Promise<void> {
+  const note = (call: DiskCall['call'], fd: number, text = ''): void => {
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    calls.push({ call, path, text, size: fstatSync(fd).size });
+  };
+  const handles = await fileHandlePrototype();
+  for (const call of ['datasync', 'sync'] as const) {
+    const original = handles[call];
+    vi.spyOn(handles, call).mockImplementation(async function (this: typeof handles) {
+      await original.call(this);
+      note(call, this.fd);
+    });
+  }
+  const write = handles.write as (...args: unknown[]) => Promise<unknown>;
+  vi.spyOn(handles, 'write').mockImplementation(async function (
+    this: typeof handles,
+    ...args: unknown[]
+  ) {
+    const written = await write.apply(this, args);
+    note('write', this.fd, String(args[0]));
+    return written as never;
+  });
+  const sync = fs.fsyncSync;
+  vi.spyOn(fs, 'fsyncSync').mockImplementation((fd) => {
+    sync(fd);
+    note('fsync', fd);
+  });
+  syncBuiltinESMExports();
 }
 
 /** A record with a number, as long as a real one. */

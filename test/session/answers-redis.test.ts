@@ -1,11 +1,14 @@
-import { expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { NonceDemand } from '../../src/session/nonce-demand.ts';
 import { connectRedis } from '../../src/store/redis.ts';
 import { failOpenAnswers } from '../../src/session/fail-open-answers.ts';
 import { createRedisAnswers } from '../../src/session/redis-answers.ts';
+import { claimScript } from '../../src/session/redis-scripts.ts';
 import { startRedisServer } from '../support/redis-server.ts';
 import {
   describeAnswers,
   describeSharedRoom,
+  hashOf,
   holder,
   never,
   newNonces,
@@ -96,6 +99,149 @@ it('leaves nothing behind for a request that came to nothing', async () => {
     await memory.claim({ use: newState(), requestHash: payment, nonces: undefined, holder }, never),
   ).forget('unused');
   expect(await redis.run("return redis.call('DBSIZE')", [], [])).toBe(0);
+});
+
+describe('in Redis', () => {
+  const now = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) ";
+
+  async function openToLook() {
+    const { redis, ...tested } = await openForOne();
+    const command = (script: string, keys: readonly string[], args: readonly string[] = []) =>
+      redis.run(script, keys, args);
+    return {
+      ...tested,
+      redis,
+      command,
+      size: () => command("return redis.call('DBSIZE')", []),
+      leftMs: async (key: string) =>
+        Number(await command("return redis.call('PTTL', KEYS[1])", [key])),
+      /** in how many ms a holder's ticket session is forgotten; null for one that is not the holder's */
+      heldMs: async (key: string, member: string) => {
+        const score = "local s = redis.call('ZSCORE', KEYS[1], ARGV[1]) ";
+        const left = await command(`${now}${score}return s and s - now`, [key], [member]);
+        return left === null ? null : Number(left);
+      },
+    };
+  }
+
+  const within = (left: number | null, ms: number): void => {
+    expect(left).toBeLessThanOrEqual(ms);
+    expect(left).toBeGreaterThan(ms - 30_000);
+  };
+  const stateless = { use: undefined, requestHash: payment, holder };
+
+  it('nonces are remembered for the longest lifetime that was asked for, and counted to whoever came first', async () => {
+    const { memory, leftMs, heldMs } = await openToLook();
+    const nonces = newNonces();
+    const mark = `test:nonces:${nonces.ticketSession}`;
+    const take = async (changes: Partial<NonceDemand>) =>
+      requireNew(await memory.claim({ ...stateless, nonces: { ...nonces, ...changes } }, never));
+    const expectKept = async (ms: number) => {
+      within(await leftMs(mark), ms);
+      within(await heldMs('test:held-nonces:acme', nonces.ticketSession), ms);
+      within(await leftMs('test:held-nonces:acme'), ms);
+    };
+    await take({ lifetimeMs: 600_000 });
+    await expectKept(600_000);
+    await take({ lifetimeMs: 1_200_000 });
+    await expectKept(1_200_000);
+    const last = await take({ lifetimeMs: 300_000, holder: 'other' });
+    expect(await heldMs('test:held-nonces:other', nonces.ticketSession)).toBeNull();
+    within(await leftMs(mark), 1_200_000);
+    const short = newNonces();
+    await take({ ...short, lifetimeMs: 100_000 });
+    within(await leftMs('test:held-nonces:acme'), 1_200_000);
+    // what is given back has been known for as long
+    await last.forget('unused');
+    within(await leftMs(mark), 1_200_000);
+    expect((await take({})).nonces).toEqual({ kind: 'taken', lastNonce: 6, isFirst: false });
+  });
+
+  it('a holder’s ticket sessions that have run out are forgotten', async () => {
+    const { memory, command, heldMs } = await openToLook();
+    const [first, second] = [newNonces(), newNonces()];
+    requireNew(await memory.claim({ ...stateless, nonces: first }, never));
+    const key = 'test:held-nonces:acme';
+    await command("return redis.call('ZADD', KEYS[1], 1, ARGV[1])", [key], [first.ticketSession]);
+    requireNew(await memory.claim({ ...stateless, nonces: second }, never));
+    expect(await heldMs(key, first.ticketSession)).toBeNull();
+    within(await heldMs(key, second.ticketSession), second.lifetimeMs);
+  });
+
+  it('nothing is left of nonces that were not used, nor of who held them', async () => {
+    const { memory, size } = await openToLook();
+    for (const use of [undefined, newState()]) {
+      const request = { use, requestHash: payment, nonces: newNonces(), holder };
+      await requireNew(await memory.claim(request, never)).forget('unused');
+      expect(await size()).toBe(0);
+    }
+  });
+
+  it('a holder has room for 500,000 ticket sessions that live, and others have their own', async () => {
+    const { redis, command } = await openToLook();
+    const scripts: string[] = [];
+    const small = {
+      run: (script: string, ...rest: [readonly string[], readonly string[]]) => {
+        scripts.push(script);
+        return redis.run(script.replaceAll('500000', '20'), ...rest);
+      },
+    };
+    const options = { keyPrefix: 'test:', ttlMs, maxBytes: 1_000_000, requestDeadlineMs: 20_000 };
+    const memory = createRedisAnswers({ redis: small, ...options });
+    const key = 'test:held-nonces:acme';
+    const fill = "for i = 1, 19 do redis.call('ZADD', KEYS[1], ARGV[1], i) end return 1";
+    await command(fill, [key], [`${Date.now() + 3_600_000}`]);
+    const take = async (nonces: NonceDemand) =>
+      requireNew(await memory.claim({ ...stateless, nonces }, never)).nonces;
+    const last = newNonces();
+    expect(await take(last)).toMatchObject({ kind: 'taken' });
+    expect(await take(newNonces())).toEqual({ kind: 'no-room' });
+    expect(await take(last)).toEqual({ kind: 'taken', lastNonce: 3, isFirst: false });
+    expect(await take({ ...newNonces(), holder: 'other' })).toMatchObject({ kind: 'taken' });
+    await command("return redis.call('ZADD', KEYS[1], 1, '7')", [key]);
+    expect(await take(newNonces())).toMatchObject({ kind: 'taken', isFirst: true });
+    expect(scripts[0]).toContain("redis.call('ZCOUNT', holder, now, '+inf') >= 500000 then");
+  });
+
+  it('a claim lasts as long as its request may, and shortens nothing that is known of the state', async () => {
+    const { memory, leftMs } = await openToLook();
+    const use = newState();
+    const request = { use, requestHash: payment, nonces: undefined, holder };
+    const first = requireNew(await memory.claim(request, never));
+    const key = `test:use:${use}`;
+    expect(await leftMs(key)).toBeLessThanOrEqual(21_500);
+    expect(await leftMs(key)).toBeGreaterThan(10_000);
+    await first.remember('an answer');
+    requireNew(await memory.claim({ ...request, requestHash: otherPayment }, never));
+    within(await leftMs(key), 2 * ttlMs);
+  });
+
+  it('claims that have run out make no fork, and one that lives does, whichever comes first', async () => {
+    const { memory, command } = await openToLook();
+    const use = newState();
+    const claim = async (requestHash: string) =>
+      requireNew(await memory.claim({ use, requestHash, nonces: undefined, holder }, never));
+    await claim(hashOf('gone'));
+    const runOut = "return redis.call('HSET', KEYS[1], ARGV[1], 'somebody 1')";
+    await command(runOut, [`test:use:${use}`], [hashOf('gone')]);
+    const alive = await claim(payment);
+    expect(alive.isFork).toBe(false);
+    const fork = await claim(otherPayment);
+    expect(fork.isFork).toBe(true);
+    await alive.forget('unused');
+    await fork.forget('unused');
+    expect((await claim(otherPayment)).isFork).toBe(false);
+  });
+
+  it('a claim that is made again by its own token is the same claim', async () => {
+    const { command, leftMs } = await openToLook();
+    const keys = ['test:use:x', 'test:answer:x'];
+    const args = [payment, 'a-token', '5000'];
+    expect(await command(claimScript, keys, args)).toEqual(['new']);
+    expect(await command(claimScript, keys, args)).toEqual(['new']);
+    expect(await command(claimScript, keys, [payment, 'another', '5000'])).toEqual(['pending']);
+    expect(await leftMs('test:use:x')).toBeLessThanOrEqual(5_000);
+  });
 });
 
 it('lets another instance take over when the one that had the claim is gone', async () => {

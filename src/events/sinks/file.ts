@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { syncFolder } from '../../audit/files.ts';
+import { syncFolder } from '../../durable-folder.ts';
 import type { EventSink } from '../sink.ts';
 
 const fileMode = 0o640;

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeDurableFolder } from '../../durable-folder.ts';
 import { makePrivate } from '../../private-file.ts';
 import type { ReserveOutcome, SessionCharge, Spend, WindowCharge } from './ledger.ts';
 import type { LedgerRecord } from './ledger-archive.ts';
@@ -122,7 +122,7 @@ export class SpendFile {
   constructor(folder: string) {
     this.#path = join(folder, 'spend.sqlite');
     this.#db = guardFile(this.#path, () => {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeDurableFolder(folder, 0o700);
       makePrivate(this.#path);
       return openDatabase(this.#path);
     });

@@ -1,7 +1,8 @@
 import { lstatSync, readFileSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { makeDurableFolder, syncFolder } from '../../durable-folder.ts';
 import { RecordsError } from '../../errors.ts';
 import { nameOf } from '../../foreign-error.ts';
 import type { Pause, SwitchStore } from './signing-switch.ts';
@@ -60,7 +61,7 @@ function readPause(path: string): Pause {
 
 /** The whole content is on disk before the name leads to it. */
 async function replace(folder: string, path: string, text: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o750 });
+  makeDurableFolder(folder, 0o750);
   const temporary = `${path}.${process.pid}`;
   const handle = await open(temporary, 'w', mode);
   try {
@@ -71,11 +72,6 @@ async function replace(folder: string, path: string, text: string): Promise<void
     await handle.close();
   }
   await rename(temporary, path);
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  await handle.sync().finally(() => handle.close());
 }
 
 function unavailable(path: string, verb: 'looked at' | 'written', cause: unknown): RecordsError {
