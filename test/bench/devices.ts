@@ -11,6 +11,8 @@ export type Device = {
   /** the `keys` entry of the signer's configuration */
   readonly key: Readonly<Record<string, unknown>>;
   readonly environment?: Record<string, string>;
+  /** whether it works with the CPU of the process that calls it, of which it is to have a core of its own */
+  readonly needsCore?: boolean;
   readonly close: () => void | Promise<void>;
 };
 
@@ -19,6 +21,7 @@ const openers: Readonly<Record<string, (folder: string) => Device | Promise<Devi
   pkcs11: openSoftHsm,
   'aws-kms': openAws,
   'gcp-kms': openGcp,
+  'delayed-key': openDelayedKey,
 };
 
 /** The providers that there is a device for. */
@@ -46,6 +49,7 @@ function openSoftHsm(folder: string): Device {
       pin: 'file:pin',
       environment: { SOFTHSM2_CONF: hsm.configFile },
     },
+    needsCore: true,
     close: () => hsm.remove(),
   };
 }
@@ -82,5 +86,14 @@ async function openGcp(): Promise<Device> {
       requestsPerSecond: 100_000,
     },
     close: () => server.close(),
+  };
+}
+
+/** A key that takes 20 ms, and as many calls at once as there are. */
+function openDelayedKey(): Device {
+  return {
+    name: 'key of 20 ms',
+    key: { provider: join(import.meta.dirname, 'delayed-key.ts'), delayMs: 20, concurrency: 64 },
+    close: () => undefined,
   };
 }

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { runOnCores } from './process-usage.ts';
 
 /** What the load process is to do. Each connection has one request under way at a time. */
 export type LoadOrder = {
@@ -7,6 +8,8 @@ export type LoadOrder = {
   readonly connections: number;
   /** sent with each request */
   readonly apiKey?: string;
+  /** the cores that the load may have; all when left out */
+  readonly cores?: string | undefined;
 } & (
   | {
       /** the payments of running sessions, one a connection */
@@ -49,6 +52,7 @@ export async function runLoad(order: LoadOrder, readCpu: () => number): Promise<
     else if (message === 'measured') cpuAfter = readCpu();
     else report = message;
   });
+  if (order.cores !== undefined) runOnCores(child.pid ?? 0, order.cores);
   child.send(order);
   await once(child, 'exit');
   if (report === undefined) throw new Error('the load ended early: see its error above');

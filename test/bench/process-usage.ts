@@ -28,3 +28,10 @@ export function readResidentBytes(pid: number): number {
     /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kibibytes) * 1024;
 }
+
+/** Has a process and its children, all their threads, run on these of the machine's cores only: `1`, or `0-2`. */
+export function runOnCores(pid: number, cores: string): void {
+  for (const member of familyOf(pid)) {
+    execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', cores, String(member)]);
+  }
+}

@@ -31,6 +31,7 @@ export type SignerProcessOptions = {
 /** `livepeer-hsm-signer serve` in a process of its own, on a free port. */
 export type SignerProcess = {
   readonly url: string;
+  readonly pid: number;
   /** from the start of the process until it listened */
   readonly readyAfterMs: number;
   /** CPU it has used so far, its workers' included */
@@ -58,6 +59,7 @@ export async function startSignerProcess(options: SignerProcessOptions): Promise
   const pid = cli.child.pid ?? 0;
   return {
     url,
+    pid,
     readyAfterMs,
     cpuMicroseconds: () => readCpuMicroseconds(pid),
     residentBytes: () => readResidentBytes(pid),

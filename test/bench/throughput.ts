@@ -1,11 +1,13 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { BareOrder, BareReport } from './bare-provider.ts';
 import { type Device, deviceNames, openDevice } from './devices.ts';
 import { type Floor, measureFloor } from './floor.ts';
 import { writeGuardedConfig } from './guarded-config.ts';
 import { type Measured, runLoad } from './load.ts';
+import { runOnCores } from './process-usage.ts';
 import { type Figure, type Scenario, formatNumber, median } from './result.ts';
 import { startSignerProcess } from './signer-process.ts';
 
@@ -16,8 +18,15 @@ const firstWarmUpMs = 20_000;
 const durationMs = 4_000;
 /** Requests under way at once, and calls of the bare provider. */
 const concurrency = 64;
-/** Tickets of the larger payments. */
+/** Tickets of the larger payments, and how many of those are under way at once: enough for any device, and answered in time by a slow one. */
 const batch = 20;
+const batchConcurrency = 16;
+/** Of these keys two workers are measured too: one has a core of its own, and those of the clouds wait for a stand-in. */
+const withTwoWorkers: readonly string[] = ['local-keystore', 'delayed-key'];
+const lastCore = availableParallelism() - 1;
+/** For a device that needs a core: that one, which the load keeps off. */
+const coreOfDevice = String(lastCore);
+const coresOfLoad = lastCore === 0 ? '0' : `0-${lastCore - 1}`;
 
 /** Payments a second and CPU a payment over each provider, against the bare provider and against the floor. */
 export const throughput: Scenario = async ({ folder, say }) => {
@@ -26,8 +35,10 @@ export const throughput: Scenario = async ({ folder, say }) => {
   for (const provider of deviceNames) {
     const device = await openDevice(provider, folder);
     try {
-      say(device.name);
-      rows.push(...(await measureDevice(device, folder, figures)));
+      for (const workers of withTwoWorkers.includes(provider) ? [1, 2] : [1]) {
+        say(`${device.name}, ${describeWorkers(workers)}`);
+        rows.push(...(await measureDevice(device, workers, folder, figures)));
+      }
     } finally {
       await device.close();
     }
@@ -35,7 +46,8 @@ export const throughput: Scenario = async ({ folder, say }) => {
   return {
     table: [['', 'a second', 'CPU µs each', 'of bare', 'of floor'], ...rows],
     notes: [
-      `payments of one ticket where nothing else is said, in running sessions, one worker, ${concurrency} requests under way at once; median of ${rounds} rounds, of shares too`,
+      `payments of one ticket where nothing else is said, in running sessions, ${concurrency} requests under way at once, or ${batchConcurrency} payments of ${batch}; median of ${rounds} rounds, of shares too`,
+      'SoftHSM, and the signer that calls it, have a core of their own, the load the others',
       'each payment is authenticated by an API key and recorded in an audit log',
       "the floor's empty request and the payments are loaded by the same client, on the same machine",
     ],
@@ -43,19 +55,26 @@ export const throughput: Scenario = async ({ folder, say }) => {
   };
 };
 
+const describeWorkers = (workers: number): string =>
+  workers === 1 ? 'one worker' : `${workers} workers`;
+
 async function measureDevice(
   device: Device,
+  workers: number,
   folder: string,
   figures: Figure[],
 ): Promise<string[][]> {
-  const { name, key, environment } = device;
+  const { key, environment, needsCore = false } = device;
+  const name = workers === 1 ? device.name : `${device.name}, ${describeWorkers(workers)}`;
   const guarded = writeGuardedConfig(folder, { hasRules: false });
   const signer = await startSignerProcess({
     folder,
     key,
+    workers,
     guarded,
     ...(environment && { environment }),
   });
+  if (needsCore) runOnCores(signer.pid, coreOfDevice);
   const payments: Measured[] = [];
   const ofTwenty: Measured[] = [];
   const pay = (tickets: number, isFirst: boolean): Promise<Measured> =>
@@ -64,7 +83,8 @@ async function measureDevice(
         kind: 'payments',
         url: signer.url,
         apiKey: guarded.apiKey,
-        connections: concurrency,
+        connections: tickets === batch ? batchConcurrency : concurrency,
+        cores: needsCore ? coresOfLoad : undefined,
         tickets,
         warmUpMs: isFirst ? firstWarmUpMs : warmUpMs,
         durationMs,
@@ -101,7 +121,13 @@ async function measureDevice(
       '',
     ],
   ];
-  figures.push({ name: `payments a second, ${name}`, value: perSecond });
+  figures.push(
+    { name: `payments a second, ${name}`, value: perSecond },
+    {
+      name: `payments of ${batch} a second, ${name}`,
+      value: middle(ofTwenty, (each) => each.perSecond),
+    },
+  );
   if (name === 'SoftHSM') {
     figures.push({
       name: 'payments a second over SoftHSM, of the bare pool’s signatures',
@@ -151,7 +177,10 @@ async function measureDevice(
   return rows;
 }
 
-async function runBareProvider({ key, environment }: Device, folder: string): Promise<BareReport> {
+async function runBareProvider(
+  { key, environment, needsCore = false }: Device,
+  folder: string,
+): Promise<BareReport> {
   const { provider, ...section } = key;
   const child = fork(join(import.meta.dirname, 'bare-provider.ts'), {
     env: { ...process.env, ...environment },
@@ -166,6 +195,7 @@ async function runBareProvider({ key, environment }: Device, folder: string): Pr
   };
   let report: BareReport | undefined;
   child.on('message', (message: BareReport) => (report = message));
+  if (needsCore) runOnCores(child.pid ?? 0, coreOfDevice);
   child.send(order);
   await once(child, 'exit');
   if (!report) throw new Error('the bare provider ended early: see its error above');
