@@ -54,6 +54,8 @@ export type RedisAccess = RedisServers & {
 
 export type RedisOptions = RedisAccess & {
   readonly log: (level: 'info' | 'warn', message: string, fields?: object) => void;
+  /** what makes each connection; the client library unless told */
+  readonly createClient?: typeof createSingleClient;
 };
 
 /** Between two attempts to connect; it doubles up to the second one. */
@@ -66,7 +68,7 @@ const watchIntervalMs = 1_000;
  * meanwhile scripts fail at once. Resolves after the first attempt, whether it succeeds or not. Throws `CONFIG_INVALID`.
  */
 export async function connectRedis(options: RedisOptions): Promise<Redis> {
-  const { log, acknowledge = 'none' } = options;
+  const { log, acknowledge = 'none', createClient = createSingleClient } = options;
   const findMaster = chooseFinder(options);
   const readEndpoint = chooseEndpoint(options, findMaster);
   const closing = new AbortController();
@@ -90,7 +92,7 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
   async function connectOnce(onOpen: () => void): Promise<never> {
     const endpoint = await readEndpoint();
     const needsMaster = findMaster !== undefined;
-    const connection = new Connection(await createSingleClient(endpoint), {
+    const connection = new Connection(await createClient(endpoint), {
       acknowledge,
       needsMaster,
       onFailure: noteRefusal,

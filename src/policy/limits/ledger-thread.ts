@@ -2,13 +2,8 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { RecordsError } from '../../errors.ts';
 import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
+import type { LedgerBatch, LedgerReply } from './ledger-file-desk.ts';
 import type { FileRequest, FileResult } from './spend-file.ts';
-
-export type LedgerBatch = { readonly requests: readonly FileRequest[]; readonly timeMs: number };
-
-export type LedgerReply =
-  | { readonly results: readonly FileResult[] }
-  | { readonly failure: { readonly message: string; readonly details: string } };
 
 export type LedgerThreadOptions = {
   readonly folder: string;

@@ -1,0 +1,35 @@
+import { LedgerFileError } from './ledger-file-error.ts';
+import { type FileRequest, type FileResult, SpendFile } from './spend-file.ts';
+
+export type LedgerBatch = { readonly requests: readonly FileRequest[]; readonly timeMs: number };
+
+export type LedgerReply =
+  | { readonly results: readonly FileResult[] }
+  | { readonly failure: { readonly message: string; readonly details: string } };
+
+/** Answers batch after batch out of the ledger's file, which it opens when the first one comes. */
+export class LedgerFileDesk {
+  readonly #folder: string;
+  #file: SpendFile | undefined;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Never throws: whatever was wrong with the file, it is opened anew for the next batch. */
+  answer({ requests, timeMs }: LedgerBatch): LedgerReply {
+    try {
+      this.#file ??= new SpendFile(this.#folder);
+      return { results: this.#file.answer(requests, timeMs) };
+    } catch (error) {
+      this.close();
+      const details = error instanceof LedgerFileError ? error.details : String(error);
+      return { failure: { message: (error as Error).message, details } };
+    }
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+}

@@ -1,0 +1,33 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { testSeed } from '../../support/random.ts';
+
+const program = fileURLToPath(new URL('run.ts', import.meta.url));
+
+/** A process of its own: the simulation replaces Node's clocks, files and threads. */
+function simulate(...options: readonly string[]): Promise<{ code: number; output: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [program, ...options], (error, output, problems) => {
+      resolve({ code: error ? 1 : 0, output: output + problems });
+    });
+  });
+}
+
+describe('the simulation of the whole', () => {
+  it('breaks no invariant', async () => {
+    const { code, output } = await simulate('--schedules', '500', '--seed', `${testSeed * 1000}`);
+    expect(output).toMatch(/^schedules: 500$/m);
+    expect(code).toBe(0);
+    expect(Number(/^answers: (\d+)$/m.exec(output)?.[1])).toBeGreaterThan(500);
+    expect(Number(/^distinct states: (\d+)$/m.exec(output)?.[1])).toBeGreaterThan(5000);
+  });
+
+  it('plays the same seed the same way in another process, whatever was played before', async () => {
+    const seed = ['--seed', '7'];
+    const alone = await simulate('--schedules', '1', '--trace', ...seed);
+    const among = await simulate('--schedules', '9', '--trace', '--seed', '3');
+    const [fingerprint = 'none'] = /fingerprint \w+/.exec(alone.output) ?? [];
+    expect(among.output).toContain(fingerprint);
+  });
+});
