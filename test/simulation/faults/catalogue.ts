@@ -360,15 +360,14 @@ export const catalogue: readonly PlantedFault[] = [
     ],
   },
   {
-    name: 'answer-before-it-is-remembered',
-    mistake: 'An answer is sent before it is remembered, and also when that fails.',
+    name: 'answer-sent-before-it-is-kept',
+    mistake: 'An answer is sent, and kept some milliseconds later.',
     invariants: ['same-request-same-answer'],
     edits: [
       {
-        file: payment,
-        find: 'return { ...made, answer: await claim.remember(made.answer) };',
-        replace:
-          'void claim.remember(made.answer).catch(() => claim.forget(nonces));\n    return made;',
+        file: memory,
+        find: 'if (key !== undefined) answers.add(key, made, holder);',
+        replace: 'if (key !== undefined) setTimeout(() => answers.add(key, made, holder), 20);',
       },
     ],
   },
@@ -575,18 +574,6 @@ export const catalogue: readonly PlantedFault[] = [
       {
         file: 'src/audit/chain.ts',
         find: '    await synced.datasync();\n',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'torn-write-not-repaired',
-    mistake: 'After a failed write the log goes on behind what was written of it.',
-    invariants: ['log-whole', 'starts-again', 'signature-not-logged'],
-    edits: [
-      {
-        file: 'src/audit/chain.ts',
-        find: '    await repaired.truncate(end);\n',
         replace: '',
       },
     ],

@@ -566,6 +566,8 @@ class World {
       kind === 'repeat' ? (client.requests.at(-1 - back) ?? client.requests.at(-1)) : undefined;
     // one that nothing tells from others begins a session each time: it is the same as any first payment
     if (repeated?.ask.use !== undefined) return repeated;
+    const stolen = kind === 'steal' ? this.#steal(client, back) : undefined;
+    if (stolen) return stolen;
     const place = kind === 'fork' ? -2 - back : -1;
     const known = kind === 'begin' ? undefined : (client.states.at(place) ?? client.states.at(-1));
     const state = known?.sealed;
@@ -599,6 +601,15 @@ class World {
         maxTickets: pixels + 2,
       },
     };
+  }
+
+  /** Another's payment that goes on from a state: a first one would begin a session of the thief's. */
+  #steal({ tenant, principal }: Client, back: number): Sent | undefined {
+    const [victim] = this.#clients.filter((client) => client.principal !== principal);
+    const sent = victim?.requests.filter(({ ask }) => ask.before !== undefined).at(-1 - back);
+    if (!sent) return undefined;
+    const identity = `${sent.ask.use} ${sent.body} ${principal}`;
+    return { ...sent, ask: { ...sent.ask, tenant, principal, identity } };
   }
 
   #latencyUs(): number {

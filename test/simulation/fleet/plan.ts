@@ -7,8 +7,11 @@ import type { Acknowledge } from '../../../src/store/acknowledged-writes.ts';
 export type Operation = {
   readonly atUs: number;
   readonly client: number;
-  /** `pay`: from the newest state; `fork`: from an older one; `repeat`: an earlier request again; `begin`: a new session */
-  readonly kind: 'pay' | 'fork' | 'repeat' | 'begin';
+  /**
+   * `pay`: from the newest state; `fork`: from an older one; `repeat`: an earlier request again; `steal`: the other client's, in
+   * its own name; `begin`: a new session
+   */
+  readonly kind: 'pay' | 'fork' | 'repeat' | 'steal' | 'begin';
   /** how many states, or requests, it goes back */
   readonly back: number;
   readonly instance: number;
@@ -93,9 +96,8 @@ export function drawPlan(seed: number): Plan {
   const instances = store === 'embedded' ? 1 : 1 + draw.int(3);
   const isLong = draw.chance(0.15);
   const span = isLong ? 200_000_000 : draw.chance(0.5) ? spanUs : spanUs / 10;
-  const operations = Array.from({ length: 3 + draw.int(6) }, () =>
-    drawOperation(draw, span, instances),
-  );
+  const drawn = Array.from({ length: 3 + draw.int(6) }, () => drawOperation(draw, span, instances));
+  const operations = drawn.map((operation, place) => drawClose(draw, operation, drawn[place - 1]));
   operations.sort((a, b) => a.atUs - b.atUs);
   const faults = Array.from({ length: draw.pick([0, 0, 1, 1, 2, 3]) }, () =>
     drawFault(draw, span, { store, acknowledge, instances }),
@@ -121,7 +123,7 @@ function drawOperation(draw: Draw, span: number, instances: number): Operation {
   return {
     atUs: draw.int(span),
     client: draw.int(2),
-    kind: draw.pick(['pay', 'pay', 'pay', 'pay', 'fork', 'repeat', 'repeat', 'begin']),
+    kind: draw.pick(['pay', 'pay', 'pay', 'pay', 'fork', 'repeat', 'repeat', 'steal', 'begin']),
     back: draw.int(3),
     instance: draw.int(instances),
     params: draw.chance(0.7) ? 0 : 1,
@@ -130,6 +132,13 @@ function drawOperation(draw: Draw, span: number, instances: number): Operation {
     leavesAfterUs: draw.chance(0.1) ? draw.int(60_000) : undefined,
     loses: draw.chance(0.15) ? draw.pick(['request', 'answer', 'answer']) : undefined,
   };
+}
+
+/** Some come while another one of the same client is under way. */
+function drawClose(draw: Draw, operation: Operation, other: Operation | undefined): Operation {
+  if (!other || operation.kind === 'begin' || !draw.chance(0.35)) return operation;
+  const client = operation.kind === 'steal' ? 1 - other.client : other.client;
+  return { ...operation, client, back: 0, atUs: other.atUs + draw.int(40_000) };
 }
 
 function drawFault(

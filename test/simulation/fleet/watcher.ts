@@ -108,6 +108,8 @@ export class Watcher {
   readonly #signed = new Map<string, string>();
   readonly #answers = new Map<string, string>();
   readonly #answerOfUse = new Map<string, string>();
+  readonly #identityOfAnswer = new Map<string, string>();
+  readonly #askedTickets = new Set<string>();
   readonly #drawn = new Map<string, string>();
   readonly #spent = new Map<string, Spent[]>();
   readonly #spentBySession = new Map<string, bigint>();
@@ -250,6 +252,7 @@ export class Watcher {
       );
     }
     const isTicket = use.intent === 'ticket-batch';
+    if (isTicket) this.#requireNewTicket(ask, hex);
     const begins = ask.before === undefined && !this.#begunSessions.has(use.session);
     if (begins) this.#begunSessions.add(use.session);
     const spent: Spent = {
@@ -262,6 +265,15 @@ export class Watcher {
     if (isTicket) this.#signedOf.set(ask.id, this.askedOf(ask.id) + 1);
     for (const rule of this.#rules) this.#charge(rule, ask, spent);
     this.#chargeSession(use.session, ask, spent.ev);
+  }
+
+  /** A call that failed may have made a signature, so a ticket is for one call alone. */
+  #requireNewTicket({ id }: Ask, digest: string): void {
+    const key = `${this.epoch} ${digest}`;
+    if (this.#askedTickets.has(key) && !this.isWeak) {
+      this.fail('ticket-drawn-twice', `request ${id}: the key is asked again for ticket ${digest}`);
+    }
+    this.#askedTickets.add(key);
   }
 
   #charge(rule: WindowRule, ask: Ask, spent: Spent): void {
@@ -343,7 +355,9 @@ export class Watcher {
         for (const digest of use.digests) logged.add(digest);
     }
     for (const { signature } of tickets) {
-      if (logged.has(this.#signed.get(signature) ?? '')) continue;
+      const digest = this.#signed.get(signature) ?? '';
+      // of two that made an answer to one request, both send the first one's
+      if (logged.has(digest) || this.#isLogged(digest)) continue;
       this.fail(
         'signature-not-logged',
         `request ${ask.id}: a ticket left, and its record is not safe on disk`,
@@ -358,8 +372,20 @@ export class Watcher {
     }
   }
 
+  #isLogged(digest: string): boolean {
+    return [...this.#uses.values()].some(
+      ({ signed, digests }) =>
+        digests.includes(digest) && signed && signed.end <= (this.#durable.get(signed.path) ?? 0),
+    );
+  }
+
   #requireSameAnswer(ask: Ask, answer: string, isFork: boolean | undefined): void {
     const { identity, use } = ask;
+    const name = identity ?? `request ${ask.id}`;
+    if ((this.#identityOfAnswer.get(answer) ?? name) !== name) {
+      this.fail('answer-of-another', `request ${ask.id} got the answer to another request`);
+    }
+    this.#identityOfAnswer.set(answer, name);
     if (identity === undefined || use === undefined || this.isWeak) return;
     const key = `${this.epoch} ${identity}`;
     const before = this.#answers.get(key);
