@@ -237,6 +237,7 @@ export const treatments: Readonly<Record<string, Treatment>> = {
   },
 
   // evidence
+  'npm run bench:bytes': { run: 'long', prints: /^20 tickets: \d+ bytes of the audit log/m },
   'npm run docs:matrix': { run: 'quick', prints: /^\d+ faults, \d+ cells: \d+ with tests/m },
 
   // benches, releases
