@@ -37,6 +37,20 @@ const curlAddress = {
 } as const;
 const dev = { FILE: 'config/dev.yaml', 'signer.yaml': 'config/dev.yaml' };
 
+/** The commands beside the figures of a document: what tables have in their last cells. */
+function figureCommandsOf(text: string): string[] {
+  return [...text.matchAll(/\| `(npm (?:test|run) [^`]+)` \|$/gm)].map(
+    ([, command = '']) => command,
+  );
+}
+
+const testsPass = { run: 'long', prints: /^[1-9]\d* passed, 0 failed$/m } as const;
+
+/** Those of docs/evidence.md that run tests: each prints how many passed. */
+const figureTests = figureCommandsOf(readDocument('docs/evidence.md')).filter((command) =>
+  command.startsWith('npm test -- '),
+);
+
 /** Each command of README and docs, as printed there. */
 export const treatments: Readonly<Record<string, Treatment>> = {
   // begin
@@ -237,6 +251,7 @@ export const treatments: Readonly<Record<string, Treatment>> = {
   },
 
   // evidence
+  ...Object.fromEntries(figureTests.map((command) => [command, testsPass])),
   'npm run bench:bytes': { run: 'long', prints: /^20 tickets: \d+ bytes of the audit log/m },
   'npm run docs:matrix': { run: 'quick', prints: /^\d+ faults, \d+ cells: \d+ with tests/m },
 
@@ -332,9 +347,12 @@ function commandsOf(block: string): string[] {
 export const documentedCommands: readonly { readonly command: string; readonly file: string }[] = [
   ...new Map(
     [...markdownFiles, 'client/README.md'].flatMap((file) =>
-      [...readDocument(file).matchAll(/^```(?:sh|bash|shell|console)\n(.*?)^```$/gms)]
-        .flatMap(([, block = '']) => commandsOf(block))
-        .map((command) => [command, { command, file }] as const),
+      [
+        ...[...readDocument(file).matchAll(/^```(?:sh|bash|shell|console)\n(.*?)^```$/gms)].flatMap(
+          ([, block = '']) => commandsOf(block),
+        ),
+        ...figureCommandsOf(readDocument(file)),
+      ].map((command) => [command, { command, file }] as const),
     ),
   ).values(),
 ];
