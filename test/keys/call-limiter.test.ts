@@ -45,6 +45,21 @@ describe('CallLimiter', () => {
     },
   );
 
+  it('spreads the calls of a second: a tenth of them at once, the others one after the other', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 200, concurrency: 500, maxQueued: 500 });
+    let started = 0;
+    const all = Promise.all(
+      Array.from({ length: 150 }, () => limiter.run(() => Promise.resolve(started++), never)),
+    );
+    await vi.advanceTimersByTimeAsync(0);
+    expect(started).toBe(20);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(started).toBeGreaterThan(30);
+    expect(started).toBeLessThanOrEqual(38);
+    await vi.advanceTimersByTimeAsync(900);
+    await all;
+  });
+
   it.each([
     { requestsPerSecond: 180, concurrency: 64, slowCalls: 100, slowMs: 800 },
     { requestsPerSecond: 10, concurrency: 64, slowCalls: 10, slowMs: 1900 },

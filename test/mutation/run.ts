@@ -1,7 +1,9 @@
 // Plants mistakes into the source, one at a time, and tells which of them the quick tests notice.
-//   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--verbose]]
+//   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--changed] [--verbose]]
 // FILES and FOLDERS are those of src, `pm` or `src/pm/ticket.ts`; without any, all eight folders. --sample: N mutants of each
-// folder, drawn with the seed of the run. --again: those only that the last run left over. --verbose: what killed each.
+// folder, drawn with the seed of the run. --again: those only that the last run left over. --verbose: what killed each. --changed:
+// those only of the first folder that the last commit or the working tree changes, of pm where there is none,
+// with a few mutants and the folder's own tests alone, which must kill two in three: a few are too few to tell 95 % by.
 //
 // It works on a copy of the working tree, in which all mutants of the files stand side by side, asleep; a test file runs in a
 // process that lasts, with one of them awake. What stands in Lua and SQL is mutated as what stands in TypeScript, and worker
@@ -11,6 +13,7 @@
 // A survivor must be killed by a test, or be in survivors.json with its reason. Fails where one is in neither, where one in the
 // list was killed or is no more, and where a folder's score is below 95 %.
 import { createHash } from 'node:crypto';
+import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,22 +24,24 @@ import { type Listed, nameMutants, readListed } from './survivors.ts';
 import { type Folder, folders, generatedFiles, slowestTestSeconds, suites } from './suites.ts';
 
 const root = join(import.meta.dirname, '../..');
-const cachePath = join(root, 'node_modules/.cache/mutation');
-const lastPath = join(cachePath, 'last.json');
-mkdirSync(cachePath, { recursive: true });
-const leastScore = 95;
-
-type Named = Mutant & { readonly name: string; readonly file: string };
-type Verdict = { readonly state: 'killed' | 'survived' | 'unreached'; readonly by: string };
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     sample: { type: 'string' },
     again: { type: 'boolean', default: false },
+    changed: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
+
+const cachePath = join(root, 'node_modules/.cache/mutation');
+const lastPath = join(cachePath, 'last.json');
+mkdirSync(cachePath, { recursive: true });
+const leastScore = options.changed ? 66 : 95;
+
+type Named = Mutant & { readonly name: string; readonly file: string };
+type Verdict = { readonly state: 'killed' | 'survived' | 'unreached'; readonly by: string };
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -46,9 +51,18 @@ function sourceFiles(folder: Folder): string[] {
     .filter((file) => !generatedFiles.includes(file));
 }
 
+/** What the last commit and the working tree change; nothing where that can't be known, as in a clone of one commit. */
+function changedFiles(): string[] {
+  const run = spawnSync('git', ['diff', '--name-only', 'HEAD~1'], { cwd: root, encoding: 'utf8' });
+  const changed = (run.stdout || '').split('\n').filter((file) => /^src\/.*\.ts$/.test(file));
+  const first = folders.find((folder) => changed.some((file) => file.startsWith(`src/${folder}/`)));
+  return first === undefined ? ['pm'] : changed.filter((file) => file.startsWith(`src/${first}/`));
+}
+
 /** The source files that are asked for, by folder. */
 function filesAskedFor(): Map<Folder, string[]> {
-  const asked = positionals.map((path) =>
+  const paths = options.changed ? changedFiles() : positionals;
+  const asked = paths.map((path) =>
     (path.startsWith('src/') ? path : `src/${path}`).replace(/\/$/, ''),
   );
   const found = new Map<Folder, string[]>();
@@ -78,7 +92,11 @@ type Explored = TestRun & { readonly reached: readonly number[] };
  * Each test file of the suite once: how long it takes, and which mutants it reaches. What is known of a file holds until it, or
  * anything in the source or in what tests share, is another.
  */
-async function exploreSuite(lab: Lab, folder: Folder): Promise<Suite> {
+async function exploreSuite(
+  lab: Lab,
+  folder: Folder,
+  testFiles: readonly string[],
+): Promise<Suite> {
   const path = join(cachePath, `${folder}.json`);
   const known: Record<string, Explored> = existsSync(path)
     ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, Explored>)
@@ -90,7 +108,7 @@ async function exploreSuite(lab: Lab, folder: Folder): Promise<Suite> {
   );
   const ms = new Map<string, number>();
   const reaching = new Map<number, string[]>();
-  for (const file of lab.testFiles) {
+  for (const file of testFiles) {
     const key = `${file} ${digest([file])} ${shared}`;
     const ran = known[key] ?? (await explore(lab, file));
     if (ran.outcome !== 'passed') {
@@ -254,12 +272,7 @@ for (const [folder, files] of filesAskedFor()) {
   };
   const survivors: string[] = [];
   try {
-    const suite = await exploreSuite(lab, folder);
-    say(
-      `  ${suite.ms.size} test files, explored in ${((performance.now() - start) / 1000).toFixed(0)} s`,
-    );
-    const asked = new Map([...byId].filter(([, mutant]) => chosen.includes(mutant)));
-    await judge(lab, suite, asked, (id, { state, by }) => {
+    const conclude = (id: number, { state, by }: Verdict): void => {
       const mutant = byId.get(id);
       if (mutant === undefined) return;
       const name = key(mutant.file, mutant.name);
@@ -275,16 +288,37 @@ for (const [folder, files] of filesAskedFor()) {
       if (reason) row[reason.kind]++;
       else {
         row.unlisted++;
-        complaints.push(`${state}: ${mutant.file}:${mutant.line} ${mutant.name}`);
+        if (!options.changed) {
+          complaints.push(`${state}: ${mutant.file}:${mutant.line} ${mutant.name}`);
+        }
         say(`  ${state} ${mutant.file}:${mutant.line}\n    - ${mutant.from}\n    + ${mutant.to}`);
       }
-    });
+    };
+    // all at once is less work in all; one test file of the folder after the other ends as soon as nothing is left
+    const isNear = (file: string): boolean => file.startsWith(`test/${folder}/`);
+    const rounds = options.changed
+      ? lab.testFiles.filter(isNear).map((file) => [file])
+      : [lab.testFiles];
+    let left = new Map([...byId].filter(([, mutant]) => chosen.includes(mutant)));
+    for (const [index, testFiles] of rounds.entries()) {
+      if (left.size === 0) break;
+      const suite = await exploreSuite(lab, folder, testFiles);
+      if (!options.changed) say(`  ${suite.ms.size} test files explored`);
+      const survived = new Map<number, Named>();
+      await judge(lab, suite, left, (id, verdict) => {
+        const mutant = byId.get(id);
+        const isOver = verdict.state === 'killed' || index === rounds.length - 1;
+        if (isOver) conclude(id, verdict);
+        else if (mutant) survived.set(id, mutant);
+      });
+      left = survived;
+    }
   } finally {
     await lab.close();
   }
   row.seconds = Math.round((performance.now() - start) / 1000);
   rows.push(row);
-  last[folder] = survivors;
+  if (!options.changed) last[folder] = survivors;
 }
 
 writeFileSync(lastPath, JSON.stringify(last));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { unitsPerHour } from '../../src/pm/billing.ts';
 import { meterUse, payInPart } from '../../src/pm/quote.ts';
 import { rational } from '../../src/pm/rational.ts';
-import type { SessionState } from '../../src/pm/session-state.ts';
+import { type SessionState, advanceSession } from '../../src/pm/session-state.ts';
 import { defaultTicketLimits } from '../../src/pm/ticket-params-validation.ts';
 
 const second = 1_000_000_000n;
@@ -44,6 +44,24 @@ describe('the use of a request', () => {
       'upstream',
     );
     expect(first).toEqual({ units: 10n, billedNanoseconds: 10n * second });
+  });
+});
+
+describe('the books after a payment', () => {
+  const update = {
+    now: 9n * second,
+    pmSessionId: '0x',
+    senderNonce: 1,
+    balance: rational(0n),
+    ev: 5n,
+    weiPerUsd: undefined,
+    billingRule: 'keep-one-ticket',
+  } as const;
+
+  it('count what is spent from 0 where they did not record it', () => {
+    const session = { lastUpdate: undefined, startedAt: undefined } as SessionState;
+    expect(advanceSession(session, update)).toMatchObject({ spentEv: 5n, startedAt: 9n });
+    expect(advanceSession({ ...session, spentEv: 2n }, update).spentEv).toBe(7n);
   });
 });
 
