@@ -195,6 +195,28 @@ describe('the JSON reader', () => {
     );
   });
 
+  it('takes a sequence of bytes for a character at the edges of UTF-8 exactly where the platform does', () => {
+    const platform = new TextDecoder('utf-8', { fatal: true });
+    const seconds = [0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0];
+    for (let first = 0xc0; first <= 0xf8; first++) {
+      for (const second of seconds) {
+        for (const rest of [[], [0x80], [0xbf, 0x80], [0x80, 0xc0], [0xc0, 0x80]]) {
+          const bytes = Uint8Array.of(first, second, ...rest);
+          const read = parseJson(Uint8Array.of(0x22, ...bytes, 0x22));
+          let expected: string | undefined;
+          try {
+            expected = platform.decode(bytes);
+          } catch {
+            // invalid
+          }
+          if (read.kind !== 'string') throw new Error('not a string');
+          if (expected === undefined) expect(read.value).toContain('\ufffd');
+          else expect(read.value).toBe(expected);
+        }
+      }
+    }
+  });
+
   it('spends no more on invalid bytes than on as many of valid members, however few or many there are', () => {
     const size = 2_000_000;
     const oneInvalid = Buffer.from(`"${'a'.repeat(size)}"`).fill(0xff, size / 2, size / 2 + 1);
