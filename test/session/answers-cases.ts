@@ -321,6 +321,9 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
       const claim = async () => requireNew(await tested.memory.claim(request, never)).nonces;
       expect(await claim()).toMatchObject({ kind: 'taken', lastNonce: 498 });
       expect(await claim()).toEqual({ kind: 'used-up', lastNonce: 501 });
+      const atLimit = { ...newNonces(), after: 500 };
+      const none = requireNew(await tested.memory.claim({ ...request, nonces: atLimit }, never));
+      expect(none.nonces).toEqual({ kind: 'used-up', lastNonce: 500 });
     });
 
     it('is healthy', async () => {

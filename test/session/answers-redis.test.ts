@@ -233,6 +233,84 @@ describe('in Redis', () => {
     expect((await claim(otherPayment)).isFork).toBe(false);
   });
 
+  it('an answer takes room until it runs out, and nothing else is left of its claim', async () => {
+    const { memory, command, leftMs, heldMs } = await openToLook();
+    const answer = async (principal: string, use = newState()) => {
+      const by = { tenant: `tenant of ${principal}`, principal };
+      const request = { use, requestHash: payment, nonces: undefined, holder: by };
+      await requireNew(await memory.claim(request, never)).remember('x'.repeat(100));
+      return use;
+    };
+    const bytes = () => command("return redis.call('GET', KEYS[1])", ['test:answers-bytes']);
+    const use = await answer('first');
+    expect(await command("return redis.call('HGETALL', KEYS[1])", [`test:use:${use}`])).toEqual([
+      'used',
+      '1',
+    ]);
+    const names = (await command("return redis.call('KEYS', 'test:answers*')", [])) as string[];
+    expect(names).toHaveLength(5);
+    for (const name of names) within(await leftMs(name), 4 * ttlMs);
+    const age = 'test:answers-by-age';
+    const entries = "return redis.call('ZRANGE', KEYS[1], 0, -1)";
+    const [entry = ''] = (await command(entries, [age])) as string[];
+    within(await heldMs(age, entry), ttlMs);
+    // an answer that is lost is counted once when it is made again
+    await command("return redis.call('DEL', KEYS[1])", [`test:answer:${use}:${payment}`]);
+    await answer('first', use);
+    expect(await bytes()).toBe('1100');
+    await command("return redis.call('ZADD', KEYS[1], 1, ARGV[1])", [age], [entry]);
+    await answer('second');
+    expect(await bytes()).toBe('1100');
+    expect(await command(entries, [age])).toHaveLength(1);
+    expect(await command("return redis.call('KEYS', 'test:answers*')", [])).toHaveLength(5);
+    expect(await command("return redis.call('ZCARD', KEYS[1])", ['test:answers-of-tenants'])).toBe(
+      1,
+    );
+  });
+
+  it('the oldest answer of all gives way where lists of who holds what are lost', async () => {
+    const { redis, command } = await openToLook();
+    const options = { keyPrefix: 'test:', ttlMs, requestDeadlineMs: 20_000, redis };
+    const memory = createRedisAnswers({ ...options, maxBytes: 2_200 });
+    const uses = [newState(), newState(), newState()];
+    const answer = async (use: string) =>
+      requireNew(
+        await memory.claim({ use, requestHash: payment, nonces: undefined, holder }, never),
+      ).remember('x'.repeat(100));
+    const kept = () =>
+      Promise.all(
+        uses.map((use) =>
+          command("return redis.call('EXISTS', KEYS[1])", [`test:answer:${use}:${payment}`]),
+        ),
+      );
+    await answer(uses[0] ?? '');
+    await answer(uses[1] ?? '');
+    expect(await kept()).toEqual([1, 1, 0]);
+    const lost = "return redis.call('ZADD', KEYS[1], 1000000, 'nobody')";
+    await command(lost, ['test:answers-of-tenants']);
+    await answer(uses[2] ?? '');
+    expect(await kept()).toEqual([0, 1, 1]);
+    // a count that is too high leaves no answer, and ends
+    await command("return redis.call('SET', KEYS[1], 1000000)", ['test:answers-bytes']);
+    const use = newState();
+    await answer(use);
+    expect(await kept()).toEqual([0, 0, 0]);
+  });
+
+  it('time is Redis’ own, to the millisecond', async () => {
+    const { redis, command } = await openToLook();
+    const stopped = {
+      run: (script: string, ...rest: [readonly string[], readonly string[]]) =>
+        redis.run(script.replace("redis.call('TIME')", "{'1000', '999999'}"), ...rest),
+    };
+    const options = { keyPrefix: 'test:', ttlMs, maxBytes: 1_000, requestDeadlineMs: 20_000 };
+    const memory = createRedisAnswers({ redis: stopped, ...options });
+    const use = newState();
+    requireNew(await memory.claim({ ...stateless, use, nonces: undefined }, never));
+    const values = await command("return redis.call('HVALS', KEYS[1])", [`test:use:${use}`]);
+    expect(values).toEqual([expect.stringMatching(/^\S+ 1022499$/)]);
+  });
+
   it('a claim that is made again by its own token is the same claim', async () => {
     const { command, leftMs } = await openToLook();
     const keys = ['test:use:x', 'test:answer:x'];

@@ -2,6 +2,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { type Redis, connectRedis } from '../../../src/store/redis.ts';
 import { failOpen } from '../../../src/policy/limits/fail-open.ts';
 import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
+import { spendKinds } from '../../../src/policy/limits/windows.ts';
 import { startRedisServer } from '../../support/redis-server.ts';
 import {
   type Clock,
@@ -165,6 +166,42 @@ it('refuses amounts that it could not add up exactly', async () => {
     details: expect.stringContaining('COUNTERFULL') as string,
   });
   expect(await ledger.usage([window])).toEqual([much]);
+});
+
+it.each(spendKinds)(
+  'counts up to 9 * 10^30, of %s, and refuses what would be more',
+  async (kind) => {
+    const { ledger } = await start();
+    const window = newWindow();
+    const most = 9n * 10n ** 30n - 1n;
+    requireReserved(await ledger.reserve([window], spend({ [kind]: most }), never));
+    const full = {
+      code: 'LEDGER_UNAVAILABLE',
+      details: expect.stringContaining('COUNTERFULL') as string,
+    };
+    await expect(ledger.reserve([window], spend({ [kind]: 1n }), never)).rejects.toMatchObject(
+      full,
+    );
+    expect(await ledger.usage([window])).toEqual([spend({ [kind]: most })]);
+    const session = { id: 'a-session', spentEv: most, limits: [] };
+    await expect(ledger.reserve([], spend({ ev: 1n }), never, session)).rejects.toMatchObject(full);
+    requireReserved(await ledger.reserve([], spend({}), never, session));
+  },
+);
+
+it('keeps no slot that has run out, be it the only one', async () => {
+  const { redis } = await start();
+  const clock = { timeMs: 1_000 * hourMs };
+  const ledger = createRedisLedger({ redis: withClock(redis, clock), keyPrefix: 'test:' });
+  const window = newWindow({ scope: 'x' });
+  const late = requireReserved(await ledger.reserve([window], oneTicket, never));
+  clock.timeMs += 2 * hourMs;
+  expect(await ledger.usage([window])).toEqual([spend({})]);
+  const key = `test:spend:["${window.ruleId}","x",3600000]`;
+  const fields = await redis.run("return redis.call('HGETALL', KEYS[1])", [key], []);
+  expect(fields).toEqual(['slot', `${1_002 * 60}`, 'total', '0 0 0 0 0 0']);
+  await late.release();
+  expect(await ledger.usage([window])).toEqual([spend({})]);
 });
 
 it('lets payments go on without Redis where that is asked for, and says so once', async () => {
