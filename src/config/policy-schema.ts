@@ -80,7 +80,7 @@ const window = z.strictObject({
 const effects = ['then', 'limit', 'window'] as const;
 
 function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** These look at a rule even where its fields have problems of their own, so that all are reported at once. */
@@ -107,7 +107,8 @@ const rule = z
         const found = given.length === 0 ? 'none' : given.join(' and ');
         context.addIssue(`expected exactly one of ${effects.join(', ')}, found ${found}`);
       }
-      if (rule.limit?.price !== undefined && rule.when.type?.length !== 1) {
+      const types = typesOf(rule.when);
+      if (rule.limit?.price !== undefined && types.length !== 1) {
         context.addIssue({
           code: 'custom',
           path: ['limit', 'price'],
@@ -115,7 +116,7 @@ const rule = z
             'expected when.type with a single type beside it: prices are per pixel, second or request',
         });
       }
-      const [type] = rule.when.type ?? [];
+      const [type] = types;
       const written = rule.limit?.price;
       if (isObject(written) && type !== undefined && !pricePerUnit(written, type)) {
         context.addIssue({
@@ -132,6 +133,13 @@ const rule = z
     },
     { when: ({ value }) => isObject(value) },
   );
+
+/** Of a condition that may be anything yet. */
+function typesOf(when: unknown): readonly PaymentType[] {
+  return isObject(when) && 'type' in when && Array.isArray(when.type)
+    ? (when.type as PaymentType[])
+    : [];
+}
 
 function requireLimit(key: string, limits: object | undefined, context: z.RefinementCtx): void {
   if (!limits || Object.values(limits).some((value) => value !== undefined)) return;

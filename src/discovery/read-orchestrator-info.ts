@@ -1,10 +1,10 @@
-import { fromBinary } from '@bufbuild/protobuf';
 import { OutgoingError } from '../outgoing/outgoing-error.ts';
 import { type Address, addressFromBytes } from '../pm/bytes.ts';
 import { type Rational, compare, rational } from '../pm/rational.ts';
 import { pipelineOfCapability } from '../policy/pipelines.ts';
 import { type OrchestratorInfo, OrchestratorInfoSchema, type PriceInfo } from '../wire/net_pb.ts';
 import { listModels } from '../wire/orchestrator-info.ts';
+import { readMessage } from '../wire/protobuf.ts';
 import type { Offer } from './offers.ts';
 import { maxTextLength, parseHttpUrl, withoutSlash } from './service-url.ts';
 
@@ -57,7 +57,7 @@ export function readOrchestratorInfo(
 
 function decode(message: Uint8Array): OrchestratorInfo {
   try {
-    return fromBinary(OrchestratorInfoSchema, message);
+    return readMessage(OrchestratorInfoSchema, message);
   } catch (cause) {
     throw new OutgoingError('malformed', 'no net.OrchestratorInfo', { cause });
   }

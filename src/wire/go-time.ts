@@ -21,7 +21,7 @@ export function formatGoTime(unixNanoseconds: bigint | undefined): string {
 
 /**
  * RFC 3339 text to Unix nanoseconds (digits past the ninth are cut off). `zero` for Go's zero time, undefined for what is
- * no time.
+ * no time, or none that can be written again: in UTC it must be in the years 0 to 9999.
  */
 export function parseGoTime(text: string): bigint | 'zero' | undefined {
   const parts = rfc3339.exec(text);
@@ -36,7 +36,11 @@ export function parseGoTime(text: string): bigint | 'zero' | undefined {
     BigInt(milliseconds) * nanosecondsPerMillisecond +
     BigInt(fraction.slice(0, 9).padEnd(9, '0')) +
     (offset.startsWith('-') ? offsetMinutes : -offsetMinutes) * nanosecondsPerMinute;
+  if (unixNanoseconds < earliest || unixNanoseconds >= end) return undefined;
   return unixNanoseconds === zeroTimeUnixNanoseconds ? 'zero' : unixNanoseconds;
 }
+
+const earliest = BigInt(Date.parse('0000-01-01T00:00:00Z')) * nanosecondsPerMillisecond;
+const end = BigInt(Date.parse('+010000-01-01T00:00:00Z')) * nanosecondsPerMillisecond;
 
 const zeroTimeUnixNanoseconds = BigInt(Date.parse(zeroTime)) * nanosecondsPerMillisecond;

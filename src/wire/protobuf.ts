@@ -11,7 +11,8 @@ import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 /**
  * Reads a message as Go does: a field of another wire type than the schema's is an unknown field, where the library would
  * take its bytes for a value. Unknown fields are kept, in the order of the bytes, for the message itself and for what it
- * holds in fields that are neither list nor map. Throws for what is no protobuf, and for more than {@link maxFields} fields.
+ * holds in fields that are neither list nor map. Throws for what is no protobuf, and for more than {@link maxFields} fields;
+ * and, unlike Go, for tags of over five bytes and for an entry of a map with two messages, which Go takes for parts of one.
  */
 export function readMessage<Desc extends DescMessage>(
   schema: Desc,
@@ -55,6 +56,7 @@ function keepDeclared(
       const inner = fieldKind === 'message' && path ? [...path, localName] : undefined;
       const nested = (value: Uint8Array): Uint8Array => {
         if (fieldKind === 'map') return keepMapEntry(field, value, depth - 1, reading);
+        if (fieldKind === 'list' && field.listKind === 'scalar') requirePacked(field.scalar, value);
         if (!field.message) return value;
         return keepDeclared(field.message, value, depth - 1, inner, reading);
       };
@@ -79,6 +81,7 @@ function keepMapEntry(
 ): Uint8Array {
   const same = (value: Uint8Array): Uint8Array => value;
   const { message, scalar } = field;
+  let hasValue = false;
   return keepFields(bytes, depth, reading, {
     declared: (number) => {
       if (number === 1) return { wireTypes: [wireTypeOf(field.mapKey)], nested: same };
@@ -86,7 +89,12 @@ function keepMapEntry(
       if (!message) return { wireTypes: [wireTypeOf(scalar ?? ScalarType.INT32)], nested: same };
       return {
         wireTypes: [WireType.LengthDelimited],
-        nested: (value) => keepDeclared(message, value, depth - 1, undefined, reading),
+        nested(value) {
+          // the library would forget the first
+          if (hasValue) throw new Error('an entry of a map has two values');
+          hasValue = true;
+          return keepDeclared(message, value, depth - 1, undefined, reading);
+        },
       };
     },
     dropped: () => undefined,
@@ -121,16 +129,17 @@ function keepFields(
     const [number, wireType] = reader.tag();
     const declared = fields.declared(number);
     if (!declared?.wireTypes.includes(wireType)) {
-      const data = reader.skip(wireType, number, depth);
+      const data = skipValue(reader, bytes, [number, wireType], depth);
       fields.dropped({ no: number, wireType, data });
       isWhole = false;
       continue;
     }
     if (wireType !== WireType.LengthDelimited) {
-      reader.skip(wireType, number, depth);
+      skipValue(reader, bytes, [number, wireType], depth);
       kept.push(bytes.subarray(start, reader.pos));
       continue;
     }
+    requireLength(bytes, reader.pos);
     const value = reader.bytes();
     const nested = declared.nested(value);
     if (nested === value) {
@@ -141,6 +150,56 @@ function keepFields(
     }
   }
   return isWhole ? bytes : new Uint8Array(Buffer.concat(kept));
+}
+
+/** The bytes of the value at the reader's position in `bytes`. Looks at varints as Go does, where the library does not. */
+function skipValue(
+  reader: BinaryReader,
+  bytes: Uint8Array,
+  [number, wireType]: readonly [number: number, wireType: WireType],
+  depth: number,
+): Uint8Array {
+  const start = reader.pos;
+  if (wireType === WireType.Varint) readVarint(bytes, start);
+  if (wireType === WireType.LengthDelimited) requireLength(bytes, start);
+  if (wireType !== WireType.StartGroup) return reader.skip(wireType, number);
+  if (depth <= 0) throw new Error(`groups are nested more than ${maxDepth} deep`);
+  for (;;) {
+    const inner = reader.tag();
+    if (inner[1] !== WireType.EndGroup) {
+      skipValue(reader, bytes, inner, depth - 1);
+    } else if (inner[0] === number) {
+      return bytes.subarray(start, reader.pos);
+    } else {
+      throw new Error('a group ends under the number of another one');
+    }
+  }
+}
+
+/** The library would take the lowest 32 bits of a length. */
+function requireLength(bytes: Uint8Array, start: number): void {
+  if (readVarint(bytes, start) > bytes.length) throw new Error('a length goes beyond the end');
+}
+
+function requirePacked(type: ScalarType, bytes: Uint8Array): void {
+  if (wireTypeOf(type) !== WireType.Varint) return;
+  for (const reader = new BinaryReader(bytes); reader.pos < bytes.length;) {
+    readVarint(bytes, reader.pos);
+    reader.skip(WireType.Varint);
+  }
+}
+
+/** The number, exact up to 2^53. Throws for what Go refuses: over ten bytes, or 64 bits. */
+function readVarint(bytes: Uint8Array, start: number): number {
+  let value = 0;
+  for (let index = 0; index < 10; index++) {
+    const byte = bytes[start + index];
+    if (byte === undefined) throw new Error('a varint goes beyond the end');
+    if (index === 9 && byte > 1) break;
+    value += (byte & 0x7f) * 2 ** (7 * index);
+    if (byte < 0x80) return value;
+  }
+  throw new Error('a varint has over 64 bits');
 }
 
 const knownFields = new WeakMap<DescMessage, ReadonlyMap<number, DescField>>();

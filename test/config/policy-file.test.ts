@@ -251,6 +251,23 @@ describe('a policy file', () => {
     expect(problems[0]).toContain(says);
   });
 
+  it.each([
+    ['a list', '[{ id: a }]'],
+    ['text', 'deny'],
+    ['nothing', ''],
+    ['fields of which one has no name there is', '{ rules: 1 }'],
+    ['a condition that is a list', '{ id: a, when: [1], limit: { price: 1 wei } }'],
+    ['a condition that is text', '{ id: a, when: live, limit: { price: 1 usd } }'],
+    ['a type that is a number', '{ id: a, when: { type: 5 }, limit: { price: 1 usd } }'],
+    ['a type that there is not', '{ id: a, when: { type: [x] }, limit: { price: 1 usd } }'],
+    ['a limit that is a number', '{ id: a, limit: 5 }'],
+    ['a window that is null', '{ id: a, window: null }'],
+  ])('with a rule that is %s is refused by its path', (_, rule) => {
+    const problems = problemsOf(`default: deny\nrules:\n- ${rule}\n`);
+    expect(problems).not.toEqual([]);
+    expect(problems.every((problem) => problem.startsWith('rules.0'))).toBe(true);
+  });
+
   it('lists every problem with its path', () => {
     const text = `
 rules:

@@ -1,11 +1,14 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { type Hex, hashMessage, hashTypedData, hexToBytes, toHex } from 'viem';
 import { loadNativeRecover } from '../../src/keys/secp256k1.ts';
-import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
-// the library's own reader takes fields of another wire type for values, which Go does not
-import { readMessage } from '../../src/wire/protobuf.ts';
-import { decodeOrchestratorInfo } from '../../src/wire/orchestrator-info.ts';
-import { countCopiedBytes } from '../../src/wire/payment.ts';
+import {
+  AuthTokenSchema,
+  type Capabilities,
+  CapabilitiesSchema,
+  OrchestratorInfoSchema,
+  PriceInfoSchema,
+} from '../../src/wire/net_pb.ts';
+import { readAsGo, sizeOf } from './go-protobuf.ts';
 
 /** What a judgement of a body depends on. */
 export type World = {
@@ -19,7 +22,7 @@ export type World = {
 };
 
 /** Why a body must be refused; thrown. */
-class Refused extends Error {}
+export class Refused extends Error {}
 
 function refuse(reason: string): never {
   throw new Refused(reason);
@@ -50,7 +53,7 @@ function judge(body: Uint8Array, world: World): { tickets: bigint; carriesCreden
   if (body.length > 65_536) refuse('too large');
   const fields = readFields(body);
   if (fields.orchestrator.length === 0) refuse('no orchestrator');
-  const info = attempt(() => readMessage(OrchestratorInfoSchema, fields.orchestrator), 'protobuf');
+  const info = attempt(() => readAsGo(OrchestratorInfoSchema, fields.orchestrator), 'protobuf');
   const { priceInfo: price, ticketParams: params, authToken } = info;
   if (!price || price.pricePerUnit <= 0n || price.pixelsPerUnit <= 0n) refuse('price');
   if (!params) refuse('no params');
@@ -73,12 +76,17 @@ function judge(body: Uint8Array, world: World): { tickets: bigint; carriesCreden
   }
   const capabilities =
     fields.capabilities.length > 0
-      ? attempt(() => readMessage(CapabilitiesSchema, fields.capabilities), 'capabilities')
+      ? attempt(() => readAsGo(CapabilitiesSchema, fields.capabilities), 'capabilities')
       : undefined;
   if (capabilities && capabilities.bitstring.length > 64) refuse('capabilities');
   if (!authToken) refuse('no auth token');
-  const decoded = decodeOrchestratorInfo(fields.orchestrator);
-  if (countCopiedBytes(decoded, authToken, capabilities) > 32_768) refuse('too large an answer');
+  const copied =
+    asField(sizeOf(AuthTokenSchema, authToken)) +
+    (capabilities ? asField(sizeOf(CapabilitiesSchema, asWritten(capabilities))) : 0) +
+    sizeOf(PriceInfoSchema, price) +
+    bytesOfNumber(params.seed) +
+    bytesOfNumber(params.expirationBlock);
+  if (copied > 32_768) refuse('too large an answer');
   if (world.now > (authToken.expiration - 180n) * 10n ** 9n) refuse('auth token expires');
 
   const faceValue = uint(params.faceValue);
@@ -132,6 +140,60 @@ function judge(body: Uint8Array, world: World): { tickets: bigint; carriesCreden
   const idLength = Buffer.byteLength(manifestId);
   if (idLength === 104 || idLength === 168) refuse('manifest id');
   return { tickets, carriesCredentials: session?.manifestIdHash === sha256Of(manifestId) };
+}
+
+/** Of a message as a field of another one, whose number is below 16. */
+function asField(size: number): number {
+  let length = 1;
+  for (let rest = size >> 7; rest > 0; rest >>= 7) length += 1;
+  return 1 + length + size;
+}
+
+/** Without leading zeros. */
+function bytesOfNumber(bytes: Uint8Array): number {
+  const first = bytes.findIndex((byte) => byte !== 0);
+  return first < 0 ? 0 : bytes.length - first;
+}
+
+/** Capabilities as an answer has them: constraints always, a capacity for each bit where none is given, nothing unknown. */
+function asWritten({
+  bitstring,
+  mandatories,
+  capacities,
+  version,
+  constraints,
+}: Capabilities): object {
+  const bits = bitstring.flatMap((word, index) =>
+    Array.from({ length: 64 }, (_, bit) => 64 * index + bit).filter(
+      (_, bit) => (word >> BigInt(bit)) & 1n,
+    ),
+  );
+  const perCapability = Object.entries(constraints?.perCapability ?? {}).map(
+    ([key, { models }]) => [
+      key,
+      {
+        models: Object.fromEntries(
+          Object.entries(models).map(([model, { warm, capacity, runnerVersion }]) => [
+            model,
+            { warm, capacity, runnerVersion, capacityInUse: 0 },
+          ]),
+        ),
+      },
+    ],
+  );
+  return {
+    bitstring,
+    mandatories,
+    version,
+    capacities:
+      Object.keys(capacities).length > 0
+        ? capacities
+        : Object.fromEntries(bits.map((bit) => [bit, 1])),
+    constraints: {
+      minVersion: constraints?.minVersion ?? '',
+      perCapability: Object.fromEntries(perCapability) as object,
+    },
+  };
 }
 
 const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
@@ -207,7 +269,7 @@ type Fields = {
 
 const empty = new Uint8Array();
 
-function readFields(body: Uint8Array): Fields {
+export function readFields(body: Uint8Array): Fields {
   const fields: Fields = {
     state: { bytes: empty, sig: empty },
     orchestrator: empty,

@@ -39,6 +39,16 @@ describe('Go’s time text', () => {
     );
   });
 
+  it('is none where its year in UTC is not 0 to 9999, which could not be written again', () => {
+    expect(parseGoTime('9999-12-31T23:59:59.999999999Z')).toBe(
+      unix('9999-12-31T23:59:59Z') + 999_999_999n,
+    );
+    expect(parseGoTime('0000-01-01T00:00:00Z')).toBe(unix('0000-01-01T00:00:00Z'));
+    expect(parseGoTime('9999-12-31T23:59:59-00:01')).toBeUndefined();
+    expect(parseGoTime('9999-12-31T23:59:59-24:60')).toBeUndefined();
+    expect(parseGoTime('0000-01-01T00:00:00+00:01')).toBeUndefined();
+  });
+
   it('of no time is Go’s zero time, and back', () => {
     expect(formatGoTime(undefined)).toBe('0001-01-01T00:00:00Z');
     expect(parseGoTime('0001-01-01T00:00:00Z')).toBe('zero');
