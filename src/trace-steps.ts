@@ -50,15 +50,30 @@ export function traceStep<Result>(
   return publishStep(stepChannels[step], { attributes }, work);
 }
 
-async function publishStep<Result>(
-  channel: StepChannel,
+/** As `tracePromise` publishes it, without the result, and with half its promises. */
+function publishStep<Result>(
+  { start, end, asyncStart, asyncEnd, error: failed }: StepChannel,
   message: StepMessage,
   work: (message: StepMessage) => Promise<Result>,
 ): Promise<Result> {
-  let result: { readonly value: Result } | undefined;
-  // what its function resolves with would be published
-  await channel.tracePromise(async () => {
-    result = { value: await work(message) };
-  }, message);
-  return (result as unknown as { readonly value: Result }).value;
+  const settle = (): void => {
+    asyncStart.publish(message);
+    asyncEnd.publish(message);
+  };
+  return start.runStores(message, () => {
+    const working = work(message);
+    end.publish(message);
+    return working.then(
+      (result) => {
+        settle();
+        return result;
+      },
+      (error: unknown) => {
+        message.error = error;
+        failed.publish(message);
+        settle();
+        throw error;
+      },
+    );
+  });
 }

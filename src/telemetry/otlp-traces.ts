@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Context, Span, SpanContext } from '@opentelemetry/api';
+import type { Attributes, HrTime, SpanContext, SpanKind, SpanStatus } from '@opentelemetry/api';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { type StepMessage, type TracedStep, stepChannels, tracedSteps } from '../trace-steps.ts';
 
@@ -25,7 +26,7 @@ const serviceName = 'livepeer-hsm-signer';
 const failurePauseMs = 60_000;
 
 /** A batch is sent when it is full, or so long after its first span; what comes while `maxQueued` wait is dropped. */
-const batch = { scheduledDelayMillis: 1_000, maxExportBatchSize: 512, maxQueueSize: 8_192 };
+const batch = { scheduledDelayMillis: 1_000, maxExportBatchSize: 2_048, maxQueueSize: 8_192 };
 
 /**
  * Makes a span of each published step, and sends them to a collector. A request without a `traceparent` is a trace of its own, whose id is
@@ -47,116 +48,238 @@ export async function openOtlpTraces(options: OtlpOptions): Promise<OtlpTraces> 
     { logLevel: api.DiagLogLevel.ERROR, suppressOverrideMessage: true },
   );
 
-  const random = new sdk.RandomIdGenerator();
-  let ownTraceId: string | undefined;
-  const provider = new sdk.TracerProvider({
+  const ids = new sdk.RandomIdGenerator();
+  const sampler = new sdk.TraceIdRatioBasedSampler(options.sampleRatio);
+  const processor = new sdk.BatchSpanProcessor({
+    ...batch,
+    exportTimeoutMillis: options.timeoutMs,
+    exporter: new exporter.OTLPTraceExporter({
+      url: options.endpoint,
+      headers: { ...options.headers },
+      timeoutMillis: options.timeoutMs,
+    }),
+  });
+  const origin: SpanOrigin = {
     resource: resources.resourceFromAttributes({
       'service.name': serviceName,
       'service.version': options.version,
     }),
-    sampler: new sdk.ParentBasedSampler({
-      root: new sdk.TraceIdRatioBasedSampler(options.sampleRatio),
-    }),
-    idGenerator: {
-      generateTraceId: () => ownTraceId ?? random.generateTraceId(),
-      generateSpanId: () => random.generateSpanId(),
-    },
-    spanProcessors: [
-      new sdk.BatchSpanProcessor({
-        ...batch,
-        exportTimeoutMillis: options.timeoutMs,
-        exporter: new exporter.OTLPTraceExporter({
-          url: options.endpoint,
-          headers: { ...options.headers },
-          timeoutMillis: options.timeoutMs,
-        }),
-      }),
-    ],
-  });
-  const tracer = provider.getTracer(serviceName, options.version);
-  const current = new AsyncLocalStorage<Context>();
-  const spans = new WeakMap<StepMessage, Span>();
+    instrumentationScope: { name: serviceName, version: options.version },
+    unset: { code: SpanStatusCode.UNSET },
+  };
+  const kinds: Partial<Record<TracedStep, SpanKind>> = {
+    request: SpanKind.SERVER,
+    webhook: SpanKind.CLIENT,
+    'key-call': SpanKind.CLIENT,
+  };
+  const current = new AsyncLocalStorage<RequestTrace>();
 
-  function parentOf(step: TracedStep, { traceparent }: StepMessage): Context {
-    if (step !== 'request') return current.getStore() ?? ROOT_CONTEXT;
-    if (traceparent === undefined) return ROOT_CONTEXT;
+  function beginTrace(traceId: string): SpanContext {
+    const { decision } = sampler.shouldSample(ROOT_CONTEXT, traceId);
+    const isSampled = decision === sdk.SamplingDecision.RECORD_AND_SAMPLED;
+    return { traceId, spanId: '', traceFlags: isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE };
+  }
+
+  function parentOfRequest({ traceparent, attributes }: StepMessage): SpanContext {
+    if (traceparent === undefined) return beginTrace(String(attributes['request_id']));
     const [, traceId = '', spanId = '', flags] = traceparent.split('-');
     const traceFlags = flags === '01' ? TraceFlags.SAMPLED : TraceFlags.NONE;
-    return api.trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
+    return { traceId, spanId, traceFlags, isRemote: true };
   }
 
-  /** The context that the step's own steps have for a parent. */
-  function begin(step: TracedStep, message: StepMessage): Context {
-    const parent = parentOf(step, message);
-    const context = step === 'request' ? undefined : api.trace.getSpanContext(parent);
-    if (context && !(context.traceFlags & TraceFlags.SAMPLED)) {
-      // most requests, where a few are traced: no span for each of their steps
-      if (step === 'webhook') message.traceparent = formatTraceparent(context);
-      return parent;
+  function beginRequest(message: TracedMessage): RequestTrace {
+    const parent = parentOfRequest(message);
+    return { request: isSampled(parent) ? beginSpan('request', message, parent) : parent };
+  }
+
+  function beginStep(step: Exclude<TracedStep, 'request'>, message: TracedMessage): void {
+    const trace = current.getStore();
+    const parent = trace ? parentIn(trace, step, message) : beginTrace(ids.generateTraceId());
+    if (isSampled(parent)) {
+      const span = beginSpan(step, message, parent);
+      if (trace && (step === 'decision' || step === 'seal')) trace[step] = span;
+      if (step === 'webhook') message.traceparent = formatTraceparent(span);
+    } else if (step === 'webhook') {
+      message.traceparent = formatTraceparent({ ...parent, spanId: ids.generateSpanId() });
     }
-    const kind =
-      step === 'request'
-        ? SpanKind.SERVER
-        : step === 'webhook' || step === 'key-call'
-          ? SpanKind.CLIENT
-          : SpanKind.INTERNAL;
-    const { request_id: requestId } = message.attributes;
-    ownTraceId = typeof requestId === 'string' ? requestId : undefined;
-    const span = tracer.startSpan(step, { kind }, parent);
-    ownTraceId = undefined;
-    spans.set(message, span);
-    if (step === 'webhook') message.traceparent = formatTraceparent(span.spanContext());
-    return api.trace.setSpan(parent, span);
   }
 
-  function end(step: TracedStep, message: StepMessage): void {
-    const span = spans.get(message);
+  function beginSpan(step: TracedStep, message: TracedMessage, parent: SpanContext): StepSpan {
+    const kind = kinds[step] ?? SpanKind.INTERNAL;
+    return (message[spanOf] = new StepSpan(origin, step, kind, parent, ids.generateSpanId()));
+  }
+
+  function end(step: TracedStep, message: TracedMessage): void {
+    const span = message[spanOf];
     if (!span) return;
-    if (span.isRecording()) {
-      describe(step, span, message);
-      if (step === 'request') span.updateName(nameOf(message));
-    }
-    span.end();
-  }
-
-  function describe(step: TracedStep, span: Span, { attributes, error }: StepMessage): void {
-    for (const [name, value] of Object.entries(attributes)) {
-      if (value !== undefined) span.setAttribute(conventional[name] ?? `signer.${name}`, value);
+    const { attributes, error } = message;
+    for (const name in attributes) {
+      const value = attributes[name];
+      if (value !== undefined) span.attributes[attributeName(name)] = value;
     }
     const code = error === undefined ? undefined : isSignerError(error) ? error.code : 'INTERNAL';
-    if (code !== undefined) span.setAttribute('signer.code', code);
+    if (code !== undefined) span.attributes['signer.code'] = code;
     const { status = 0, code: answered } = attributes;
     // what a server refuses is no error of its own
     const failed = step === 'request' ? Number(status) >= 500 : code !== undefined;
-    if (failed) span.setStatus({ code: SpanStatusCode.ERROR, message: code ?? `${answered}` });
+    if (failed) span.status = { code: SpanStatusCode.ERROR, message: code ?? `${answered}` };
+    if (step === 'request') span.name = nameOf(message);
+    span.end();
+    processor.onEnd(span);
   }
 
-  const ends = tracedSteps.map((step) => ({
+  const subscriptions = tracedSteps.map((step) => ({
     channel: stepChannels[step],
-    onEnd: (message: unknown) => end(step, message as StepMessage),
-    step,
+    onStart:
+      step === 'request'
+        ? undefined
+        : (message: unknown) => beginStep(step, message as TracedMessage),
+    onEnd: (message: unknown) => end(step, message as TracedMessage),
   }));
-  for (const { channel, onEnd, step } of ends) {
-    channel.start.bindStore(current, (message) => begin(step, message));
+  // of a request alone: what follows it anywhere carries its store along, and each further one would cost as much as a span
+  stepChannels.request.start.bindStore(current, beginRequest);
+  for (const { channel, onStart, onEnd } of subscriptions) {
+    if (onStart) channel.start.subscribe(onStart);
     channel.asyncEnd.subscribe(onEnd);
   }
   return {
     async close() {
-      for (const { channel, onEnd } of ends) {
-        channel.start.unbindStore(current);
+      stepChannels.request.start.unbindStore(current);
+      for (const { channel, onStart, onEnd } of subscriptions) {
+        if (onStart) channel.start.unsubscribe(onStart);
         channel.asyncEnd.unsubscribe(onEnd);
       }
-      await provider.shutdown().catch(noteFailure);
+      await processor.shutdown().catch(noteFailure);
     },
   };
 }
 
-/** What OpenTelemetry's semantic conventions call an attribute. */
-const conventional: Readonly<Record<string, string>> = {
-  method: 'http.request.method',
-  route: 'http.route',
-  status: 'http.response.status_code',
+/** The spans of a request that others have for a parent. */
+type RequestTrace = {
+  readonly request: SpanContext;
+  decision?: SpanContext;
+  seal?: SpanContext;
 };
+
+function parentIn(
+  { request, decision, seal }: RequestTrace,
+  step: TracedStep,
+  { attributes }: StepMessage,
+): SpanContext {
+  if (step === 'webhook' || step === 'ledger') return decision ?? request;
+  const isOfSeal = step === 'key-call' && attributes['intent'] === 'session-state';
+  return isOfSeal ? (seal ?? request) : request;
+}
+
+const isSampled = ({ traceFlags }: SpanContext): boolean => (traceFlags & 1) === 1;
+
+/** A step's message, with the span that was begun for it; a property costs less than a WeakMap, above all when garbage is collected. */
+type TracedMessage = StepMessage & { [spanOf]?: StepSpan };
+
+const spanOf = Symbol('span');
+
+/** What all spans of the process have in common. */
+type SpanOrigin = Pick<ReadableSpan, 'resource' | 'instrumentationScope'> & {
+  readonly unset: SpanStatus;
+};
+
+const none: [] = [];
+
+/**
+ * A step as OpenTelemetry's processor and exporter take it. Their own spans, which may be written to by anybody at any time, cost several
+ * times as much.
+ */
+class StepSpan implements ReadableSpan, SpanContext {
+  readonly #origin: SpanOrigin;
+  readonly kind: SpanKind;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceFlags = 1;
+  readonly parentSpanContext?: SpanContext;
+  readonly attributes: Attributes = {};
+  readonly droppedAttributesCount = 0;
+  readonly droppedEventsCount = 0;
+  readonly droppedLinksCount = 0;
+  readonly ended = true;
+  name: string;
+  status: SpanStatus;
+  /** Unix time of the clock that `performance.now` reads, in ms: that of the trace's first span, so that none begins before its parent */
+  readonly #clockMs: number;
+  readonly #startedAtMs = performance.now();
+  #endedAtMs = 0;
+
+  constructor(
+    origin: SpanOrigin,
+    name: string,
+    kind: SpanKind,
+    parent: SpanContext,
+    spanId: string,
+  ) {
+    this.#origin = origin;
+    this.status = origin.unset;
+    this.name = name;
+    this.kind = kind;
+    this.traceId = parent.traceId;
+    this.spanId = spanId;
+    if (parent.spanId !== '') this.parentSpanContext = parent;
+    this.#clockMs = parent instanceof StepSpan ? parent.#clockMs : Date.now() - this.#startedAtMs;
+  }
+
+  end(): void {
+    this.#endedAtMs = performance.now();
+  }
+
+  spanContext(): SpanContext {
+    return this;
+  }
+
+  get resource() {
+    return this.#origin.resource;
+  }
+
+  get instrumentationScope() {
+    return this.#origin.instrumentationScope;
+  }
+
+  get startTime(): HrTime {
+    return toHrTime(this.#clockMs + this.#startedAtMs);
+  }
+
+  get endTime(): HrTime {
+    return toHrTime(this.#clockMs + this.#endedAtMs);
+  }
+
+  get duration(): HrTime {
+    return toHrTime(this.#endedAtMs - this.#startedAtMs);
+  }
+
+  get links() {
+    return none;
+  }
+
+  get events() {
+    return none;
+  }
+}
+
+/** Seconds, and nanoseconds of the last one. */
+function toHrTime(milliseconds: number): HrTime {
+  const seconds = Math.floor(milliseconds / 1e3);
+  return [seconds, Math.floor((milliseconds - seconds * 1e3) * 1e6)];
+}
+
+/** What attributes are called; where OpenTelemetry's semantic conventions have a name, by that. */
+const attributeNames = new Map([
+  ['method', 'http.request.method'],
+  ['route', 'http.route'],
+  ['status', 'http.response.status_code'],
+]);
+
+function attributeName(name: string): string {
+  let found = attributeNames.get(name);
+  if (found === undefined) attributeNames.set(name, (found = `signer.${name}`));
+  return found;
+}
 
 function formatTraceparent({ traceId, spanId, traceFlags }: SpanContext): string {
   return `00-${traceId}-${spanId}-0${traceFlags & 1}`;

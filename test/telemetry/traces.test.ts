@@ -168,6 +168,23 @@ describe('a payment that is traced', () => {
     expect(named(spans, 'key-call').length).toBeGreaterThan(0);
   });
 
+  it('has the call of a key that seals the books below the seal', async () => {
+    const sealing = await startTestSigner({ settings: { session: { seal: 'key' } } });
+    opened.defer(() => sealing.close());
+    const answer = await sealing.post(new PayingSession(1).request());
+    const spans = await traceOf(answer.headers.get('x-request-id') ?? '');
+    const [seal] = named(spans, 'seal');
+    const calls = named(spans, 'key-call').map(({ attributes, parentId }) => [
+      attributes['signer.intent'],
+      parentId === seal?.spanId ? 'seal' : 'other',
+    ]);
+    expect(calls.sort()).toEqual([
+      ['segment-credentials', 'other'],
+      ['session-state', 'seal'],
+      ['ticket-batch', 'other'],
+    ]);
+  });
+
   it('is not sent where the caller has decided so', async () => {
     const unsampled = 'b'.repeat(32);
     await pay(1, { traceparent: `00-${unsampled}-00f067aa0ba902b7-00` });
