@@ -29,10 +29,11 @@ export async function readBatch(folder: string, { file, offset }: Position): Pro
   try {
     const { size } = await handle.stat();
     if (size < offset) throw new Error(`${chainFile(folder, file).path} is shorter than it was`);
-    for (let length = readBytesAtOnce; ; length *= 2) {
+    for (let atOnce = readBytesAtOnce; ; atOnce *= 2) {
+      const length = Math.min(atOnce, size - offset);
       const bytes = await readBytes(handle, offset, length);
       const wholeBytes = countWholeLineBytes(bytes);
-      if (wholeBytes === 0 && bytes.length === length) continue;
+      if (wholeBytes === 0 && bytes.length === atOnce) continue;
       if (wholeBytes === 0) {
         const end = hasNext ? { file: file + 1, offset: 0 } : { file, offset };
         return { events: [], end };

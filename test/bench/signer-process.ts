@@ -14,7 +14,7 @@ const chain = `chain:
 `;
 
 /** As the systemd unit and the image start it. */
-const heapOfService = { NODE_OPTIONS: '--max-semi-space-size=16' };
+const heapOfService = '--max-semi-space-size=16';
 
 export type SignerProcessOptions = {
   /** where its files lie */
@@ -49,8 +49,8 @@ export async function startSignerProcess(options: SignerProcessOptions): Promise
     `server: { workers: ${workers} }\nkeys: [${JSON.stringify(key)}]\n${chain}${guarded?.yaml ?? ''}`,
   );
   const cli = new Cli(['serve', '--config', config, '--listen', '127.0.0.1:0'], {
-    ...heapOfService,
     ...environment,
+    NODE_OPTIONS: `${heapOfService} ${environment['NODE_OPTIONS'] ?? ''}`,
   });
   const url = await cli.listening();
   // log lines are not kept: a bench writes hundreds of thousands

@@ -101,6 +101,8 @@ const cases: Readonly<Record<string, Case>> = {
   LivepeerSignerKeyThrottled: refused('PROVIDER_THROTTLED', 'PROVIDER_TIMEOUT'),
   LivepeerSignerAuditUnavailable: refused('AUDIT_UNAVAILABLE'),
   LivepeerSignerStoreUnavailable: refused('ANSWERS_UNAVAILABLE', 'AUDIT_UNAVAILABLE'),
+  LivepeerSignerSwitchUnavailable: refused('SIGNING_SWITCH_UNAVAILABLE', 'SIGNING_PAUSED'),
+  LivepeerSignerPaused: raised('signing_paused', ''),
   LivepeerSignerNoncesWithoutRoom: refused('NONCES_WITHOUT_ROOM', 'NONCES_USED_UP'),
   LivepeerSignerEventsNotDelivered: {
     fires: { [metric('kafka_outbox_healthy', 'sink="kafka"')]: '0+0x40' },
