@@ -1,4 +1,10 @@
-import { parse } from 'luaparse';
+import { createRequire } from 'node:module';
+
+/** It has no types of its own. */
+const { parse } = createRequire(import.meta.url)('luaparse') as {
+  /** Gives the tree of a script; throws SyntaxError. */
+  readonly parse: (source: string, options: object) => unknown;
+};
 
 // The Lua of Redis' scripts, compiled to JavaScript: as much of Lua 5.1 as the scripts in src use, and an error for all else.
 // Strings are one character a byte; numbers are doubles, as in Lua 5.1.

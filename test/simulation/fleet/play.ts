@@ -9,7 +9,6 @@ export type RunOptions = {
   /** `OPERATIONS/FAULTS`: of a single schedule, the places of what is to be played */
   readonly only: string | undefined;
   readonly prints: boolean;
-  readonly jobs: number;
 };
 
 /** Plays schedules, prints what came of it and returns the exit code. */

@@ -11,7 +11,6 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
     trace: { type: 'boolean', default: false },
-    jobs: { type: 'string', default: '1' },
   },
 });
 process.exitCode = await playSchedules({
@@ -19,5 +18,4 @@ process.exitCode = await playSchedules({
   seed: Number(values.seed),
   only: values.only,
   prints: values.trace,
-  jobs: Number(values.jobs),
 });
