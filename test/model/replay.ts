@@ -59,8 +59,8 @@ type Attempt = {
   claim?: Extract<Claim, { kind: 'new' }>;
   reserving?: Promise<ReserveOutcome>;
   reservation?: Extract<ReserveOutcome, { kind: 'reserved' }>;
-  /** the reservation's reply, which is acknowledged */
-  acknowledged?: Script;
+  /** a reply that has come, and takes effect with the attempt's next step, as in the model */
+  arrive?: (() => void) | undefined;
   remembering?: Promise<string> | undefined;
   ending?: Promise<void> | undefined;
 };
@@ -231,10 +231,17 @@ export async function replay(
     });
   }
 
+  function arrive(p: number): void {
+    const attempt = attempts.get(p);
+    attempt?.arrive?.();
+    if (attempt) attempt.arrive = undefined;
+  }
+
   async function take(step: string): Promise<void> {
     const [kind = '', subject = '', ...rest] = step.split(' ');
     const p = Number(subject);
     const name = rest[0] ?? '';
+    if (ownSteps.has(kind)) arrive(p);
     switch (kind) {
       case 'begins':
         begin(p);
@@ -273,22 +280,23 @@ export async function replay(
       case 'ack': {
         const script = required(runs.get(subject));
         await copyAll(0, 1);
-        if (name === 'Reserve') attemptAt(p).acknowledged = script;
-        else script.resolve(script.reply);
+        attemptAt(p).arrive = () => script.resolve(script.reply);
         if (name === 'Release') forget(p, 'used');
         return;
       }
       case 'lose': {
         const script = required(runs.get(subject));
         if (rest[1] === 'late') script.late(script.reply);
-        script.reject(new Error('no answer'));
+        attemptAt(p).arrive = () => script.reject(new Error('no answer'));
+        if (name !== 'Claim') arrive(p);
         if (name === 'Release') forget(p, 'used');
         if (name === 'Remember') await failToRemember(p);
         return;
       }
       case 'giveup': {
         const script = await expected(p, name).promise;
-        script.reject(new Error('no answer'));
+        attemptAt(p).arrive = () => script.reject(new Error('no answer'));
+        if (name !== 'Claim') arrive(p);
         if (name === 'Release') forget(p, 'used');
         if (name === 'Remember') await failToRemember(p);
         return;
@@ -323,7 +331,6 @@ export async function replay(
         return;
       case 'reserved': {
         const attempt = attemptAt(p);
-        attempt.acknowledged?.resolve(attempt.acknowledged.reply);
         const outcome = await required(attempt.reserving);
         if (outcome.kind !== 'reserved') throw new Error(`the reservation of ${p} was refused`);
         attempt.reservation = outcome;
@@ -332,7 +339,7 @@ export async function replay(
       case 'unreserved': {
         const attempt = attemptAt(p);
         if (name === 'aborted') attempt.abort.abort(new Error('aborted'));
-        attempt.acknowledged?.resolve(attempt.acknowledged.reply);
+        arrive(p);
         const outcome = await required(attempt.reserving).then(
           (reserved) => reserved.kind,
           () => 'failed',
@@ -418,6 +425,11 @@ export async function replay(
     }
   }
 }
+
+/** Steps of an attempt that come after the reply to its script; `unreserved` is told by the abort that comes first. */
+const ownSteps = new Set(
+  'run giveup leaves aborts claimed failed reserved stopped made sent ended'.split(' '),
+);
 
 /** Only the same claim: the replica may have another one. */
 const expireScript = `
