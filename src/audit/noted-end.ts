@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { endNoteName, openPlainFile, readBytes, writeBytesAt } from './files.ts';
 import type { ChainHead } from './record.ts';
@@ -16,6 +17,8 @@ export type NotedEnd = ChainHead & {
 
 /** Of the text, blanks included: it is replaced in place, so it never needs more room. */
 const textBytes = 384;
+/** SHA-256 of the text in hexadecimal, behind it: a write that a crash tore leaves new text before old. */
+const checksumBytes = 64;
 const mode = 0o640;
 
 /** undefined where none was written yet, or it can't be read as one. */
@@ -23,12 +26,18 @@ export async function readNotedEnd(folder: string): Promise<NotedEnd | undefined
   let bytes: Buffer;
   try {
     await using handle = await openPlainFile(join(folder, endNoteName), 'read');
-    bytes = await readBytes(handle, 0, textBytes);
+    bytes = await readBytes(handle, 0, textBytes + checksumBytes);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  return parse(bytes.toString());
+  const text = bytes.toString('latin1', 0, textBytes);
+  const isWhole = bytes.toString('latin1', textBytes) === checksumOf(text);
+  return isWhole ? parse(text) : undefined;
+}
+
+function checksumOf(text: string): string {
+  return createHash('sha256').update(text, 'latin1').digest('hex');
 }
 
 export type EndNote = {
@@ -41,7 +50,10 @@ export type EndNote = {
 export async function openEndNote(folder: string): Promise<EndNote> {
   const handle = await openPlainFile(join(folder, endNoteName), 'write', mode);
   return {
-    write: (end) => writeBytesAt(handle, Buffer.from(JSON.stringify(end).padEnd(textBytes)), 0),
+    write: (end) => {
+      const text = JSON.stringify(end).padEnd(textBytes);
+      return writeBytesAt(handle, Buffer.from(text + checksumOf(text), 'latin1'), 0);
+    },
     close: () => handle.close(),
   };
 }

@@ -184,6 +184,23 @@ it('a chain from before ends were noted is verified as a whole when it is opened
   expect(recordsOf(chain)[records]).toMatchObject({ kind: 'start', doubt: 'end-unknown' });
 });
 
+it.each([1, 8, 40, 90, 383, 400])(
+  'a chain whose end was being noted when the power went, %i bytes into it, goes on after a verification of the whole',
+  async (written) => {
+    const note = join(chain, 'end.json');
+    const old = readFileSync(note);
+    expect(await statusesOf(await start())).toEqual(well);
+    await stop();
+    const records = recordsOf(chain).length;
+    const torn = Buffer.concat([readFileSync(note).subarray(0, written), old.subarray(written)]);
+    writeFileSync(note, torn);
+    expect(await statusesOf(await start())).toEqual(well);
+    await stop();
+    expect(recordsOf(chain)[records]).toMatchObject({ kind: 'start' });
+    expect(await verifyChain(chain)).toMatchObject({ tornBytes: 0 });
+  },
+);
+
 it('a full disk stops payments and has no second chain begun: with room again, the next start goes on', async () => {
   using disk = new SmallDisk(256);
   const signer = await start(disk.path);

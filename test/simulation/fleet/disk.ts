@@ -32,7 +32,6 @@ function failure(code: keyof typeof errors, path: string): NodeJS.ErrnoException
   return Object.assign(new Error(`${code}: ${errors[code]}, '${path}'`), { code });
 }
 
-const sectorBytes = 512;
 const { O_CREAT, O_EXCL, O_APPEND } = { O_CREAT: 0o100, O_EXCL: 0o200, O_APPEND: 0o2000 };
 
 /** The disks of all instances, each below its own folder; one instance's trouble is no other's. */
@@ -177,10 +176,7 @@ export class Disk {
           const trouble = this.#troubles.get(diskOf(path));
           if (trouble === 'full') throw failure('ENOSPC', path);
           const start = appends || position === null ? content.length : position;
-          // what lies within one sector that is there is written as a whole or not at all
-          const isInSector = start + length <= Math.min(content.length, sectorBytes);
           const isTorn = trouble === 'torn-writes' && this.#draw.chance(0.7);
-          if (isTorn && isInSector) throw failure('EIO', path);
           const written = isTorn ? this.#draw.int(length) : length;
           const end = start + written;
           const next = Buffer.alloc(Math.max(content.length, end));
