@@ -1,18 +1,6 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { testSeed } from '../../support/random.ts';
-
-const program = fileURLToPath(new URL('run.ts', import.meta.url));
-
-/** A process of its own: the simulation replaces Node's clocks, files and threads. */
-function simulate(...options: readonly string[]): Promise<{ code: number; output: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [program, ...options], (error, output, problems) => {
-      resolve({ code: error ? 1 : 0, output: output + problems });
-    });
-  });
-}
+import { simulate } from './simulate.ts';
 
 describe('the simulation of the whole', () => {
   it('breaks no invariant', async () => {
