@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { ConfigError, isSignerError } from '../errors.ts';
 import type { Address } from '../pm/bytes.ts';
 import type { Rational } from '../pm/rational.ts';
@@ -49,7 +50,7 @@ type Node = {
 };
 
 /** What is believed of the chain: a node's view, and when it was asked for it. */
-type Believed = { readonly view: ChainView; readonly askedAtMs: number };
+type Believed = { readonly view: ChainView; readonly askedAtMs: number; readonly node: Node };
 
 /** Between two attempts to get the first facts. */
 const startRetryMs = 500;
@@ -82,7 +83,7 @@ export async function openOnChainSource(
       requireNewBlock(node.endpoint.name, view, options.maxBlockAgeMs);
       options.observe?.(true, nowMs() - askedAtMs);
       report(node, undefined);
-      return { view, askedAtMs };
+      return { view, askedAtMs, node };
     } catch (error) {
       if (!isSignerError(error)) throw error;
       if (closed.signal.aborted) return undefined;
@@ -201,10 +202,20 @@ function blockOf({ view }: Believed): FeedBlock {
   return { hash: view.blockHash, time: view.blockTime };
 }
 
-/** The one of the later block; of the same block, the one asked for later. */
+/**
+ * The one of the later block; of the same block, the one asked for later. A node may answer the calls of one request at different
+ * moments, so that facts are of a later block than the one it tells: where two nodes disagree about a block, the one that is
+ * believed stays believed, and tells the next block itself.
+ */
 function newerOf(before: Believed, answer: Believed): Believed {
   if (answer.view.blockNumber < before.view.blockNumber) return before;
-  return { view: answer.view, askedAtMs: Math.max(answer.askedAtMs, before.askedAtMs) };
+  const isSameBlock = answer.view.blockNumber === before.view.blockNumber;
+  if (isSameBlock && answer.node !== before.node && !haveSameFacts(before, answer)) return before;
+  return { ...answer, askedAtMs: Math.max(answer.askedAtMs, before.askedAtMs) };
+}
+
+function haveSameFacts(one: Believed, other: Believed): boolean {
+  return isDeepStrictEqual(one.view.facts, other.view.facts);
 }
 
 function describeProblems(nodes: readonly Node[]): string {

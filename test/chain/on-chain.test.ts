@@ -3,7 +3,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { ChainError } from '../../src/chain/facts.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { type Anvil, startAnvil } from '../support/anvil.ts';
-import { type FaultyRpc, type RpcFault, startFaultyRpc } from '../support/faulty-rpc.ts';
+import {
+  type Exchange,
+  type FaultyRpc,
+  type RpcFault,
+  startFaultyRpc,
+} from '../support/faulty-rpc.ts';
 import {
   type LivepeerContracts,
   deployLivepeerContracts,
@@ -430,6 +435,26 @@ describe('a node that fails while the signer runs', () => {
       expect(second.requests.length).toBeGreaterThan(asked + 10);
     });
     expect([...seen]).toEqual([3n * ether]);
+  });
+
+  it('that disagrees with another about a block is not believed in turns with it', async () => {
+    const told = ({ method, params, result }: Exchange): unknown =>
+      method === 'eth_call' && JSON.stringify(params).includes(senderInfo)
+        ? (result as string).replace(word(2n * ether).slice(2), word(3n * ether).slice(2))
+        : result;
+    first.fault = { kind: 'results', replace: told };
+    using source = await open({ rpcUrls: [first.url, second.url] });
+    const seen = new Set<bigint>();
+    const [askedFirst, askedSecond] = [first.requests.length, second.requests.length];
+    await soon(() => {
+      seen.add(source.currentFacts().deposit);
+      expect(first.requests.length).toBeGreaterThan(askedFirst + 5);
+      expect(second.requests.length).toBeGreaterThan(askedSecond + 5);
+    });
+    expect([...seen]).toEqual([3n * ether]);
+    await contracts.fundFor(sender, 1n, 0n);
+    first.fault = { kind: 'down' };
+    await soon(() => expect(source.currentFacts().deposit).toBe(2n * ether + 1n));
   });
 
   it('and goes back is believed once the newer facts are too old', async () => {

@@ -444,7 +444,7 @@ describe('the auth webhook', () => {
   let signer: TestSigner;
   beforeAll(async () => {
     webhook = await startAuthWebhook();
-    signer = await started({ auth: { webhook: { url: webhook.url, timeoutMs: 300 } } });
+    signer = await started({ auth: { webhook: { url: webhook.url, timeoutMs: 2_000 } } });
   });
   beforeEach(() => {
     webhook.reply = { status: 200 };

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** One JSON-RPC request and its answer, as the fault sees them. */
-type Exchange = {
+export type Exchange = {
   readonly id: unknown;
   readonly method: string;
   readonly params: readonly unknown[];
