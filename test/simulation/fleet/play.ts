@@ -9,7 +9,12 @@ export type RunOptions = {
   /** `OPERATIONS/FAULTS`: of a single schedule, the places of what is to be played */
   readonly only: string | undefined;
   readonly prints: boolean;
+  /** files with the states that other runs have visited, of which the first is written at the end */
+  readonly stateFiles: readonly string[];
 };
+
+/** Progress is told each time that so many more have been played. */
+const schedulesToTell = 10_000;
 
 /** Plays schedules, prints what came of it and returns the exit code. */
 export async function playSchedules({
@@ -17,8 +22,10 @@ export async function playSchedules({
   seed,
   only,
   prints,
+  stateFiles,
 }: RunOptions): Promise<number> {
   const states = new StateTable();
+  for (const file of stateFiles) states.addFrom(file);
   const startedAt = process.hrtime.bigint();
   let events = 0;
   let answers = 0;
@@ -31,6 +38,10 @@ export async function playSchedules({
     if (prints) console.log([...outcome.trace, `fingerprint ${fingerprint(outcome)}`].join('\n'));
     if (!outcome.violation) {
       if (played % 64 === 63) await new Promise((resolve) => setImmediate(resolve));
+      if ((played + 1) % schedulesToTell === 0 && played + 1 < schedules) {
+        const rate = (played + 1) / secondsSince(startedAt);
+        console.log(`${played + 1} schedules, ${Math.round(rate)}/s, ${states.count()} states`);
+      }
       continue;
     }
     console.log(`violation: ${outcome.violation.invariant}`);
@@ -40,13 +51,18 @@ export async function playSchedules({
     if (only === undefined) await printShrunk(whole, outcome.violation.invariant);
     return 1;
   }
-  const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
+  const [stateFile] = stateFiles;
+  if (stateFile !== undefined) states.writeTo(stateFile);
   console.log(`schedules: ${schedules}`);
-  console.log(`schedules/s: ${Math.round(schedules / seconds)}`);
+  console.log(`schedules/s: ${Math.round(schedules / secondsSince(startedAt))}`);
   console.log(`distinct states: ${states.count()}`);
   console.log(`answers: ${answers}`);
   console.log(`events: ${events}`);
   return 0;
+}
+
+function secondsSince(startedAt: bigint): number {
+  return Number(process.hrtime.bigint() - startedAt) / 1e9;
 }
 
 function readOnly(text: string): [operations: number[], faults: number[]] {

@@ -5,11 +5,13 @@ import './platform.ts';
 // what is loaded already is there at once, which no schedule could tell otherwise
 await import('node:sqlite');
 const { playSchedules } = await import('./play.ts');
+// node test/simulation/fleet/run.ts [--schedules N] [--seed FIRST] [--states FILE]… [--only … --trace]
 const { values } = parseArgs({
   options: {
     schedules: { type: 'string', default: '10000' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
+    states: { type: 'string', multiple: true, default: [] },
     trace: { type: 'boolean', default: false },
   },
 });
@@ -18,4 +20,5 @@ process.exitCode = await playSchedules({
   seed: Number(values.seed),
   only: values.only,
   prints: values.trace,
+  stateFiles: values.states,
 });

@@ -1,19 +1,29 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
 /** 2^27 bits, 16 MiB. */
 const bits = 2 ** 27;
 
 /**
- * Counts distinct states by a bit for each of their hashes, which threads may share. What falls together is made up for by how
- * full the table is (linear counting), to a thousandth as long as there are fewer states than bits.
+ * Counts distinct states by a bit for each of their hashes, so that the tables of several runs can be put together. What falls
+ * together is made up for by how full the table is (linear counting), to a thousandth as long as there are fewer states than
+ * bits.
  */
 export class StateTable {
-  readonly #words: Uint32Array;
+  readonly #words = new Uint32Array(bits / 32);
 
-  constructor(shared = new SharedArrayBuffer(bits / 8)) {
-    this.#words = new Uint32Array(shared);
+  /** Adds what another run has written there; nothing where there is no such file. */
+  addFrom(path: string): void {
+    if (!existsSync(path)) return;
+    const bytes = readFileSync(path);
+    if (bytes.length !== bits / 8) throw new Error(`${path} is no table of states`);
+    const words = new Uint32Array(Uint8Array.from(bytes).buffer);
+    for (const [place, word] of words.entries()) {
+      if (word !== 0) this.#words[place] = (this.#words[place] ?? 0) | word;
+    }
   }
 
-  get shared(): SharedArrayBuffer {
-    return this.#words.buffer as SharedArrayBuffer;
+  writeTo(path: string): void {
+    writeFileSync(path, new Uint8Array(this.#words.buffer));
   }
 
   visit(state: string): void {
@@ -24,7 +34,8 @@ export class StateTable {
     a = Math.imul(a ^ (a >>> 15), 0x2c1b3c6d);
     a = Math.imul(a ^ (a >>> 12), 0x297a2d39);
     const bit = (a ^ (a >>> 15)) & (bits - 1);
-    Atomics.or(this.#words, bit >>> 5, 1 << (bit & 31));
+    const place = bit >>> 5;
+    this.#words[place] = (this.#words[place] ?? 0) | (1 << (bit & 31));
   }
 
   count(): number {
