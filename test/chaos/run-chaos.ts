@@ -30,6 +30,8 @@ export type Schedule = {
   readonly beforeMs: number;
   readonly faultMs: number;
   readonly afterMs: number;
+  /** Payments are made until there were so many. */
+  readonly attempts: number;
 };
 
 export type ChaosReport = {
@@ -74,7 +76,7 @@ export async function runChaos(chaos: ChaosCase, schedule: Schedule): Promise<Ch
 async function payThrough(
   fault: string,
   scenario: Scenario,
-  { beforeMs, faultMs, afterMs }: Schedule,
+  { beforeMs, faultMs, afterMs, attempts: wanted }: Schedule,
 ): Promise<ChaosReport> {
   using folder = new Folder();
   const { keys } = scenario;
@@ -98,7 +100,8 @@ async function payThrough(
     const starvedBeforeMs = load.starvedMs();
     await delay(afterMs);
     const isBack = (): boolean => scenario.isBack?.() ?? true;
-    const isDone = (): boolean => isCalm(load.attempts) && isBack();
+    const isDone = (): boolean =>
+      load.attempts.length >= wanted && isCalm(load.attempts) && isBack();
     while (!isDone() && performance.now() - faultEndedAtMs < giveUpMs) await delay(20);
     await load.stop();
     await delay(settleMs);

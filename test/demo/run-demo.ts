@@ -158,10 +158,11 @@ async function drive(
 ): Promise<number> {
   const isUnfinished = ({ payments, refreshes }: Watched): boolean =>
     payments < paymentsPerSession || refreshes === 0;
+  const wasNothingDue = (): boolean => watched.some(({ skipped }) => skipped > 0);
   print(`\n${formatHeading(columns)}`);
   const startedAt = performance.now();
   let calls = 0;
-  for (let round = 1; watched.some(isUnfinished); round += 1) {
+  for (let round = 1; watched.some(isUnfinished) || !wasNothingDue(); round += 1) {
     const elapsedMs = performance.now() - startedAt;
     if (elapsedMs > timeLimitMs) break;
     for (const each of watched) {
@@ -173,6 +174,8 @@ async function drive(
       const seconds = ((performance.now() - startedAt) / 1000).toFixed(2);
       print(formatRow(columns, [`${calls}`, `${seconds} s`, ...cells]));
     }
+    // on a machine too busy for the cadence something is due each time; right after a payment nothing is
+    if (!watched.some(isUnfinished)) continue;
     await sleep(Math.max(0, round * cadenceMs - (performance.now() - startedAt)));
   }
   return performance.now() - startedAt;
