@@ -29,10 +29,10 @@ export const publicKey = native.publicKeyCreate(privateKey, false);
 const lately = new Set<string>();
 const mostLately = 1_000;
 const recover = native.ecdsaRecover;
-native.ecdsaRecover = ((compact, recoveryId, digest, isCompressed?: boolean) =>
+native.ecdsaRecover = (compact, recoveryId, digest, isCompressed?: boolean) =>
   isCompressed === false && lately.has(nameOf(digest, compact, recoveryId))
     ? Uint8Array.from(publicKey)
-    : recover(compact, recoveryId, digest, isCompressed)) as typeof recover;
+    : recover(compact, recoveryId, digest, isCompressed);
 
 function nameOf(digest: Uint8Array, compact: Uint8Array, recoveryId: number): string {
   return Buffer.concat([digest, compact, Buffer.of(recoveryId)]).toString('latin1');
