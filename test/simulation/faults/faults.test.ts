@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { catalogue } from './catalogue.ts';
 import { applyEdit, searchFault } from './find-fault.ts';
-import { faultRow, isAsExpected } from './report.ts';
+import { faultRow, isAsExpected, summary } from './report.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 
@@ -29,6 +29,23 @@ describe('the catalogue of planted faults', () => {
     expect(() => applyEdit('c', edit)).toThrow('src/some.ts has “a” 0 times');
     expect(() => applyEdit('a a', edit)).toThrow('src/some.ts has “a” 2 times');
     expect(applyEdit('cac', { ...edit, replace: '$&' })).toBe('c$&c');
+  });
+
+  it('is summed up by the faults that every search has found', () => {
+    const after = (invariant: string, ...counts: readonly number[]) =>
+      counts.map((schedules) => ({ kind: 'found', invariant, schedules }) as const);
+    const fault = (name: string) => ({ name, mistake: '', invariants: ['books'], edits: [] });
+    const faults = [
+      { fault: fault('a'), findings: after('books', 9, 200, 10) },
+      { fault: fault('b'), findings: after('books', 7, 1, 3) },
+      { fault: fault('c'), findings: after('books', 40, 50, 60) },
+      { fault: fault('by-another'), findings: after('window', 1, 1, 1) },
+      { fault: fault('missed'), findings: [{ kind: 'missed', schedules: 9 } as const] },
+    ];
+    expect(summary(faults)).toBe(
+      'faults: 5\nfound by every search: 3\nmedian of the medians: 10 schedules\nslowest: c, 50 schedules',
+    );
+    expect(summary([])).toContain('median of the medians: – schedules\nslowest: –');
   });
 });
 

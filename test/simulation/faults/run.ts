@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { catalogue } from './catalogue.ts';
-import { faultRow, isAsExpected } from './report.ts';
+import { faultRow, isAsExpected, summary } from './report.ts';
 import { searchFault } from './find-fault.ts';
 
 // node test/simulation/faults/run.ts [names…] [--sample K] [--seeds N] [--schedules N] [--from SEED]
@@ -27,8 +27,11 @@ const seeds = Array.from(
 );
 
 console.log('| fault | found by | median schedules | all |\n| --- | --- | --- | --- |');
+const searched: Parameters<typeof summary>[0][number][] = [];
 for (const fault of chosen) {
   const findings = await searchFault(fault, seeds, Number(values.schedules));
+  searched.push({ fault, findings });
   console.log(faultRow(fault, findings));
   if (!isAsExpected(fault, findings)) process.exitCode = 1;
 }
+console.log(`\n${summary(searched)}`);
