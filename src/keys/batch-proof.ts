@@ -13,17 +13,18 @@ export type ClaimedSignature = {
   readonly digest: Uint8Array;
 };
 
-/** Of a random factor; a batch with a wrong signature is taken with a probability of 2^-64. */
-const factorBytes = 8;
+/** Of a random factor; a batch with several wrong signatures is taken with a probability of 2^-32, one with a single one never. */
+const factorBytes = 4;
 
 /**
  * Whether all signatures of a batch are the key's over their digests, and all their v are right. `publicKey` is its 65-byte
  * SEC1 point, r and s are in [1, n − 1].
  *
  * A signature names the point R that its nonce made: r is the x of it, v says which y. It is the key's where
- * R = (z/s)·G + (r/s)·P. The equations are added up, each times a random number of 64 bits that nobody could know when the
- * signatures were made, so that wrong ones can't make up for each other. A point for each signature is then multiplied by a
- * short number, which costs half a recovery, and the right side is one sum for all.
+ * R = (z/s)·G + (r/s)·P. The equations are added up, each times a random number of 32 bits that nobody could know when the
+ * signatures were made, so that wrong ones can't make up for each other. A single wrong one can't be made up for at all. A point
+ * for each signature is then multiplied by a short number, which costs less than half a recovery, and the right side is one sum
+ * for all.
  */
 export function proveBatch(
   signatures: readonly ClaimedSignature[],

@@ -184,16 +184,17 @@ describe('the proof of a batch', () => {
     },
   });
 
-  it('weighs each signature with 64 bits of its own, new ones each time', () => {
+  it('weighs each signature with 32 bits of its own, new ones each time', () => {
     const batch = batchOf(100);
     const factors: Uint8Array[] = [];
     for (let times = 0; times < 3; times++) proveBatch(batch, publicKey, spied(factors));
     expect(factors).toHaveLength(300);
     const texts = factors.map((factor) => Buffer.from(factor).toString('hex'));
-    for (const text of texts) expect(text).toMatch(/^0{48}[0-9a-f]{16}$/);
-    expect(new Set(texts).size).toBe(300);
+    for (const text of texts) expect(text).toMatch(/^0{56}[0-9a-f]{8}$/);
+    // two of 300 are alike once in 100,000 runs
+    expect(new Set(texts).size).toBeGreaterThan(297);
     // of 300 random bytes 177 are different on average, with a deviation of 7
-    for (let byte = 24; byte < 32; byte++) {
+    for (let byte = 28; byte < 32; byte++) {
       expect(new Set(factors.map((factor) => factor[byte])).size).toBeGreaterThan(100);
     }
   });
