@@ -126,8 +126,9 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
         throw cause;
       }
       // the library's own errors tell what was wrong with an answer; where there was none, fetch knows why
-      const isAnswer = cause instanceof errors.JOSEError && !(cause instanceof errors.JWKSTimeout);
-      const reason = isAnswer ? cause.message : describeFetchFailure(cause);
+      const failure = cause instanceof errors.JWKSTimeout ? cause.cause : cause;
+      const reason =
+        failure instanceof errors.JOSEError ? failure.message : describeFetchFailure(failure);
       throw new AuthError('AUTH_UNAVAILABLE', "the token issuer's keys can't be had", {
         details: `${url}: ${reason}`,
         retryable: true,

@@ -112,8 +112,8 @@ class Holding {
   readonly tenant: string;
   /** the oldest first */
   readonly keys = new Set<string>();
-  /** kept, for a new look at the set has to pass all places that were given up */
-  #byAge = this.keys.values();
+  /** kept, for a new look at the set has to pass all places that were given up; what it has passed is given up */
+  readonly #byAge = this.keys.values();
 
   constructor(name: string, tenant: string) {
     this.name = name;
@@ -121,9 +121,7 @@ class Holding {
   }
 
   oldest(): string | undefined {
-    const { value } = this.#byAge.next();
-    if (value === undefined) this.#byAge = this.keys.values();
-    return value;
+    return this.#byAge.next().value;
   }
 }
 

@@ -60,6 +60,7 @@ describe('an issuer whose keys can’t be had', () => {
     const startedAt = performance.now();
     expect(await pay()).toMatchObject(unavailable);
     expect(performance.now() - startedAt).toBeGreaterThan(1_500);
+    expect(signer.logLines.at(-1)).toMatchObject({ details: `${jwks.url}: no answer in time` });
     jwks.publish(first);
     expect(await pay()).toMatchObject({ status: 200 });
   });
@@ -92,6 +93,7 @@ describe('an issuer whose keys can’t be had', () => {
 describe('an issuer’s keys', () => {
   it('may be rotated: a token with a new one is taken', async () => {
     expect(await pay()).toMatchObject({ status: 200 });
+    expect(signer.logLines.at(-1)?.['tenant'] ?? '').toBe('');
     jwks.publish(first, second);
     wait(minute);
     expect(await pay(second)).toMatchObject({ status: 200 });

@@ -1,9 +1,10 @@
 // Plants mistakes into the source, one at a time, and tells which of them the quick tests notice.
-//   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--changed] [--verbose]]
+//   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--tests TESTS] [--changed] [--verbose]]
 // FILES and FOLDERS are those of src, `pm` or `src/pm/ticket.ts`; without any, all eight folders. --sample: N mutants of each
-// folder, drawn with the seed of the run. --again: those only that the last run left over. --verbose: what killed each. --changed:
-// those only of the first folder that the last commit or the working tree changes, of pm where there is none,
-// with a few mutants and the folder's own tests alone, which must kill two in three: a few are too few to tell 95 % by.
+// folder, drawn with the seed of the run. --again: those only that the last run left over. --tests: with these files and
+// folders of test alone, such as `auth/jwt,auth/mtls`. --verbose: what killed each. --changed: those only of the first folder
+// that the last commit or the working tree changes, of pm where there is none, with a few mutants and the folder's own tests
+// alone, which must kill two in three: a few are too few to tell 95 % by.
 //
 // It works on a copy of the working tree, in which all mutants of the files stand side by side, asleep; a test file runs in a
 // process that lasts, with one of them awake. What stands in Lua and SQL is mutated as what stands in TypeScript, and worker
@@ -31,6 +32,7 @@ const { values: options, positionals } = parseArgs({
     sample: { type: 'string' },
     again: { type: 'boolean', default: false },
     changed: { type: 'boolean', default: false },
+    tests: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -218,9 +220,11 @@ type Row = {
 };
 
 const listed = readListed();
-const last: Record<string, string[]> = existsSync(lastPath)
-  ? (JSON.parse(readFileSync(lastPath, 'utf8')) as Record<string, string[]>)
-  : {};
+/** By folder, what the last run left over. */
+function readLast(): Record<string, string[]> {
+  if (!existsSync(lastPath)) return {};
+  return JSON.parse(readFileSync(lastPath, 'utf8')) as Record<string, string[]>;
+}
 const rows: Row[] = [];
 const complaints: string[] = [];
 
@@ -246,7 +250,7 @@ for (const [folder, files] of filesAskedFor()) {
   for (const name of reasons.keys())
     if (!present.has(name)) complaints.push(`listed, but no such mutant: ${name}`);
 
-  const left = new Set(last[folder] ?? []);
+  const left = new Set(readLast()[folder] ?? []);
   const chosen = draw(
     options.again ? all.filter(({ file, name }) => left.has(key(file, name))) : all,
     folder,
@@ -259,7 +263,7 @@ for (const [folder, files] of filesAskedFor()) {
     ]),
   );
   say(`${folder}: ${chosen.length} of ${all.length} mutants`);
-  const lab = await openLab(byFile, suites[folder]);
+  const lab = await openLab(byFile, options.tests?.split(',') ?? suites[folder]);
   openedLab = lab;
   const row = {
     folder,
@@ -318,10 +322,11 @@ for (const [folder, files] of filesAskedFor()) {
   }
   row.seconds = Math.round((performance.now() - start) / 1000);
   rows.push(row);
-  if (!options.changed) last[folder] = survivors;
+  if (!options.changed) {
+    writeFileSync(lastPath, JSON.stringify({ ...readLast(), [folder]: survivors }));
+  }
 }
 
-writeFileSync(lastPath, JSON.stringify(last));
 console.table(
   rows.map(({ seconds, ...row }) => {
     const score = (100 * row.killed) / Math.max(1, row.mutants - row.equivalent);

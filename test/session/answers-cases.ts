@@ -315,6 +315,18 @@ export function describeAnswers(name: string, open: () => Promise<AnswersUnderTe
       expect(lastNonceOf(await claim())).toBe(6);
     });
 
+    it('hands out again no nonces that a payment with a state has used', async () => {
+      const nonces = newNonces();
+      const claim = async (use: string | undefined) =>
+        requireNew(await tested.memory.claim({ use, requestHash: payment, nonces, holder }, never));
+      const used = await claim(newState());
+      await used.forget('used');
+      const unused = await claim(newState());
+      await unused.forget('unused');
+      const taken = [used, unused, await claim(newState())];
+      expect(taken.map(lastNonceOf)).toEqual([0, 3, 3]);
+    });
+
     it('goes on above what the books know, and stops at the limit', async () => {
       const nonces = { ...newNonces(), after: 498 };
       const request = { use: undefined, requestHash: payment, nonces, holder };

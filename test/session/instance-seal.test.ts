@@ -123,6 +123,28 @@ describe('the delegation of an instance', () => {
     expect(isSealing()).toBe(true);
   });
 
+  it('that a key fails to sign for another reason is logged as that', async () => {
+    for (const failure of [new Error('out of order'), 'no error at all' as unknown as Error]) {
+      instance.failure = failure;
+      instance.logged.length = 0;
+      await vi.advanceTimersByTimeAsync(5 * hour);
+      expect(instance.logged.map(({ fields }) => fields)).toContainEqual(
+        expect.objectContaining({
+          code: 'INTERNAL',
+          error: failure instanceof Error ? failure.message : failure,
+        }),
+      );
+    }
+  });
+
+  it('seals without anybody who remembers seals', async () => {
+    const forgetful = await startInstance({ recentSeals: undefined });
+    const sig = forgetful.sign(state);
+    expect(sig).toHaveLength(178);
+    expect(forgetful.isSealed({ state, sig })).toBe(true);
+    forgetful.seal.close();
+  });
+
   it('is not renewed any more once the instance is closed', async () => {
     expect(vi.getTimerCount()).toBe(1);
     instance.seal.close();

@@ -36,6 +36,8 @@ export type InstanceOptions = {
   readonly domain?: DelegationDomain;
   readonly clockSkewMs?: number;
   readonly now?: () => bigint;
+  /** undefined for none */
+  readonly recentSeals?: RecentSeals | undefined;
 };
 
 /** An instance of the signer, as far as sealing goes: the real gate over a key in memory, and a clock of its own. */
@@ -51,7 +53,7 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
   const now = options.now ?? (() => clock.now);
   const logged: Instance['logged'] = [];
   const delegations: StateDelegation[] = [];
-  const recentSeals = new RecentSeals();
+  const recentSeals = 'recentSeals' in options ? options.recentSeals : new RecentSeals();
   const seal = await startInstanceSeal({
     domain,
     clockSkewMs,

@@ -45,6 +45,8 @@ describe('Go’s time text', () => {
     );
     expect(parseGoTime('0000-01-01T00:00:00Z')).toBe(unix('0000-01-01T00:00:00Z'));
     expect(parseGoTime('9999-12-31T23:59:59-00:01')).toBeUndefined();
+    expect(parseGoTime('9999-12-31T23:59:00-00:01')).toBeUndefined();
+    expect(parseGoTime('9999-12-31T23:58:59-00:01')).toBe(unix('9999-12-31T23:59:59Z'));
     expect(parseGoTime('9999-12-31T23:59:59-24:60')).toBeUndefined();
     expect(parseGoTime('0000-01-01T00:00:00+00:01')).toBeUndefined();
   });

@@ -241,6 +241,24 @@ describe('the JSON reader', () => {
     expect(costOf(allInvalid)).toBeLessThan(2 * usual);
   });
 
+  it('has one U+FFFD for each byte of a sequence that breaks off', () => {
+    const read = (...bytes: number[]) => parseJson(Uint8Array.of(0x22, ...bytes, 0x22));
+    const value = (text: string) => ({ kind: 'string', value: text });
+    expect(read(0xf0, 0x90, 0x41, 0x80)).toEqual(value('\ufffd\ufffdA\ufffd'));
+    expect(read(0xf0, 0x90, 0x80, 0x41)).toEqual(value('\ufffd\ufffd\ufffdA'));
+    expect(read(0xe1, 0x80, 0x41)).toEqual(value('\ufffd\ufffdA'));
+    expect(read(0xed, 0xa0, 0x80)).toEqual(value('\ufffd\ufffd\ufffd'));
+    expect(read(0xf4, 0x90, 0x80, 0x80)).toEqual(value('\ufffd\ufffd\ufffd\ufffd'));
+  });
+
+  it('tells what it found where, or that the text ended', () => {
+    expect(() => parse('[x]')).toThrow('invalid character "x" at offset 1 of the JSON input');
+    expect(() => parse('{"a":1,2}')).toThrow('invalid character "2" at offset 7');
+    expect(() => parse('[1')).toThrow('unexpected end of JSON input');
+    expect(() => parse('"a')).toThrow('unexpected end of JSON input');
+    expect(() => parse('"\\x"')).toThrow('invalid string at offset 0 of the JSON input');
+  });
+
   it('reads bytes that are no UTF-8, and half surrogates, as U+FFFD', () => {
     expect(parseJson(Uint8Array.of(0x22, 0xff, 0x22))).toEqual({ kind: 'string', value: '\ufffd' });
     expect(parse('"\\ud800"')).toEqual({ kind: 'string', value: '\ufffd' });

@@ -1,7 +1,16 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
-import { decodeOrchestratorInfo } from '../../src/wire/orchestrator-info.ts';
+import {
+  AuthTokenSchema,
+  CapabilitiesSchema,
+  OrchestratorInfoSchema,
+} from '../../src/wire/net_pb.ts';
+import {
+  decodeCapabilities,
+  decodeOrchestratorInfo,
+  listModels,
+} from '../../src/wire/orchestrator-info.ts';
+import { countCopiedBytes } from '../../src/wire/payment.ts';
 
 const encode = (priceInfo?: { pricePerUnit: bigint; pixelsPerUnit: bigint }, ticketParams = {}) =>
   toBinary(
@@ -25,5 +34,69 @@ describe('an orchestrator’s price', () => {
     expect(() => decodeOrchestratorInfo(encode(price))).toThrow(
       expect.objectContaining({ code: 'PRICE_INFO_INVALID' }),
     );
+  });
+});
+
+describe('what an orchestrator sends', () => {
+  const price = { pricePerUnit: 3n, pixelsPerUnit: 2n };
+  const capabilities = (words: number, models: string[] = []) =>
+    create(CapabilitiesSchema, {
+      bitstring: Array.from({ length: words }, () => 1n),
+      constraints: {
+        perCapability: {
+          35: { models: Object.fromEntries(models.map((model) => [model, { warm: true }])) },
+        },
+      },
+    });
+  const code = (expected: string) => expect.objectContaining({ code: expected }) as Error;
+
+  it('is refused by what is wrong with it', () => {
+    const decode = (bytes: Uint8Array) => () => decodeOrchestratorInfo(bytes);
+    expect(decode(new Uint8Array())).toThrow(code('ORCHESTRATOR_MISSING'));
+    expect(decode(Uint8Array.of(0x0a, 5))).toThrow(code('ORCHESTRATOR_MALFORMED'));
+    expect(decode(Uint8Array.of(0x0a, 5))).toThrow(
+      'proto: cannot parse net.OrchestratorInfo: a length goes beyond the end',
+    );
+    const priceOnly = create(OrchestratorInfoSchema, { priceInfo: price });
+    expect(decode(toBinary(OrchestratorInfoSchema, priceOnly))).toThrow(
+      code('TICKET_PARAMS_MISSING'),
+    );
+  });
+
+  it('may name 4,096 capabilities', () => {
+    const decode = (words: number) =>
+      decodeCapabilities(toBinary(CapabilitiesSchema, capabilities(words)));
+    expect(decode(64)?.bitstring).toHaveLength(64);
+    expect(() => decode(65)).toThrow(code('CAPABILITIES_MALFORMED'));
+    expect(() => decode(65)).toThrow('capabilities name more than 4096 bits');
+    expect(decodeCapabilities(new Uint8Array())).toBeUndefined();
+    expect(() => decodeCapabilities(Uint8Array.of(0x0a, 5))).toThrow(
+      code('CAPABILITIES_MALFORMED'),
+    );
+  });
+
+  it('names models by capability', () => {
+    expect(listModels(capabilities(1, ['a', 'b']))).toEqual([
+      { capability: 35, model: 'a' },
+      { capability: 35, model: 'b' },
+    ]);
+    expect(listModels(undefined)).toEqual([]);
+    expect(listModels(create(CapabilitiesSchema))).toEqual([]);
+  });
+
+  it('is counted with each part that an answer copies', () => {
+    const count = (ticketParams: object, sessionId = '', models?: string[]) => {
+      const info = decodeOrchestratorInfo(encode(price, ticketParams));
+      const token = create(AuthTokenSchema, { sessionId });
+      return countCopiedBytes(info, token, models && capabilities(1, models));
+    };
+    const least = count({});
+    // a price of two numbers in four bytes, and an empty token in two
+    expect(least).toBe(6);
+    expect(count({ seed: Uint8Array.of(1, 2, 3) })).toBe(least + 3);
+    expect(count({ expirationBlock: Uint8Array.of(1, 2) })).toBe(least + 2);
+    expect(count({}, 'abc')).toBe(least + 5);
+    expect(count({}, '', [])).toBeGreaterThan(least);
+    expect(count({}, '', ['a'.repeat(100)])).toBe(count({}, '', ['a'.repeat(90)]) + 10);
   });
 });

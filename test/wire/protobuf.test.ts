@@ -1,3 +1,10 @@
+import {
+  BoolValueSchema,
+  BytesValueSchema,
+  DoubleValueSchema,
+  FloatValueSchema,
+  ListValueSchema,
+} from '@bufbuild/protobuf/wkt';
 import { describe, expect, it } from 'vitest';
 import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
 import { readMessage } from '../../src/wire/protobuf.ts';
@@ -46,6 +53,49 @@ describe('readMessage', () => {
     const nested = (depth: number) => '7b'.repeat(depth) + '7c'.repeat(depth);
     expect(readInfo(nested(100)).$unknown).toHaveLength(1);
     expect(() => readInfo(nested(101))).toThrow(/nested/);
+  });
+
+  it('counts the messages around a group as well', () => {
+    const nested = (depth: number) => '7b'.repeat(depth) + '7c'.repeat(depth);
+    const within = (tag: string, inner: string): string => {
+      const size = inner.length / 2;
+      return `${tag}${Buffer.from([(size & 0x7f) | 0x80, size >> 7]).toString('hex')}${inner}`;
+    };
+    // a price within the orchestrator's
+    expect(() => readInfo(within('1a', nested(99)))).not.toThrow();
+    expect(() => readInfo(within('1a', nested(100)))).toThrow(/nested/);
+    // constraints, of them an entry of a map, and in it a message
+    const inMap = (depth: number) =>
+      within('2a', within('12', `0823${within('12', nested(depth))}`));
+    expect(() => readCapabilities(inMap(97))).not.toThrow();
+    expect(() => readCapabilities(inMap(98))).toThrow(/nested/);
+  });
+
+  it('takes each kind of field under its own wire types alone', () => {
+    expect(readInfo('9202 01 61').nodes).toEqual(['a']);
+    const varint = readInfo('9002 05');
+    expect(varint.nodes).toEqual([]);
+    expect(varint.$unknown).toMatchObject([{ no: 34, wireType: 0 }]);
+    const double = (digits: string) => readMessage(DoubleValueSchema, bytes(digits));
+    expect(double('09 000000000000f83f').value).toBe(1.5);
+    expect(double('0d 0000c03f')).toMatchObject({ value: 0, $unknown: [{ no: 1, wireType: 5 }] });
+    const float = (digits: string) => readMessage(FloatValueSchema, bytes(digits));
+    expect(float('0d 0000c03f').value).toBe(1.5);
+    expect(float('08 01')).toMatchObject({ value: 0, $unknown: [{ no: 1, wireType: 0 }] });
+    expect(readMessage(BoolValueSchema, bytes('08 01')).value).toBe(true);
+    expect(readMessage(BoolValueSchema, bytes('0a 01 01')).$unknown).toHaveLength(1);
+    expect(readMessage(BytesValueSchema, bytes('0a 01 01')).value).toEqual(Uint8Array.of(1));
+    // packed, one by one, and an enum
+    expect(readCapabilities('0a 02 01 02 08 03').bitstring).toEqual([1n, 2n, 3n]);
+    expect(readCapabilities('0d 01000000').bitstring).toEqual([]);
+    const list = (digits: string) => readMessage(ListValueSchema, bytes(digits)).values;
+    expect(list('0a 02 08 00').map(({ kind }) => kind.case)).toEqual(['nullValue']);
+    expect(list('0a 05 0d 00000000').map(({ kind }) => kind.case)).toEqual([undefined]);
+  });
+
+  it('takes 4,096 fields and no more', () => {
+    expect(readInfo('7801'.repeat(4096)).$unknown).toHaveLength(4096);
+    expect(() => readInfo('7801'.repeat(4097))).toThrow('more than 4096 fields');
   });
 
   it('refuses an entry of a map with two values, of which one would be lost', () => {
