@@ -14,7 +14,7 @@ export async function openTraces(
   const headers = readHeaders(otlp.headers, resolvePath, 'traces.otlp.headers');
   // loaded where there are traces only
   const { openOtlpTraces } = await import('../telemetry/otlp-traces.ts');
-  const opened = await openOtlpTraces({
+  const opened = openOtlpTraces({
     endpoint: otlp.endpoint,
     headers: revealHeaders(headers),
     timeoutMs: otlp.timeoutMs,

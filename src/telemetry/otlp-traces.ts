@@ -1,20 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Attributes, HrTime, SpanContext, SpanKind, SpanStatus } from '@opentelemetry/api';
-import type { ReadableSpan } from '@opentelemetry/sdk-trace';
-import { ConfigError, isSignerError } from '../errors.ts';
+import { randomFillSync } from 'node:crypto';
+import { isSignerError } from '../errors.ts';
+import { randomId } from '../random-id.ts';
 import { type StepMessage, type TracedStep, stepChannels, tracedSteps } from '../trace-steps.ts';
+import { type SpanId, type SpanKind, spanKinds } from './otlp-batch.ts';
+import { type OtlpExporterOptions, createOtlpExporter } from './otlp-exporter.ts';
 
-export type OtlpOptions = {
-  /** where spans are sent, as OTLP over HTTP in protobuf */
-  readonly endpoint: string;
-  /** sent with them; may be secret */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly timeoutMs: number;
+export type OtlpOptions = Omit<OtlpExporterOptions, 'service'> & {
   /** 0 to 1: of the requests whose caller sent no `traceparent`; one that did has decided itself */
   readonly sampleRatio: number;
   readonly version: string;
-  /** Called when spans could not be sent, at most once a minute. */
-  readonly onFailure: () => void;
 };
 
 export type OtlpTraces = {
@@ -22,110 +17,83 @@ export type OtlpTraces = {
   close(): Promise<void>;
 };
 
-const serviceName = 'livepeer-hsm-signer';
-const failurePauseMs = 60_000;
-
-/** A batch is sent when it is full, or so long after its first span; what comes while `maxQueued` wait is dropped. */
-const batch = { scheduledDelayMillis: 1_000, maxExportBatchSize: 2_048, maxQueueSize: 8_192 };
-
 /**
  * Makes a span of each published step, and sends them to a collector. A request without a `traceparent` is a trace of its own, whose id is
- * the request's. Nothing waits for the collector, and nothing fails with it. Throws `CONFIG_INVALID` where OpenTelemetry is not installed.
+ * the request's. Nothing waits for the collector, and nothing fails with it.
  */
-export async function openOtlpTraces(options: OtlpOptions): Promise<OtlpTraces> {
-  const { api, sdk, exporter, resources } = await loadOpenTelemetry();
-  const { SpanKind, SpanStatusCode, ROOT_CONTEXT, TraceFlags } = api;
-  let failedAtMs = -Infinity;
-  const noteFailure = (): void => {
-    if (performance.now() - failedAtMs < failurePauseMs) return;
-    failedAtMs = performance.now();
-    options.onFailure();
-  };
-  const ignore = (): void => undefined;
-  // its words may quote what was sent
-  api.diag.setLogger(
-    { error: noteFailure, warn: ignore, info: ignore, debug: ignore, verbose: ignore },
-    { logLevel: api.DiagLogLevel.ERROR, suppressOverrideMessage: true },
-  );
-
-  const ids = new sdk.RandomIdGenerator();
-  const sampler = new sdk.TraceIdRatioBasedSampler(options.sampleRatio);
-  const processor = new sdk.BatchSpanProcessor({
-    ...batch,
-    exportTimeoutMillis: options.timeoutMs,
-    exporter: new exporter.OTLPTraceExporter({
-      url: options.endpoint,
-      headers: { ...options.headers },
-      timeoutMillis: options.timeoutMs,
-    }),
+export function openOtlpTraces({ sampleRatio, version, ...sending }: OtlpOptions): OtlpTraces {
+  const exporter = createOtlpExporter({
+    ...sending,
+    service: { name: 'livepeer-hsm-signer', version },
   });
-  const origin: SpanOrigin = {
-    resource: resources.resourceFromAttributes({
-      'service.name': serviceName,
-      'service.version': options.version,
-    }),
-    instrumentationScope: { name: serviceName, version: options.version },
-    unset: { code: SpanStatusCode.UNSET },
-  };
-  const kinds: Partial<Record<TracedStep, SpanKind>> = {
-    request: SpanKind.SERVER,
-    webhook: SpanKind.CLIENT,
-    'key-call': SpanKind.CLIENT,
-  };
   const current = new AsyncLocalStorage<RequestTrace>();
 
-  function beginTrace(traceId: string): SpanContext {
-    const { decision } = sampler.shouldSample(ROOT_CONTEXT, traceId);
-    const isSampled = decision === sdk.SamplingDecision.RECORD_AND_SAMPLED;
-    return { traceId, spanId: '', traceFlags: isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE };
+  function beginTrace(traceId: string): Trace {
+    return {
+      traceId,
+      isSampled: isChosen(traceId, sampleRatio),
+      parent: undefined,
+      clockMs: readClock(),
+    };
   }
 
-  function parentOfRequest({ traceparent, attributes }: StepMessage): SpanContext {
+  function traceOfRequest({ traceparent, attributes }: StepMessage): Trace {
     if (traceparent === undefined) return beginTrace(String(attributes['request_id']));
-    const [, traceId = '', spanId = '', flags] = traceparent.split('-');
-    const traceFlags = flags === '01' ? TraceFlags.SAMPLED : TraceFlags.NONE;
-    return { traceId, spanId, traceFlags, isRemote: true };
+    const [, traceId = '', parentId = '', flags] = traceparent.split('-');
+    return {
+      traceId,
+      isSampled: flags === '01',
+      parent: readSpanId(parentId),
+      clockMs: readClock(),
+    };
   }
 
   function beginRequest(message: TracedMessage): RequestTrace {
-    const parent = parentOfRequest(message);
-    return { request: isSampled(parent) ? beginSpan('request', message, parent) : parent };
+    const trace = traceOfRequest(message);
+    return {
+      trace,
+      request: trace.isSampled ? beginSpan(trace, trace.parent, message) : undefined,
+    };
   }
 
-  function beginStep(step: Exclude<TracedStep, 'request'>, message: TracedMessage): void {
-    const trace = current.getStore();
-    const parent = trace ? parentIn(trace, step, message) : beginTrace(ids.generateTraceId());
-    if (isSampled(parent)) {
-      const span = beginSpan(step, message, parent);
-      if (trace && (step === 'decision' || step === 'seal')) trace[step] = span;
-      if (step === 'webhook') message.traceparent = formatTraceparent(span);
-    } else if (step === 'webhook') {
-      message.traceparent = formatTraceparent({ ...parent, spanId: ids.generateSpanId() });
+  function beginStep(step: TracedStep, message: TracedMessage): void {
+    const within = current.getStore();
+    const trace = within?.trace ?? beginTrace(randomId());
+    if (trace.isSampled) {
+      const parent = within && parentIn(within, step, message);
+      const span = beginSpan(trace, parent, message);
+      if (within && (step === 'decision' || step === 'seal')) within[step] = span;
     }
-  }
-
-  function beginSpan(step: TracedStep, message: TracedMessage, parent: SpanContext): StepSpan {
-    const kind = kinds[step] ?? SpanKind.INTERNAL;
-    return (message[spanOf] = new StepSpan(origin, step, kind, parent, ids.generateSpanId()));
+    if (step === 'webhook') message.traceparent = formatTraceparent(trace, message[spanOf]?.id);
   }
 
   function end(step: TracedStep, message: TracedMessage): void {
     const span = message[spanOf];
     if (!span) return;
     const { attributes, error } = message;
+    const named: [string, string | number][] = [];
     for (const name in attributes) {
       const value = attributes[name];
-      if (value !== undefined) span.attributes[attributeName(name)] = value;
+      if (value !== undefined) named.push([attributeName(name), value]);
     }
     const code = error === undefined ? undefined : isSignerError(error) ? error.code : 'INTERNAL';
-    if (code !== undefined) span.attributes['signer.code'] = code;
+    if (code !== undefined) named.push(['signer.code', code]);
     const { status = 0, code: answered } = attributes;
     // what a server refuses is no error of its own
     const failed = step === 'request' ? Number(status) >= 500 : code !== undefined;
-    if (failed) span.status = { code: SpanStatusCode.ERROR, message: code ?? `${answered}` };
-    if (step === 'request') span.name = nameOf(message);
-    span.end();
-    processor.onEnd(span);
+    const { trace, id, parent, startedAtMs } = span;
+    exporter.add({
+      traceId: trace.traceId,
+      id,
+      parent,
+      isParentRemote: parent !== undefined && parent === trace.parent,
+      name: step === 'request' ? nameOf(message) : step,
+      kind: kinds[step] ?? spanKinds.internal,
+      startedAtMs: trace.clockMs + startedAtMs,
+      endedAtMs: trace.clockMs + performance.now(),
+      attributes: named,
+      failure: failed ? (code ?? `${answered}`) : undefined,
+    });
   }
 
   const subscriptions = tracedSteps.map((step) => ({
@@ -149,123 +117,86 @@ export async function openOtlpTraces(options: OtlpOptions): Promise<OtlpTraces> 
         if (onStart) channel.start.unsubscribe(onStart);
         channel.asyncEnd.unsubscribe(onEnd);
       }
-      await processor.shutdown().catch(noteFailure);
+      await exporter.close();
     },
   };
 }
 
-/** The spans of a request that others have for a parent. */
-type RequestTrace = {
-  readonly request: SpanContext;
-  decision?: SpanContext;
-  seal?: SpanContext;
+const kinds: Partial<Record<TracedStep, SpanKind>> = {
+  request: spanKinds.server,
+  webhook: spanKinds.client,
+  'key-call': spanKinds.client,
 };
 
-function parentIn(
-  { request, decision, seal }: RequestTrace,
-  step: TracedStep,
-  { attributes }: StepMessage,
-): SpanContext {
-  if (step === 'webhook' || step === 'ledger') return decision ?? request;
-  const isOfSeal = step === 'key-call' && attributes['intent'] === 'session-state';
-  return isOfSeal ? (seal ?? request) : request;
-}
+type Trace = {
+  readonly traceId: string;
+  readonly isSampled: boolean;
+  /** the caller's span */
+  readonly parent: SpanId | undefined;
+  /** Unix time of the clock that `performance.now` reads, in ms: one for all its spans, so that none begins before its parent */
+  readonly clockMs: number;
+};
 
-const isSampled = ({ traceFlags }: SpanContext): boolean => (traceFlags & 1) === 1;
+/** A span of this process that has begun. */
+type StepSpan = {
+  readonly trace: Trace;
+  readonly id: SpanId;
+  readonly parent: SpanId | undefined;
+  readonly startedAtMs: number;
+};
+
+/** A request's trace, and its spans that others have for a parent. */
+type RequestTrace = {
+  readonly trace: Trace;
+  readonly request: SpanId | undefined;
+  decision?: SpanId;
+  seal?: SpanId;
+};
 
 /** A step's message, with the span that was begun for it; a property costs less than a WeakMap, above all when garbage is collected. */
 type TracedMessage = StepMessage & { [spanOf]?: StepSpan };
 
 const spanOf = Symbol('span');
 
-/** What all spans of the process have in common. */
-type SpanOrigin = Pick<ReadableSpan, 'resource' | 'instrumentationScope'> & {
-  readonly unset: SpanStatus;
-};
-
-const none: [] = [];
-
-/**
- * A step as OpenTelemetry's processor and exporter take it. Their own spans, which may be written to by anybody at any time, cost several
- * times as much.
- */
-class StepSpan implements ReadableSpan, SpanContext {
-  readonly #origin: SpanOrigin;
-  readonly kind: SpanKind;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly traceFlags = 1;
-  readonly parentSpanContext?: SpanContext;
-  readonly attributes: Attributes = {};
-  readonly droppedAttributesCount = 0;
-  readonly droppedEventsCount = 0;
-  readonly droppedLinksCount = 0;
-  readonly ended = true;
-  name: string;
-  status: SpanStatus;
-  /** Unix time of the clock that `performance.now` reads, in ms: that of the trace's first span, so that none begins before its parent */
-  readonly #clockMs: number;
-  readonly #startedAtMs = performance.now();
-  #endedAtMs = 0;
-
-  constructor(
-    origin: SpanOrigin,
-    name: string,
-    kind: SpanKind,
-    parent: SpanContext,
-    spanId: string,
-  ) {
-    this.#origin = origin;
-    this.status = origin.unset;
-    this.name = name;
-    this.kind = kind;
-    this.traceId = parent.traceId;
-    this.spanId = spanId;
-    if (parent.spanId !== '') this.parentSpanContext = parent;
-    this.#clockMs = parent instanceof StepSpan ? parent.#clockMs : Date.now() - this.#startedAtMs;
-  }
-
-  end(): void {
-    this.#endedAtMs = performance.now();
-  }
-
-  spanContext(): SpanContext {
-    return this;
-  }
-
-  get resource() {
-    return this.#origin.resource;
-  }
-
-  get instrumentationScope() {
-    return this.#origin.instrumentationScope;
-  }
-
-  get startTime(): HrTime {
-    return toHrTime(this.#clockMs + this.#startedAtMs);
-  }
-
-  get endTime(): HrTime {
-    return toHrTime(this.#clockMs + this.#endedAtMs);
-  }
-
-  get duration(): HrTime {
-    return toHrTime(this.#endedAtMs - this.#startedAtMs);
-  }
-
-  get links() {
-    return none;
-  }
-
-  get events() {
-    return none;
-  }
+function beginSpan(trace: Trace, parent: SpanId | undefined, message: TracedMessage): SpanId {
+  const id = newSpanId();
+  message[spanOf] = { trace, id, parent, startedAtMs: performance.now() };
+  return id;
 }
 
-/** Seconds, and nanoseconds of the last one. */
-function toHrTime(milliseconds: number): HrTime {
-  const seconds = Math.floor(milliseconds / 1e3);
-  return [seconds, Math.floor((milliseconds - seconds * 1e3) * 1e6)];
+function parentIn(
+  { request, decision, seal }: RequestTrace,
+  step: TracedStep,
+  { attributes }: StepMessage,
+): SpanId | undefined {
+  if (step === 'webhook' || step === 'ledger') return decision ?? request;
+  const isOfSeal = step === 'key-call' && attributes['intent'] === 'session-state';
+  return isOfSeal ? (seal ?? request) : request;
+}
+
+const readClock = (): number => Date.now() - performance.now();
+
+/** Decides by the id's last 52 bits, as OpenTelemetry's consistent probability sampling does by 56: the same for all who see the trace. */
+function isChosen(traceId: string, ratio: number): boolean {
+  return Number.parseInt(traceId.slice(-13), 16) / 2 ** 52 >= 1 - ratio;
+}
+
+const randomWords = new Uint32Array(512);
+let usedWords = randomWords.length;
+
+/** Not zero, which would be none. */
+function newSpanId(): SpanId {
+  if (usedWords === randomWords.length) {
+    randomFillSync(randomWords);
+    usedWords = 0;
+  }
+  usedWords += 2;
+  return { high: randomWords[usedWords - 2] ?? 0, low: randomWords[usedWords - 1] || 1 };
+}
+
+/** From 16 hex digits. */
+function readSpanId(hex: string): SpanId {
+  return { high: Number.parseInt(hex.slice(0, 8), 16), low: Number.parseInt(hex.slice(8), 16) };
 }
 
 /** What attributes are called; where OpenTelemetry's semantic conventions have a name, by that. */
@@ -281,29 +212,11 @@ function attributeName(name: string): string {
   return found;
 }
 
-function formatTraceparent({ traceId, spanId, traceFlags }: SpanContext): string {
-  return `00-${traceId}-${spanId}-0${traceFlags & 1}`;
+function formatTraceparent({ traceId, isSampled }: Trace, { high, low } = newSpanId()): string {
+  const [first, second] = [high, low].map((half) => half.toString(16).padStart(8, '0'));
+  return `00-${traceId}-${first}${second}-${isSampled ? '01' : '00'}`;
 }
 
 function nameOf({ attributes: { method, route } }: StepMessage): string {
   return route === undefined ? `${method}` : `${method} ${route}`;
-}
-
-async function loadOpenTelemetry() {
-  try {
-    const [api, sdk, exporter, resources] = await Promise.all([
-      import('@opentelemetry/api'),
-      import('@opentelemetry/sdk-trace'),
-      import('@opentelemetry/exporter-trace-otlp-proto'),
-      import('@opentelemetry/resources'),
-    ]);
-    return { api, sdk, exporter, resources };
-  } catch (cause) {
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      'traces: OpenTelemetry is not installed: run "npm install @opentelemetry/api @opentelemetry/sdk-trace ' +
-        '@opentelemetry/resources @opentelemetry/exporter-trace-otlp-proto" where the signer is installed, with -g if it is installed so',
-      { cause },
-    );
-  }
 }

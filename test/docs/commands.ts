@@ -306,11 +306,6 @@ export const treatments: Readonly<Record<string, Treatment>> = {
     gcloud,
   'for role in roles/cloudkms.signer roles/cloudkms.publicKeyViewer roles/cloudkms.viewer; do\n  gcloud kms keys add-iam-policy-binding payer --keyring livepeer --location europe-west3 \\\n    --member serviceAccount:signer@my-project.iam.gserviceaccount.com --role "$role"\ndone':
     gcloud,
-  'npm install @opentelemetry/api @opentelemetry/sdk-trace @opentelemetry/resources @opentelemetry/exporter-trace-otlp-proto':
-    {
-      cannot:
-        'would change the packages that tests share; test/telemetry/traces.test.ts runs with these in the versions of package.json',
-    },
   'npm install livepeer-remote-signer-client': {
     cannot: 'is not published yet; test/client installs it from the repository',
   },

@@ -21,6 +21,8 @@ export type OtlpCollector = {
   /** every body as it came */
   readonly bodies: Buffer[];
   readonly headers: http.IncomingHttpHeaders[];
+  /** what the next requests are answered with, whose spans are not kept; all others with 200 */
+  readonly refusals: number[];
   close(): Promise<void>;
 };
 
@@ -58,6 +60,11 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
       const body = Buffer.concat(chunks);
       collector.bodies.push(body);
       collector.headers.push(request.headers);
+      const refusal = collector.refusals.shift();
+      if (refusal !== undefined) {
+        response.writeHead(refusal).end();
+        return;
+      }
       for (const { scopeSpans } of decode(body).resourceSpans) {
         for (const { spans } of scopeSpans) collector.spans.push(...spans.map(readSpan));
       }
@@ -72,6 +79,7 @@ export async function startOtlpCollector(): Promise<OtlpCollector> {
     spans: [],
     bodies: [],
     headers: [],
+    refusals: [],
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ProviderError } from '../../src/keys/provider.ts';
 import { stepChannels, traceStep, tracedSteps } from '../../src/trace-steps.ts';
 import { TestLog, recordsOf } from '../audit/test-log.ts';
 import { PayingSession } from '../bench/paying-session.ts';
-import { Folder, root, run } from '../cli/cli.ts';
+import { Folder } from '../cli/cli.ts';
 import { type AuthWebhook, startAuthWebhook } from '../payments/auth-webhook.ts';
 import { soon } from '../support/soon.ts';
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
@@ -299,26 +297,5 @@ describe('a signer without traces', () => {
     await untraced.post(new PayingSession(1).request(), { traceparent });
     expect(webhook.askedWith[0]).toMatchObject({ traceparent });
     await expect(traceStep('seal', {}, (step) => Promise.resolve(step))).resolves.toBeUndefined();
-  });
-});
-
-describe('OpenTelemetry that is not installed', () => {
-  it('is told of with what to install', async () => {
-    using folder = new Folder();
-    const config = readFileSync(join(root, 'config/dev.yaml'), 'utf8');
-    const path = folder.write(
-      'signer.yaml',
-      `${config}\ntraces: { otlp: { endpoint: "http://127.0.0.1:1/v1/traces" } }\n`,
-    );
-    const hooks = `import { registerHooks } from 'node:module';
-      registerHooks({ resolve(name, context, next) {
-        if (name === '@opentelemetry/sdk-trace') throw new Error('not found');
-        return next(name, context);
-      } });`;
-    const { status, stderr } = await run(['serve', '--config', path, '--listen', '127.0.0.1:0'], {
-      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hooks)}`,
-    });
-    expect(status).not.toBe(0);
-    expect(stderr).toContain('OpenTelemetry is not installed: run "npm install @opentelemetry/api');
   });
 });

@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type EndedSpan, OtlpBatch } from './otlp-batch.ts';
+
+export type OtlpExporterOptions = {
+  /** where spans are sent, as OTLP over HTTP in protobuf */
+  readonly endpoint: string;
+  /** sent with them; may be secret */
+  readonly headers: Readonly<Record<string, string>>;
+  /** how long a batch may take, what is tried again included */
+  readonly timeoutMs: number;
+  readonly service: { readonly name: string; readonly version: string };
+  /** Called when spans could not be sent, at most once a minute. */
+  readonly onFailure: () => void;
+};
+
+export type OtlpExporter = {
+  add(span: EndedSpan): void;
+  /** Sends what is left, for as long as `timeoutMs` allows. */
+  close(): Promise<void>;
+};
+
+const failurePauseMs = 60_000;
+/** A batch is sent when it is full, or so long after its first span, one at a time. */
+const batchDelayMs = 1_000;
+const fullBytes = 512 * 1024;
+/** What comes while so much waits for another batch is dropped. */
+const maxWaitingBytes = 2 * 1024 * 1024;
+/** Before a batch is sent for the second time; twice as long before each further one. */
+const firstRetryPauseMs = 250;
+/** OTLP/HTTP: those that may be well later. */
+const retryableStatuses = [429, 502, 503, 504];
+
+/** Sends spans in batches to a collector. Nothing waits for it, and nothing fails with it. */
+export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
+  const batch = new OtlpBatch(options.service);
+  let timer: NodeJS.Timeout | undefined;
+  let sending: Promise<void> | undefined;
+  let failedAtMs = -Infinity;
+
+  function noteFailure(): void {
+    if (performance.now() - failedAtMs < failurePauseMs) return;
+    failedAtMs = performance.now();
+    options.onFailure();
+  }
+
+  /** Whether the collector took it; undefined where it may do so later. Its words are not read, since they may quote what was sent. */
+  async function post(body: Uint8Array<ArrayBuffer>, signal: AbortSignal) {
+    try {
+      const {
+        ok,
+        status,
+        body: answer,
+      } = await fetch(options.endpoint, {
+        method: 'POST',
+        headers: { ...options.headers, 'Content-Type': 'application/x-protobuf' },
+        body,
+        // its secret is for this address only
+        redirect: 'manual',
+        signal,
+      });
+      // so that its connection can be used again
+      await answer?.pipeTo(new WritableStream());
+      return retryableStatuses.includes(status) ? undefined : ok;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async function send(body: Uint8Array<ArrayBuffer>): Promise<void> {
+    const deadline = performance.now() + options.timeoutMs;
+    const signal = AbortSignal.timeout(options.timeoutMs);
+    for (let pauseMs = firstRetryPauseMs; ; pauseMs *= 2) {
+      const isTaken = await post(body, signal);
+      if (isTaken === true) return;
+      if (isTaken === false || performance.now() + pauseMs >= deadline) break;
+      await delay(pauseMs);
+    }
+    noteFailure();
+  }
+
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    sending = send(batch.take()).then(() => {
+      sending = undefined;
+      if (batch.byteLength > 0) flushInTime();
+    });
+  }
+
+  function flushInTime(): void {
+    if (batch.byteLength >= fullBytes) flush();
+    else timer ??= setTimeout(flush, batchDelayMs).unref();
+  }
+
+  return {
+    add(span) {
+      if (batch.byteLength >= maxWaitingBytes) return;
+      batch.add(span);
+      if (!sending) flushInTime();
+    },
+    async close() {
+      clearTimeout(timer);
+      const rest = batch.byteLength > 0 ? send(batch.take()) : undefined;
+      await Promise.all([sending, rest]);
+    },
+  };
+}
