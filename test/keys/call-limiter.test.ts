@@ -45,6 +45,28 @@ describe('CallLimiter', () => {
     },
   );
 
+  it('lets nobody pass a single call that waits, though there is room again', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 20, concurrency: 10, maxQueued: 10 });
+    const started: string[] = [];
+    const call = (name: string) =>
+      limiter.run(() => {
+        started.push(name);
+        return Promise.resolve();
+      }, never);
+    const all = [call('first'), call('second'), call('waits')];
+    await vi.advanceTimersByTimeAsync(0);
+    expect(started).toEqual(['first', 'second']);
+    // the event loop was busy: what was waited for has come, and the timer has not fired yet
+    const later = performance.now() + 500;
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(later);
+    all.push(call('newcomer'));
+    await Promise.resolve();
+    clock.mockRestore();
+    await vi.advanceTimersByTimeAsync(2_000);
+    await Promise.all(all);
+    expect(started).toEqual(['first', 'second', 'waits', 'newcomer']);
+  });
+
   it('spreads the calls of a second: a tenth of them at once, the others one after the other', async () => {
     const limiter = new CallLimiter({ requestsPerSecond: 200, concurrency: 500, maxQueued: 500 });
     let started = 0;

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import {
   concat,
   encodePacked,
@@ -174,6 +175,13 @@ describe('the key gate without a valid grant', () => {
     expect(callsOf(key)).toBe(0);
     const good = own.grantOwn({ kind: 'self-test', sender });
     await expect(policyGate.sign(good, { signal: never })).resolves.toHaveLength(1);
+  });
+
+  it('leaves no listener on a signal that outlives the call', async () => {
+    const { signal } = new AbortController();
+    const tickets = sampleTickets(2);
+    await gate.sign(issue({ kind: 'ticket-batch', tickets }), { signal });
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   it('signs the intent as it was granted, in its own order', async () => {

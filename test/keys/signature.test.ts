@@ -253,6 +253,13 @@ describe('raw signatures', () => {
     expect(parseRawSignature(hex('01 02'))).toEqual({ r: 1n, s: 2n });
   });
 
+  it('are refused where two good integers have 33 bytes', () => {
+    const padded = concat(toBytes(1n, 33), toBytes(2n, 33));
+    expect(() => parseRawSignature(padded)).toThrow(invalidReply);
+    expect(() => parseRawSignature(padded)).toThrow('has 66 bytes; an even number up to 64');
+    expect(() => parseRawSignature(new Uint8Array())).toThrow('has 0 bytes');
+  });
+
   it.each([0, 1, 3, 31, 33, 63, 65, 66, 68, 70, 72, 128, mebibyte])(
     'of %i bytes are refused',
     (length) => {

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { capabilityOfPipeline } from '../../src/policy/pipelines.ts';
+import {
+  capabilityOfPipeline,
+  pipelineNames,
+  pipelineOfCapability,
+} from '../../src/policy/pipelines.ts';
 
 describe('capabilityOfPipeline', () => {
   it.each([
@@ -17,4 +21,15 @@ describe('capabilityOfPipeline', () => {
       expect(capabilityOfPipeline(pipeline)).toBeUndefined();
     },
   );
+});
+
+describe('pipelineOfCapability', () => {
+  it('gives each pipeline back from its number', () => {
+    expect(pipelineNames).toHaveLength(11);
+    for (const name of pipelineNames) {
+      expect(pipelineOfCapability(capabilityOfPipeline(name) ?? 0)).toBe(name);
+    }
+    expect(pipelineOfCapability(26)).toBeUndefined();
+    expect(pipelineOfCapability(38)).toBeUndefined();
+  });
 });

@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest';
+import { vendorText } from '../../src/keys/vendor-text.ts';
+
+it.each([
+  ['denied to arn:aws:iam::role/signer', 'denied to arn:aws:iam::role/signer'],
+  ['a\r\n\tb', 'a b'],
+  ['Authorization: abc, then', '[secret], then'],
+  ['{"client_secret":"abc"}', '{"[secret]"}'],
+  ['it said Bearer abc to us', 'it said Bearer [secret] to us'],
+  ['-----BEGIN KEY-----\nabc\n-----END KEY-----', '[secret] KEY-----'],
+  ['-----BEGIN KEY-----\nabc', '[secret]'],
+  ['key AKIAABCDEFGHIJKL.', 'key [secret].'],
+  [`token ${'a'.repeat(19)}1.`, 'token [secret]'],
+  [`run ${'a'.repeat(19)}1.`, 'run [secret].'],
+  [`run ${'a'.repeat(18)}1.`, `run ${'a'.repeat(18)}1.`],
+  [`run ${'a'.repeat(39)}.`, `run ${'a'.repeat(39)}.`],
+  [`run ${'a/'.repeat(20)}.`, 'run [secret].'],
+])('%j is told as %j', (text, told) => {
+  expect(vendorText(new Error(text))).toBe(told);
+  expect(vendorText(text)).toBe(told);
+});
+
+it('is of 500 characters at most, of the first 2,000', () => {
+  expect(vendorText('a b '.repeat(600))).toHaveLength(500);
+  expect(vendorText(`${'\n'.repeat(2_000)}x`)).toBe(' ');
+});
