@@ -390,6 +390,18 @@ export const catalogue: readonly PlantedFault[] = [
     edits: [{ file: repeats, find: '    inPixels.toString(),\n', replace: '' }],
   },
   {
+    name: 'manifest-left-out-of-identity',
+    mistake: 'A request is told from others without what the segment credentials are for.',
+    invariants: ['answer-of-another'],
+    edits: [
+      {
+        file: repeats,
+        find: '    manifestId,\n    app,\n    inPixels.to',
+        replace: '    app,\n    inPixels.to',
+      },
+    ],
+  },
+  {
     name: 'nonces-by-the-books-alone',
     mistake:
       'A payment’s nonces follow those in its state, whoever else had tickets of these parameters.',
@@ -411,6 +423,18 @@ export const catalogue: readonly PlantedFault[] = [
         file: answerScripts,
         find: "local last = math.max(tonumber(known or '0'), tonumber(ARGV[6]))",
         replace: 'local last = tonumber(ARGV[6])',
+      },
+    ],
+  },
+  {
+    name: 'redis-nonces-back-under-others',
+    mistake: 'Redis takes nonces back although others were handed out after them.',
+    invariants: ['ticket-drawn-twice'],
+    edits: [
+      {
+        file: answerScripts,
+        find: "if redis.call('GET', KEYS[1]) ~= last + count .. ' ' .. ARGV[5] then return 0 end",
+        replace: '',
       },
     ],
   },

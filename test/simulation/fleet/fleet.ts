@@ -573,7 +573,9 @@ class World {
     const state = known?.sealed;
     const { tenant, principal, orchestrator } = client;
     // its digest tells sessions apart
-    const manifestId = known?.manifestId ?? `${principal}-${client.requests.length}`;
+    const isOther = kind === 'fork' && back > 0;
+    const manifestId =
+      known && !isOther ? known.manifestId : `${principal}-${client.requests.length}`;
     const body = JSON.stringify({
       ...(state && { state }),
       orchestrator: infoOf(orchestrator, params),

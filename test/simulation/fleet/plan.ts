@@ -8,8 +8,8 @@ export type Operation = {
   readonly atUs: number;
   readonly client: number;
   /**
-   * `pay`: from the newest state; `fork`: from an older one; `repeat`: an earlier request again; `steal`: the other client's, in
-   * its own name; `begin`: a new session
+   * `pay`: from the newest state; `fork`: from an older one, mostly for another manifest; `repeat`: an earlier request again;
+   * `steal`: the other client's, in its own name; `begin`: a new session
    */
   readonly kind: 'pay' | 'fork' | 'repeat' | 'steal' | 'begin';
   /** how many states, or requests, it goes back */
@@ -127,7 +127,8 @@ function drawOperation(draw: Draw, span: number, instances: number): Operation {
     back: draw.int(3),
     instance: draw.int(instances),
     params: draw.chance(0.7) ? 0 : 1,
-    pixels: 1 + draw.int(4),
+    // much is mostly more than policy allows, and is refused while others are under way
+    pixels: draw.chance(0.1) ? 20 + draw.int(20) : 1 + draw.int(4),
     hasIdempotencyKey: draw.chance(0.5),
     leavesAfterUs: draw.chance(0.1) ? draw.int(60_000) : undefined,
     loses: draw.chance(0.15) ? draw.pick(['request', 'answer', 'answer']) : undefined,
@@ -138,7 +139,8 @@ function drawOperation(draw: Draw, span: number, instances: number): Operation {
 function drawClose(draw: Draw, operation: Operation, other: Operation | undefined): Operation {
   if (!other || operation.kind === 'begin' || !draw.chance(0.35)) return operation;
   const client = operation.kind === 'steal' ? 1 - other.client : other.client;
-  return { ...operation, client, back: 0, atUs: other.atUs + draw.int(40_000) };
+  const delayUs = draw.int(draw.chance(0.5) ? 3_000 : 40_000);
+  return { ...operation, client, back: 0, atUs: other.atUs + delayUs };
 }
 
 function drawFault(
