@@ -427,6 +427,18 @@ export const catalogue: readonly PlantedFault[] = [
     ],
   },
   {
+    name: 'nonces-back-under-others',
+    mistake: 'Nonces are given back although others were handed out after them.',
+    invariants: ['ticket-drawn-twice'],
+    edits: [
+      {
+        file: marks,
+        find: 'if (mark?.last !== taken.lastNonce + count) return;',
+        replace: 'if (!mark) return;',
+      },
+    ],
+  },
+  {
     name: 'redis-nonces-back-under-others',
     mistake: 'Redis takes nonces back although others were handed out after them.',
     invariants: ['ticket-drawn-twice'],

@@ -5,7 +5,7 @@ import { searchFault } from './find-fault.ts';
 import { faultRow, isAsExpected } from './report.ts';
 
 const searches = 5;
-const mostSchedules = 20_000;
+const mostSchedules = 40_000;
 
 describe('the simulation of the fleet', () => {
   it.each(catalogue)('finds $name', async (fault) => {

@@ -9,7 +9,7 @@ const { values, positionals } = parseArgs({
   options: {
     sample: { type: 'string' },
     seeds: { type: 'string', default: '5' },
-    schedules: { type: 'string', default: '20000' },
+    schedules: { type: 'string', default: '40000' },
     from: { type: 'string', default: '1' },
   },
 });
