@@ -2,7 +2,7 @@ import { startOtlpCollector } from '../telemetry/otlp-collector.ts';
 import type { Scenario } from './result.ts';
 import { compareVariants } from './variants.ts';
 
-const rounds = 10;
+const rounds = 16;
 
 /** What metrics and traces cost: the same payments without either, with metrics, and with traces too. */
 export const telemetry: Scenario = async (options) => {
@@ -22,6 +22,7 @@ export const telemetry: Scenario = async (options) => {
         environment: { NODE_OPTIONS: `--import=${preload}` },
       },
       { name: 'off', label: 'metrics', yaml: '' },
+      { name: 'same', label: 'metrics, the same again', yaml: '' },
       { name: 'sampled', label: 'metrics, traces of a tenth', yaml: traced(0.1) },
       { name: 'on', label: 'metrics, traces of all', yaml: traced(1) },
     ],
@@ -33,6 +34,10 @@ export const telemetry: Scenario = async (options) => {
       `${note}; a collector in the bench's process, which got ${collector.spans.length} spans`,
     ],
     figures: [
+      {
+        name: 'noise: CPU of a payment that the same signers again add',
+        value: added('same', 'off'),
+      },
       {
         name: 'CPU of a payment that metrics add, traces off, of one without metrics',
         value: added('off', 'bare'),

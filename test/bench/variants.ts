@@ -19,13 +19,13 @@ export type Comparison<Name extends string> = {
 };
 
 /** Two processes of the same program may differ by several percent for as long as they live, by what was compiled when. */
-const copies = 2;
+const copies = 3;
 /** Requests under way at once. */
 const concurrency = 16;
 /** Payments of each process before anything is measured: until then they cost up to twice as much. */
 const warmUpPayments = 3_000;
 const warmUpWindowMs = 2_000;
-const windowMs = 1_500;
+const windowMs = 700;
 /** What follows a payment within a second, such as the delivery of its event, counts as its cost. */
 const settleMs = 1_300;
 
@@ -36,6 +36,13 @@ type Window = {
   readonly latencyMs: number;
 };
 
+type Running<Name> = {
+  readonly name: Name;
+  readonly signer: SignerProcess;
+  /** of each round */
+  readonly windows: Window[];
+};
+
 /** The same payments by signers that are configured differently, in short windows that take turns. */
 export async function compareVariants<Name extends string>(
   { folder, say }: Pick<ScenarioOptions, 'folder' | 'say'>,
@@ -43,7 +50,7 @@ export async function compareVariants<Name extends string>(
   rounds: number,
 ): Promise<Comparison<Name>> {
   await using opened = new AsyncDisposableStack();
-  const signers: { readonly name: Name; readonly signer: SignerProcess }[] = [];
+  const signers: Running<Name>[] = [];
   for (let copy = 1; copy <= copies; copy += 1) {
     for (const { name, yaml, environment } of variants) {
       const signer = await startSignerProcess({
@@ -54,7 +61,7 @@ export async function compareVariants<Name extends string>(
         ...(environment && { environment }),
       });
       opened.defer(() => signer.stop());
-      signers.push({ name, signer });
+      signers.push({ name, signer, windows: [] });
     }
   }
   say('warming up');
@@ -63,34 +70,38 @@ export async function compareVariants<Name extends string>(
       paid += (await load(signer, warmUpWindowMs)).requests;
     }
   }
-  /** of each round, those of each copy */
-  const measured = new Map<Name, Window[][]>(variants.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
     say(`round ${round + 1} of ${rounds}`);
-    for (const windows of measured.values()) windows.push([]);
     // which one is first changes, so that what the machine does meanwhile hits all alike
     const turn = round % signers.length;
-    for (const { name, signer } of [...signers.slice(turn), ...signers.slice(0, turn)]) {
-      measured
-        .get(name)
-        ?.at(-1)
-        ?.push(await measure(signer));
+    const settling: Promise<void>[] = [];
+    for (const { signer, windows } of [...signers.slice(turn), ...signers.slice(0, turn)]) {
+      const settled = await measure(signer);
+      settling.push(settled().then((window) => void windows.push(window)));
     }
+    await Promise.all(settling);
   }
-  const windowsOf = (name: Name): readonly Window[][] => measured.get(name) ?? [];
+  const copiesOf = (name: Name): readonly Running<Name>[] =>
+    signers.filter((running) => running.name === name);
+  const costOf = ({ cpuMicroseconds }: Window): number => cpuMicroseconds;
   const costs = (name: Name): number[] =>
-    windowsOf(name).map((windows) => mean(windows.map(({ cpuMicroseconds }) => cpuMicroseconds)));
+    Array.from({ length: rounds }, (_, round) =>
+      mean(copiesOf(name).map(({ windows }) => windows[round]?.cpuMicroseconds ?? NaN)),
+    );
   const row = ({ name, label }: Variant<Name>): string[] => {
-    const all = windowsOf(name).flat();
+    const all = copiesOf(name).flatMap(({ windows }) => windows);
     return [
       label,
       formatNumber(median(all.map(({ perSecond }) => perSecond))),
       formatNumber(median(costs(name))),
+      copiesOf(name)
+        .map(({ windows }) => formatNumber(median(windows.map(costOf))))
+        .join(' '),
       formatNumber(median(all.map(({ latencyMs }) => latencyMs))),
     ];
   };
   return {
-    table: [['', 'payments a second', 'CPU µs each', 'p50 ms'], ...variants.map(row)],
+    table: [['', 'payments a second', 'CPU µs each', 'by process', 'p50 ms'], ...variants.map(row)],
     note:
       `payments of one ticket in running sessions, one worker, ${concurrency} requests under way at once, local keystore, audit log; ` +
       `CPU of all threads and processes of the signer, until ${settleMs / 1000} s after the last payment; ${copies} processes of each, ` +
@@ -107,12 +118,13 @@ function load({ url, cpuMicroseconds }: SignerProcess, durationMs: number) {
   return runLoad({ ...order, durationMs, url }, cpuMicroseconds);
 }
 
-async function measure(signer: SignerProcess): Promise<Window> {
+/** Ends with the load; what it gives has settled `settleMs` later, while other signers are under load. */
+async function measure(signer: SignerProcess): Promise<() => Promise<Window>> {
   const before = signer.cpuMicroseconds();
   const { requests, perSecond, latenciesMs } = await load(signer, windowMs);
-  await delay(settleMs);
-  const cpu = signer.cpuMicroseconds() - before;
-  return { perSecond, cpuMicroseconds: cpu / requests, latencyMs: median(latenciesMs) };
+  const settled = delay(settleMs).then(() => signer.cpuMicroseconds() - before);
+  const latencyMs = median(latenciesMs);
+  return async () => ({ perSecond, cpuMicroseconds: (await settled) / requests, latencyMs });
 }
 
 const mean = (values: readonly number[]): number =>
