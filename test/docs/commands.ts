@@ -51,6 +51,11 @@ const figureTests = figureCommandsOf(readDocument('docs/evidence.md')).filter((c
   command.startsWith('npm test -- '),
 );
 
+/** Those of it that plant mistakes. */
+const mutationRuns = figureCommandsOf(readDocument('docs/evidence.md')).filter((command) =>
+  command.startsWith('npm run test:mutation -- '),
+);
+
 /** Each command of README and docs, as printed there. */
 export const treatments: Readonly<Record<string, Treatment>> = {
   // begin
@@ -252,6 +257,7 @@ export const treatments: Readonly<Record<string, Treatment>> = {
 
   // evidence
   ...Object.fromEntries(figureTests.map((command) => [command, testsPass])),
+  ...Object.fromEntries(mutationRuns.map((command) => [command, { cannot: 'takes minutes' }])),
   'npm run bench:bytes': { run: 'long', prints: /^20 tickets: \d+ bytes of the audit log/m },
   'npm run docs:matrix': { run: 'quick', prints: /^\d+ faults, \d+ cells: \d+ with tests/m },
 
