@@ -191,7 +191,10 @@ function newSpanId(): SpanId {
     usedWords = 0;
   }
   usedWords += 2;
-  return { high: randomWords[usedWords - 2] ?? 0, low: randomWords[usedWords - 1] || 1 };
+  return {
+    high: randomWords[usedWords - 2] ?? 0,
+    low: Math.max(1, randomWords[usedWords - 1] ?? 1),
+  };
 }
 
 /** From 16 hex digits. */
