@@ -29,6 +29,8 @@ const settleUs = 20_000_000;
 /** A signer starts so long after all works again: its first signature may wait for half a minute. */
 const startsWithinUs = 90_000_000;
 const bootPauseUs = 300_000;
+/** A store without trouble has long taken a reservation back by then. */
+const givesBackWithinUs = 2_000_000;
 
 type Sealed = { readonly State: string; readonly Sig: string };
 
@@ -133,6 +135,8 @@ class World {
   readonly #underWay = new Set<UnderWay>();
   /** requests whose reservations nobody can know the fate of */
   readonly #doubtful: Ask[] = [];
+  /** requests that ended before the store had answered, whose reservations are given back when it does */
+  readonly #givenUp = new Set<UnderWay & { readonly untilUs: number }>();
   readonly #trace: string[] = [];
   #hasStoreTrouble = false;
   #isChainStale = false;
@@ -341,6 +345,7 @@ class World {
     this.#note(fault.kind, owner.name);
     const network = this.#network;
     if (fault.kind.startsWith('redis')) this.#hasStoreTrouble = true;
+    this.#doubtReleases(fault, owner);
     // eslint-disable-next-line @typescript-eslint/switch-exhaustiveness-check -- Redis' own are below
     switch (fault.kind) {
       case 'process-dies':
@@ -393,6 +398,19 @@ class World {
         return;
       default:
         if (network) this.#breakRedis(fault, network);
+    }
+  }
+
+  /** The end of a process, and trouble of the store, may keep what was on its way back. */
+  #doubtReleases({ kind }: Fault, owner: Owner): void {
+    const endsProcess = kind === 'process-dies' || kind === 'power-goes';
+    const troublesStore =
+      kind.startsWith('redis') || kind === 'thread-dies' || kind === 'ledger-disk-full';
+    for (const each of this.#givenUp) {
+      const isOn = each.untilUs > this.#kernel.nowUs;
+      if (!isOn || !(troublesStore || (endsProcess && each.owner === owner))) continue;
+      this.#givenUp.delete(each);
+      this.#doubtful.push(each.ask);
     }
   }
 
@@ -555,6 +573,9 @@ class World {
             this.#watcher.fail('no-unknown-failure', `request ${ask.id}: ${String(error)}`);
         }
         if (this.#hasStoreTrouble) this.#doubtful.push(ask);
+        else if (abort.signal.aborted) {
+          this.#givenUp.add({ ...underWay, untilUs: kernel.nowUs + givesBackWithinUs });
+        }
         kernel.after(this.#latencyUs(), close, kernel.world);
       },
     );
