@@ -227,7 +227,7 @@ export const catalogue: readonly PlantedFault[] = [
   {
     name: 'session-not-counted',
     mistake: 'A payment that failed gives back its session although the key was asked.',
-    invariants: ['reservations'],
+    invariants: ['reservations', 'window-exceeded'],
     edits: [
       {
         file: decision,
