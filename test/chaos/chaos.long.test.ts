@@ -5,7 +5,7 @@ import { chaosCases, slowChaosCases } from './scenarios.ts';
 
 const totalMs = 30_000;
 const beforeMs = 5_000;
-const attempts = 1_400;
+const attempts = 1_401;
 
 const reports: ChaosReport[] = [];
 

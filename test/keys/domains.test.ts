@@ -22,6 +22,7 @@ import {
   separationOf,
   whyApart,
 } from './domains.ts';
+import { emptyState } from '../session/empty-state.ts';
 
 type Kind = Intent['kind'];
 const kinds = Object.keys(domains) as Kind[];
@@ -87,29 +88,7 @@ const anyState: fc.Arbitrary<SessionState> = fc.record({
   segmentCredentials: optional(fc.record({ manifestIdHash: text, signature: bytes(65) })),
 });
 
-/** The books in the fewest bytes: nothing in them. */
-const leastState: SessionState = {
-  stateId: '',
-  pmSessionId: '',
-  lastUpdate: undefined,
-  orchestratorAddress: `0x${'0'.repeat(40)}` as Address,
-  app: '',
-  authExpiry: 0n,
-  senderNonce: 0,
-  balance: { numerator: 0n, denominator: 1n },
-  initialPrice: { pricePerUnit: 0n, pixelsPerUnit: 0n },
-  type: '',
-  sequenceNumber: 0n,
-  authId: '',
-  recipient: undefined,
-  credentialHash: undefined,
-  principal: undefined,
-  startedAt: undefined,
-  spentEv: undefined,
-  weiPerUsd: undefined,
-  segmentCredentials: undefined,
-};
-const state = fc.oneof(anyState, fc.constant(leastState));
+const state = fc.oneof(anyState, fc.constant(emptyState));
 
 /** Any intent of each kind, whether policy allows it or not. */
 const intents: { readonly [K in Kind]: fc.Arbitrary<Extract<Intent, { kind: K }>> } = {

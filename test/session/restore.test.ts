@@ -1,10 +1,10 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { expect, it } from 'vitest';
-import { zero } from '../../src/pm/rational.ts';
 import { restoreSession } from '../../src/session/restore.ts';
 import { OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
 import { decodeOrchestratorInfo } from '../../src/wire/orchestrator-info.ts';
 import { decodePaymentRequest } from '../../src/wire/payment-request.ts';
+import { emptyState } from './empty-state.ts';
 
 const orchestrator = decodeOrchestratorInfo(
   toBinary(
@@ -23,25 +23,12 @@ it('a session without a state begins with books of nothing, and an id of its own
   const options = { manifestIdRule: 'any', randomId: () => `id-${(ids += 1)}` } as const;
   expect(restoreSession(request, orchestrator, options)).toStrictEqual({
     books: {
+      ...emptyState,
       stateId: 'id-1',
-      pmSessionId: '',
-      lastUpdate: undefined,
       orchestratorAddress: `0x${'11'.repeat(20)}`,
       app: 'an app',
-      authExpiry: 0n,
-      senderNonce: 0,
-      balance: zero,
       initialPrice: orchestrator.price,
-      type: '',
-      sequenceNumber: 0n,
-      authId: '',
       recipient: `0x${'22'.repeat(20)}`,
-      credentialHash: undefined,
-      principal: undefined,
-      startedAt: undefined,
-      spentEv: undefined,
-      weiPerUsd: undefined,
-      segmentCredentials: undefined,
     },
     isNew: true,
     manifestId: 'id-2',

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex, parseAddress } from '../../src/pm/bytes.ts';
 import type { SessionState } from '../../src/pm/session-state.ts';
-import { rational, zero } from '../../src/pm/rational.ts';
+import { rational } from '../../src/pm/rational.ts';
 import {
   decodeState,
   encodeExtendedState,
   encodeUpstreamState,
 } from '../../src/session/state-json.ts';
+import { emptyState } from './empty-state.ts';
 
 const address = (digit: string) => {
   const read = parseAddress(`0x${digit.repeat(40)}`);
@@ -37,28 +38,6 @@ const full: SessionState = {
   segmentCredentials: { manifestIdHash: 'aa', signature: fromHex(`0x${'5a'.repeat(65)}`) },
 };
 
-const empty: SessionState = {
-  stateId: '',
-  pmSessionId: '',
-  lastUpdate: undefined,
-  orchestratorAddress: address('0'),
-  app: '',
-  authExpiry: 0n,
-  senderNonce: 0,
-  balance: zero,
-  initialPrice: { pricePerUnit: 0n, pixelsPerUnit: 0n },
-  type: '',
-  sequenceNumber: 0n,
-  authId: '',
-  recipient: undefined,
-  credentialHash: undefined,
-  principal: undefined,
-  startedAt: undefined,
-  spentEv: undefined,
-  weiPerUsd: undefined,
-  segmentCredentials: undefined,
-};
-
 const upstream =
   `"StateID":"s-1","PMSessionID":"0x${'ab'.repeat(32)}","LastUpdate":"2026-04-07T20:00:00.123456789Z",` +
   `"OrchestratorAddress":"0x${'1'.repeat(40)}","App":"an \\u003capp\\u003e","AuthExpiry":-7,` +
@@ -76,27 +55,27 @@ describe('a session’s books as JSON', () => {
   });
 
   it('leave out what was not bound', () => {
-    expect(encodeExtendedState(empty)).toBe(encodeUpstreamState(empty));
-    expect(encodeExtendedState({ ...empty, startedAt: 1n })).toBe(
-      `${encodeUpstreamState(empty).slice(0, -1)},"StartedAt":1}`,
+    expect(encodeExtendedState(emptyState)).toBe(encodeUpstreamState(emptyState));
+    expect(encodeExtendedState({ ...emptyState, startedAt: 1n })).toBe(
+      `${encodeUpstreamState(emptyState).slice(0, -1)},"StartedAt":1}`,
     );
   });
 
   it('are read back as they were', () => {
     expect(decode(encodeExtendedState(full))).toStrictEqual(full);
-    expect(decode(encodeExtendedState(empty))).toStrictEqual(empty);
+    expect(decode(encodeExtendedState(emptyState))).toStrictEqual(emptyState);
   });
 
   it('are those of nothing where nothing is said', () => {
-    expect(decode('{}')).toStrictEqual(empty);
-    expect(decode('{"Balance":"","more":[1]}')).toStrictEqual(empty);
-    expect(decode('{"balance":"one"}')).toStrictEqual(empty);
-    expect(decode('{"LastUpdate":"0001-01-01T00:00:00Z"}')).toStrictEqual(empty);
+    expect(decode('{}')).toStrictEqual(emptyState);
+    expect(decode('{"Balance":"","more":[1]}')).toStrictEqual(emptyState);
+    expect(decode('{"balance":"one"}')).toStrictEqual(emptyState);
+    expect(decode('{"LastUpdate":"0001-01-01T00:00:00Z"}')).toStrictEqual(emptyState);
   });
 
   it.each([64, 66])('have no credentials whose signature is of %i bytes', (size) => {
     const sig = Buffer.alloc(size).toString('base64');
-    expect(decode(`{"ManifestIDHash":"a","SegCredsSig":"${sig}"}`)).toStrictEqual(empty);
+    expect(decode(`{"ManifestIDHash":"a","SegCredsSig":"${sig}"}`)).toStrictEqual(emptyState);
   });
 
   it.each([
