@@ -77,7 +77,7 @@ export class OtlpBatch {
   add(span: EndedSpan): void {
     const { parent, attributes, failure } = span;
     this.#reserve(fixedBytes + 2 * textBytes + attributes.length * (fixedBytes + 2 * textBytes));
-    const start = this.#begin(delimited(2), 2);
+    const start = this.#begin(delimited(2), 4);
     this.#byte(delimited(1));
     this.#byte(16);
     this.#end += this.#bytes.write(span.traceId, this.#end, 'hex');
@@ -99,7 +99,7 @@ export class OtlpBatch {
     this.#paddedVarint(fixed32(16), this.#end, 2);
     const flags = span.isParentRemote ? sampledFlags | remoteParentFlag : sampledFlags;
     this.#end = this.#bytes.writeUInt32LE(flags, this.#end + 2);
-    this.#finish(start, 2);
+    this.#finish(start, 4);
   }
 
   /** The request with all its spans; it is empty then. */

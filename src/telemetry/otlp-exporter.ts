@@ -29,10 +29,14 @@ const maxWaitingBytes = 2 * 1024 * 1024;
 const firstRetryPauseMs = 250;
 /** OTLP/HTTP: those that may be well later. */
 const retryableStatuses = [429, 502, 503, 504];
+/** What is more is not read, at the cost of the connection. */
+const longestAnswerBytes = 16_384;
 
 /** Sends spans in batches to a collector. Nothing waits for it, and nothing fails with it. */
 export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
   const batch = new OtlpBatch(options.service);
+  const headers = new Headers(options.headers);
+  headers.set('Content-Type', 'application/x-protobuf');
   let timer: NodeJS.Timeout | undefined;
   let sending: Promise<void> | undefined;
   let failedAtMs = -Infinity;
@@ -52,14 +56,13 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
         body: answer,
       } = await fetch(options.endpoint, {
         method: 'POST',
-        headers: { ...options.headers, 'Content-Type': 'application/x-protobuf' },
+        headers,
         body,
         // its secret is for this address only
         redirect: 'manual',
         signal,
       });
-      // so that its connection can be used again
-      await answer?.pipeTo(new WritableStream());
+      await discard(answer);
       return retryableStatuses.includes(status) ? undefined : ok;
     } catch {
       return undefined;
@@ -94,7 +97,10 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
 
   return {
     add(span) {
-      if (batch.byteLength >= maxWaitingBytes) return;
+      if (batch.byteLength >= maxWaitingBytes) {
+        noteFailure();
+        return;
+      }
       batch.add(span);
       if (!sending) flushInTime();
     },
@@ -104,4 +110,17 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
       await Promise.all([sending, rest]);
     },
   };
+}
+
+/** Reads an answer to its end, so that its connection can be used again. Its status has said all, however this ends. */
+async function discard(answer: ReadableStream<Uint8Array> | null): Promise<void> {
+  let bytes = 0;
+  try {
+    for await (const chunk of answer ?? []) {
+      bytes += chunk.byteLength;
+      if (bytes > longestAnswerBytes) break;
+    }
+  } catch {
+    // it was cut short
+  }
 }

@@ -1,4 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { type EndedSpan, spanKinds } from '../../src/telemetry/otlp-batch.ts';
 import { type OtlpExporter, createOtlpExporter } from '../../src/telemetry/otlp-exporter.ts';
 import { soon } from '../support/soon.ts';
@@ -21,10 +24,10 @@ let collector: OtlpCollector;
 let exporter: OtlpExporter;
 let failures: number;
 
-function open(timeoutMs: number): OtlpExporter {
+function open(timeoutMs: number, { endpoint = collector.url, headers = {} } = {}): OtlpExporter {
   return createOtlpExporter({
-    endpoint: collector.url,
-    headers: {},
+    endpoint,
+    headers,
     timeoutMs,
     service: { name: 'signer', version: '1.0.0' },
     onFailure: () => (failures += 1),
@@ -93,6 +96,15 @@ describe('a span', () => {
     });
   });
 
+  it('may have more than 16 KiB, and those beside it arrive too', async () => {
+    const attributes = Array.from({ length: 30 }, (_, n) => [`a${n}`, '€'.repeat(256)] as const);
+    exporter.add({ ...span, attributes });
+    exporter.add(span);
+    await exporter.close();
+    expect(collector.spans).toHaveLength(2);
+    expect(collector.spans[0]?.attributes).toEqual(Object.fromEntries(attributes));
+  });
+
   it('is sent within seconds, and with as many others as there are', async () => {
     const count = 10_000;
     for (let low = 1; low <= count; low += 1) exporter.add({ ...span, id: { high: 1, low } });
@@ -133,6 +145,38 @@ describe('a collector', () => {
     expect(bytes).toBeGreaterThan(2_000_000);
     expect(bytes).toBeLessThan(3_000_000);
     expect(collector.spans.length).toBeLessThan(count);
+    expect(failures).toBe(1);
+  });
+
+  it('is told what it gets in protobuf, whatever else is configured', async () => {
+    const told = open(60_000, { headers: { 'content-type': 'text/plain', authorization: 'a' } });
+    told.add(span);
+    await told.close();
+    expect(collector.headers[0]).toMatchObject({
+      'content-type': 'application/x-protobuf',
+      authorization: 'a',
+    });
+  });
+
+  it('is not listened to where its answer has no end', async () => {
+    const hangUps: Promise<unknown>[] = [];
+    const server = http.createServer((_, response) => {
+      const talk = (): void => {
+        while (response.write(Buffer.alloc(8_192)));
+      };
+      response.on('drain', talk);
+      hangUps.push(once(response, 'close'));
+      talk();
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const talkedTo = open(60_000, { endpoint: `http://127.0.0.1:${port}/` });
+    talkedTo.add(span);
+    await talkedTo.close();
+    expect(hangUps).toHaveLength(1);
+    await Promise.all(hangUps);
+    expect(failures).toBe(0);
   });
 
   it('that is away holds up nothing for longer than the time-out', async () => {
