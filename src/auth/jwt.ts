@@ -110,6 +110,8 @@ async function verifyWithAny(token: string, getKey: JWTVerifyGetKey, options: JW
 
 /** The issuer's keys; what goes wrong with them is not the token's fault. */
 function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
+  // a query may hold a secret
+  const { origin, pathname } = new URL(url);
   const keys = createRemoteJWKSet(new URL(url), {
     timeoutDuration: timeoutMs,
     cacheMaxAge: keysMaxAgeMs,
@@ -130,7 +132,7 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
       const reason =
         failure instanceof errors.JOSEError ? failure.message : describeFetchFailure(failure);
       throw new AuthError('AUTH_UNAVAILABLE', "the token issuer's keys can't be had", {
-        details: `${url}: ${reason}`,
+        details: `${origin}${pathname}: ${reason}`,
         retryable: true,
         cause,
       });
@@ -140,7 +142,10 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
 
 /** The library's own words name claims, never their values; those of others may quote the token. */
 function describeJoseError(error: unknown): string {
-  return error instanceof errors.JOSEError ? error.message : nameOf(error);
+  if (!(error instanceof errors.JOSEError)) return nameOf(error);
+  // it would tell the extension's name, which whoever sent the token has chosen
+  const isOfExtension = error.message.startsWith('Extension Header Parameter');
+  return isOfExtension ? 'its header has a critical extension' : error.message;
 }
 
 function describeRefusal(error: unknown): AuthError {

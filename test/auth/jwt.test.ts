@@ -55,6 +55,21 @@ describe('an issuer whose keys can’t be had', () => {
     expect(await pay()).toMatchObject({ status: 200 });
   });
 
+  it('is told of without the query of its address, which may hold a secret', async () => {
+    await jwks.stop();
+    const jwksUrl = `${jwks.url}?key=of-ours`;
+    const other = await startTestSigner({
+      settings: { auth: { jwt: [{ issuer, audience, jwksUrl }] } },
+    });
+    const token = signToken(first, claimsWith({}));
+    await other.post(payableRequest(), { Authorization: `Bearer ${token}` });
+    await other.close();
+    const { code, details } = other.logLines.at(-1) ?? {};
+    expect(code).toBe('AUTH_UNAVAILABLE');
+    expect(details).toContain(`${jwks.url}: `);
+    await jwks.start();
+  });
+
   it('that never answers is one after two seconds, within the request’s deadline', async () => {
     jwks.answer = undefined;
     const startedAt = performance.now();
@@ -87,6 +102,23 @@ describe('an issuer whose keys can’t be had', () => {
     expect(await pay()).toMatchObject(unavailable);
     await jwks.start();
     expect(await pay()).toMatchObject({ status: 200 });
+  });
+});
+
+describe('a token of an unknown form', () => {
+  it('is refused without the names of its critical extensions, which its sender has chosen', async () => {
+    for (const extension of [{ chosen: 1 }, {}]) {
+      const header = { alg: 'ES256', kid: 'first', crit: ['chosen'], ...extension };
+      const token = [header, claimsWith({}), 'signature']
+        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+        .join('.');
+      const answer = await signer.post(payableRequest(), { Authorization: `Bearer ${token}` });
+      expect(answer.status).toBe(401);
+      expect(signer.logLines.at(-1)).toMatchObject({
+        code: 'CREDENTIAL_INVALID',
+        details: 'its header has a critical extension',
+      });
+    }
   });
 });
 
