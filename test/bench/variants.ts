@@ -1,14 +1,12 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { runLoad } from './load.ts';
 import { type ScenarioOptions, formatNumber, median } from './result.ts';
 import { type SignerProcess, localKeystore, startSignerProcess } from './signer-process.ts';
+import { type Window, measureWindow, payFor, windowNote } from './windows.ts';
 
 export type Variant<Name extends string> = {
   readonly name: Name;
   readonly label: string;
   /** of its configuration, besides the audit log */
   readonly yaml: string;
-  readonly environment?: Record<string, string>;
 };
 
 export type Comparison<Name extends string> = {
@@ -20,21 +18,10 @@ export type Comparison<Name extends string> = {
 
 /** Two processes of the same program may differ by several percent for as long as they live, by what was compiled when. */
 const copies = 3;
-/** Requests under way at once. */
-const concurrency = 16;
 /** Payments of each process before anything is measured: until then they cost up to twice as much. */
 const warmUpPayments = 3_000;
 const warmUpWindowMs = 2_000;
 const windowMs = 700;
-/** What follows a payment within a second, such as the delivery of its event, counts as its cost. */
-const settleMs = 1_300;
-
-type Window = {
-  readonly perSecond: number;
-  /** of a payment */
-  readonly cpuMicroseconds: number;
-  readonly latencyMs: number;
-};
 
 type Running<Name> = {
   readonly name: Name;
@@ -52,13 +39,12 @@ export async function compareVariants<Name extends string>(
   await using opened = new AsyncDisposableStack();
   const signers: Running<Name>[] = [];
   for (let copy = 1; copy <= copies; copy += 1) {
-    for (const { name, yaml, environment } of variants) {
+    for (const { name, yaml } of variants) {
       const signer = await startSignerProcess({
         folder,
         name: `${name}-${copy}`,
         key: localKeystore,
         guarded: { yaml: `audit: { path: audit-${name}-${copy} }\n${yaml}`, apiKey: '' },
-        ...(environment && { environment }),
       });
       opened.defer(() => signer.stop());
       signers.push({ name, signer, windows: [] });
@@ -67,7 +53,7 @@ export async function compareVariants<Name extends string>(
   say('warming up');
   for (const { signer } of signers) {
     for (let paid = 0; paid < warmUpPayments;) {
-      paid += (await load(signer, warmUpWindowMs)).requests;
+      paid += (await payFor(signer, warmUpWindowMs)).requests;
     }
   }
   for (let round = 0; round < rounds; round += 1) {
@@ -76,7 +62,7 @@ export async function compareVariants<Name extends string>(
     const turn = round % signers.length;
     const settling: Promise<void>[] = [];
     for (const { signer, windows } of [...signers.slice(turn), ...signers.slice(0, turn)]) {
-      const settled = await measure(signer);
+      const settled = await measureWindow(signer, windowMs);
       settling.push(settled().then((window) => void windows.push(window)));
     }
     await Promise.all(settling);
@@ -102,29 +88,12 @@ export async function compareVariants<Name extends string>(
   };
   return {
     table: [['', 'payments a second', 'CPU µs each', 'by process', 'p50 ms'], ...variants.map(row)],
-    note:
-      `payments of one ticket in running sessions, one worker, ${concurrency} requests under way at once, local keystore, audit log; ` +
-      `CPU of all threads and processes of the signer, until ${settleMs / 1000} s after the last payment; ${copies} processes of each, ` +
-      `${rounds} rounds of all in turns`,
+    note: `${windowNote}; ${copies} processes of each, ${rounds} rounds of all in turns`,
     added: (name, base) => {
       const ofBase = costs(base);
       return median(costs(name).map((cost, round) => cost / (ofBase[round] ?? NaN) - 1));
     },
   };
-}
-
-function load({ url, cpuMicroseconds }: SignerProcess, durationMs: number) {
-  const order = { kind: 'payments', connections: concurrency, tickets: 1, warmUpMs: 0 } as const;
-  return runLoad({ ...order, durationMs, url }, cpuMicroseconds);
-}
-
-/** Ends with the load; what it gives has settled `settleMs` later, while other signers are under load. */
-async function measure(signer: SignerProcess): Promise<() => Promise<Window>> {
-  const before = signer.cpuMicroseconds();
-  const { requests, perSecond, latenciesMs } = await load(signer, windowMs);
-  const settled = delay(settleMs).then(() => signer.cpuMicroseconds() - before);
-  const latencyMs = median(latenciesMs);
-  return async () => ({ perSecond, cpuMicroseconds: (await settled) / requests, latencyMs });
 }
 
 const mean = (values: readonly number[]): number =>
