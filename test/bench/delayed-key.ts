@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { chooseSecp256k1 } from '../../plugins/local-keystore/secp256k1.ts';
 import { type KeyProviderPlugin, portVersion } from '../../src/keys/provider.ts';
@@ -10,7 +10,7 @@ const configSchema = z.strictObject({
 
 const privateKey = new Uint8Array(32).fill(1);
 
-/** A key that takes its time, as one behind a network does. */
+/** A key that takes its time, as one behind a network does. The signature is made within that time, so that it delays no answer. */
 export const plugin: KeyProviderPlugin<z.infer<typeof configSchema>> = {
   portVersion,
   name: 'delayed-key',
@@ -22,8 +22,12 @@ export const plugin: KeyProviderPlugin<z.infer<typeof configSchema>> = {
       concurrency,
       getPublicKey: () => Promise.resolve(secp256k1.publicKeyOf(privateKey)),
       signDigest: async (digest, { signal }) => {
-        await delay(delayMs, undefined, { signal });
-        return { encoding: 'raw', ...secp256k1.sign(digest, privateKey) };
+        const elapsed = delay(delayMs, undefined, { signal });
+        // all calls of a payment have been sent by then
+        await nextTurn();
+        const signature = secp256k1.sign(digest, privateKey);
+        await elapsed;
+        return { encoding: 'raw', ...signature };
       },
       close: () => Promise.resolve(),
     });
