@@ -180,6 +180,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         const { intent, reason } = permission;
         const turn = { lane: grant, tenant: tenantOf(reason), intent };
         signatures = await signAll(digests, options, turn);
+        await options.whole?.otherParts;
         // what the key has signed meanwhile is not handed out either
         requireSigning(intent);
       } catch (error) {
