@@ -18,7 +18,11 @@ import type { ChainedRecord } from '../../src/audit/record.ts';
 export class TestLog implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-audit-'));
   readonly chain = join(this.folder, 'server-1');
-  readonly logged: { readonly level: string; readonly message: string }[] = [];
+  readonly logged: {
+    readonly level: string;
+    readonly message: string;
+    readonly fields: unknown;
+  }[] = [];
   #open: AuditLog[] = [];
 
   async open(maxFileBytes = 65_536, folder = this.folder, chain = 'server-1'): Promise<AuditLog> {
@@ -26,7 +30,8 @@ export class TestLog implements AsyncDisposable {
       folder,
       chain,
       maxFileBytes,
-      log: (level, message) => this.logged.push({ level, message }),
+      start: { version: '1.2.3' },
+      log: (level, message, fields) => this.logged.push({ level, message, fields }),
     });
     this.#open.push(log);
     return log;
@@ -59,9 +64,25 @@ export function recordsOf(chain: string): ChainedRecord[] {
   );
 }
 
+/** Files in a folder that this process has open. */
+export function openIn(folder: string): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    const path = readlinkIfThere(`/proc/self/fd/${fd}`);
+    return path.startsWith(`${folder}/`) ? [path] : [];
+  });
+}
+
+function readlinkIfThere(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
 /** What every open file's methods come from, so that a test can stand between the program and the disk. */
 export async function fileHandlePrototype(): Promise<
-  Pick<FileHandle, 'datasync' | 'fd' | 'readFile' | 'sync' | 'write'>
+  Pick<FileHandle, 'createReadStream' | 'datasync' | 'fd' | 'readFile' | 'sync' | 'write'>
 > {
   const handle = await open('/dev/null');
   await handle.close();

@@ -1,4 +1,13 @@
-import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BrokenChainError, verifyChain } from '../../src/audit/verify-chain.ts';
 import { TestLog, filesOf, numbered } from './test-log.ts';
@@ -164,5 +173,73 @@ describe('verifying a chain', () => {
       await expect(verifyChain(test.chain)).rejects.toThrow(BrokenChainError);
     }
     restore();
+  });
+
+  it('shows each record with the bytes of its line, one after the other', async () => {
+    const seen: unknown[] = [];
+    let underWay = 0;
+    const {
+      first,
+      last: end,
+      records,
+    } = await verifyChain(test.chain, async (record, line) => {
+      underWay += 1;
+      await Promise.resolve();
+      seen.push([underWay, record.seq, JSON.parse(String(line))]);
+      expect(JSON.parse(String(line))).toEqual(record);
+      underWay -= 1;
+    });
+    expect(seen).toHaveLength(records);
+    expect(seen.map((each) => (each as unknown[])[0])).toEqual(seen.map(() => 1));
+    expect([first?.seq, end?.seq]).toEqual([1, records]);
+  });
+
+  it('names the error, and the line behind the last where the end was cut off', async () => {
+    const index = files.length - 1;
+    const lines = linesOf(index);
+    const noted = (await verifyChain(test.chain)).records;
+    writeFileSync(files[index] ?? '', joinLines(lines.slice(0, -1)));
+    const error = await verifyChain(test.chain).catch((caught: unknown) => caught);
+    restore();
+    expect(error).toMatchObject({
+      name: 'BrokenChainError',
+      message: `${files[index]} line ${lines.length}: the chain ends before record ${noted}, which was written: its end was cut off, or files were taken away`,
+    });
+  });
+
+  it('finds that all files were taken away, and another last record than the one that was noted', async () => {
+    for (const file of files) renameSync(file, `${file}.away`);
+    await expect(verifyChain(test.chain)).rejects.toThrow(
+      `${files.at(-1)} line 1: the chain ends before record`,
+    );
+    for (const file of files) renameSync(`${file}.away`, file);
+    const lines = linesOf(files.length - 1);
+    const covered = (lines.at(-1) ?? '').replace(/"use":"\d+"/, '"use":"another"').slice(0, -75);
+    const digest = await crypto.subtle.digest('SHA-256', Buffer.from(covered));
+    lines.splice(-1, 1, `${covered},"hash":"${Buffer.from(digest).toString('hex')}"}`);
+    writeFileSync(files.at(-1) ?? '', joinLines(lines));
+    const found = verifyChain(test.chain);
+    await expect(found).rejects.toThrow(
+      `line ${lines.length}: this is not the record that was written`,
+    );
+    restore();
+  });
+
+  it('takes a torn first line where the files before it were archived, in the last file alone', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-chain-'));
+    const second = join(folder, '000002.jsonl');
+    writeFileSync(second, '{"seq":9');
+    expect(await verifyChain(folder)).toEqual({
+      ...{ files: 1, records: 0, first: undefined, last: undefined, tornBytes: 8, lines: 1 },
+    });
+    writeFileSync(join(folder, '000003.jsonl'), '');
+    await expect(verifyChain(folder)).rejects.toThrow(`${second} line 1: this is no record`);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('finds nothing wrong with a folder that has no files', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-chain-'));
+    expect(await verifyChain(folder)).toMatchObject({ files: 0, records: 0, tornBytes: 0 });
+    rmSync(folder, { recursive: true });
   });
 });

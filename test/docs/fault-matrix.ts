@@ -268,7 +268,7 @@ export const faults: Readonly<Record<string, Row>> = {
       [audit, 'keeps the chain whole, and in it what was reported, through errors at any moment'],
     ],
     answer: [
-      [audit, 'that does not answer for three seconds is reported, and takes no more records'],
+      [audit, 'that does not answer for three seconds is reported, and takes no more records: %s'],
     ],
   },
   'the audit log is deleted or changed': {
