@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { vectors } from '../vectors/vectors.ts';
+import { startAuthWebhook } from '../payments/auth-webhook.ts';
 import { expectPaid, expectRefusal } from '../payments/expectations.ts';
 import {
   type GuardedSigner,
@@ -104,6 +105,23 @@ describe('another request with a state that was used before', () => {
     const early = await signer.post(await nextPayment(first.sealed, 0));
     expect(early.status).toBe(400);
     expectPaid(await signer.post(await nextPayment(first.sealed, 1)));
+  });
+});
+
+describe('a request that was made before, where an auth webhook knows the callers', () => {
+  it.each([
+    ['anew for a caller without a credential', {}, 2],
+    ['never for one with a credential', { Authorization: 'Bearer one' }, 1],
+  ])('has the webhook asked %s', async (_, headers, asked) => {
+    const webhook = await startAuthWebhook();
+    signer = await startGuardedSigner({ settings: { auth: { webhook: { url: webhook.url } } } });
+    const first = expectPaid(await signer.post(await firstPayment(1), headers));
+    const request = await nextPayment(first.sealed, 2);
+    webhook.asked.length = 0;
+    const answers = [await signer.post(request, headers), await signer.post(request, headers)];
+    await webhook.close();
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    expect(webhook.asked).toHaveLength(asked);
   });
 });
 

@@ -255,6 +255,40 @@ describe('session usage', () => {
     expect(usage.lastSeenAtMs).toBe(2000);
   });
 
+  it('tells sessions apart by the first twelve digits of their ids', () => {
+    const usage = new SessionUsage(7);
+    expect([usage.sinceMs, usage.lastSeenAtMs, usage.sessionsInLastHour(7)]).toEqual([
+      7,
+      undefined,
+      0,
+    ]);
+    for (const id of ['aaaaaaaaaaaa0', 'aaaaaaaaaaaa1', 'baaaaaaaaaaa0', 'aaaaaaaaaaab0']) {
+      usage.record(id, 1000);
+    }
+    expect(usage.sessionsInLastHour(1000)).toBe(3);
+  });
+
+  it.each([0, 2 ** 14 - 1])(
+    'has 16 places for sessions of set %i, the oldest goes first',
+    (set) => {
+      const usage = new SessionUsage(0);
+      const idOf = (session: number): string =>
+        (session * 2 ** 14 + set).toString(16).padStart(12, '0');
+      const pay = (session: number, nowMs: number) => usage.record(`${idOf(session)}0000`, nowMs);
+      for (let session = 1; session <= 16; session += 1) pay(session, 100 - session);
+      expect(usage.sessionsInLastHour(100)).toBe(16);
+      pay(16, 200);
+      pay(17, 201);
+      expect(usage.sessionsInLastHour(201)).toBe(16);
+      // it was that of session 15, seen at 85
+      expect(usage.sessionsInLastHour(hour + 85)).toBe(16);
+      expect(usage.sessionsInLastHour(hour + 86)).toBe(15);
+      pay(15, 202);
+      expect(usage.sessionsInLastHour(hour + 86)).toBe(16);
+      expect(usage.sessionsInLastHour(hour + 200)).toBe(2);
+    },
+  );
+
   const randomSessions = (count: number) => Array.from({ length: count }, () => random.hex(16));
 
   it('counts 50,000 sessions to within one in a thousand', () => {
