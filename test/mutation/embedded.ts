@@ -70,15 +70,19 @@ const sqlSwaps: readonly (readonly [RegExp, (match: string) => string])[] = [
   [/(?<![\w.$?:])\d+\b/g, (digits) => `${BigInt(digits) + 1n}`],
 ];
 
+type Embedded = { readonly language: 'lua' | 'sql'; readonly edits: readonly Edit[] };
+
 /**
  * Edits inside a literal of Lua or SQL, counted from its first quote; undefined where it is neither. Of Lua, also each
  * statement of one line left out, and each condition true and false.
  */
-export function embeddedEdits(literal: string): Edit[] | undefined {
+export function embeddedEdits(literal: string): Embedded | undefined {
   if (literal.startsWith('`') && lua.test(literal)) {
-    return [...swapped(literal, luaSwaps, /--.*$/gm), ...luaLines(literal)];
+    const edits = [...swapped(literal, luaSwaps, /--.*$/gm), ...luaLines(literal)];
+    return { language: 'lua', edits };
   }
-  return sql.test(literal) ? swapped(literal, sqlSwaps, /--.*$/gm) : undefined;
+  if (!sql.test(literal)) return undefined;
+  return { language: 'sql', edits: swapped(literal, sqlSwaps, /--.*$/gm) };
 }
 
 function swapped(literal: string, swaps: typeof luaSwaps, comments: RegExp): Edit[] {

@@ -11,6 +11,7 @@ export type Mutant = Edit & {
   readonly to: string;
   /** from 1 on, as editors count */
   readonly line: number;
+  readonly language: 'typescript' | 'lua' | 'sql';
   /** what can be written anew around the edit without changing anything else: an expression, or a statement */
   readonly carrier: { readonly kind: 'expression' | 'statement' } & Omit<Edit, 'text'>;
 };
@@ -89,7 +90,13 @@ export function findMutants(path: string, source: string): Mutant[] {
   const found = new Map<string, Mutant>();
   const textOf = (node: ts.Node): string => source.slice(node.getStart(file), node.end);
 
-  function add(node: ts.Node, start: number, end: number, text: string): void {
+  function add(
+    node: ts.Node,
+    start: number,
+    end: number,
+    text: string,
+    language: Mutant['language'] = 'typescript',
+  ): void {
     if (source.slice(start, end) === text) return;
     const carrier = carrierOf(node);
     if (carrier === undefined) return;
@@ -102,8 +109,8 @@ export function findMutants(path: string, source: string): Mutant[] {
     const span = { start: carrier.getStart(file), end: carrier.end };
     const kind = ts.isStatement(carrier) ? 'statement' : 'expression';
     const line = file.getLineAndCharacterOfPosition(start).line + 1;
-    const mutant = { start, end, text, from, to, line, carrier: { kind, ...span } } as const;
-    found.set(`${start} ${end} ${text}`, mutant);
+    const mutant = { start, end, text, from, to, line, language } as const;
+    found.set(`${start} ${end} ${text}`, { ...mutant, carrier: { kind, ...span } });
   }
 
   const replace = (node: ts.Node, text: string): void =>
@@ -157,13 +164,13 @@ export function findMutants(path: string, source: string): Mutant[] {
       ? [node.head, ...node.templateSpans.map(({ literal }) => literal)]
       : [node];
     const whole = textOf(node);
-    const edits = embeddedEdits(whole);
-    if (edits !== undefined) {
+    const embedded = embeddedEdits(whole);
+    if (embedded !== undefined) {
       const start = node.getStart(file);
       const isText = ({ start: from, end: to }: Edit): boolean =>
         pieces.some((piece) => piece.getStart(file) <= start + from && start + to <= piece.end);
-      for (const edit of edits.filter(isText)) {
-        add(node, start + edit.start, start + edit.end, edit.text);
+      for (const edit of embedded.edits.filter(isText)) {
+        add(node, start + edit.start, start + edit.end, edit.text, embedded.language);
       }
       return;
     }

@@ -29,6 +29,23 @@ describe('mutants', () => {
     expect(become(source)).toEqual(expect.arrayContaining(expected));
   });
 
+  it('are told apart by their language', () => {
+    const source =
+      "f(`DELETE FROM t WHERE a <= ?`, 1);\ng(`\nif redis.call('GET', KEYS[1]) then\n  return 1\nend`);";
+    const languages = findMutants('source.ts', source).map(({ line, language }) => [
+      line,
+      language,
+    ]);
+    expect(languages).toEqual(
+      expect.arrayContaining([
+        [1, 'sql'],
+        [1, 'typescript'],
+        [3, 'lua'],
+      ]),
+    );
+    expect(languages).not.toContainEqual([3, 'typescript']);
+  });
+
   it('leave messages for people, types and names as they are', () => {
     const source =
       "import { a } from './a.ts';\ntype T = 'x' | 1;\nconst e = new RangeError('no');\n";

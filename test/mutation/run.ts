@@ -1,10 +1,10 @@
 // Plants mistakes into the source, one at a time, and tells which of them the quick tests notice.
-//   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--tests TESTS] [--changed] [--verbose]]
+//   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--tests TESTS] [--language L] [--changed] [--verbose]]
 // FILES and FOLDERS are those of src, `pm` or `src/pm/ticket.ts`; without any, all eight folders. --sample: N mutants of each
 // folder, drawn with the seed of the run. --again: those only that the last run left over. --tests: with these files and
-// folders of test alone, such as `auth/jwt,auth/mtls`. --verbose: what killed each. --changed: those only of the first folder
-// that the last commit or the working tree changes, of pm where there is none, with a few mutants and the folder's own tests
-// alone, which must kill two in three: a few are too few to tell 95 % by.
+// folders of test alone, such as `auth/jwt,auth/mtls`. --language: those only in `typescript`, `lua` or `sql`. --verbose: what
+// killed each. --changed: those only of the first folder that the last commit or the working tree changes, of pm where there is
+// none, with a few mutants and the folder's own tests alone, which must kill two in three: a few are too few to tell 95 % by.
 //
 // It works on a copy of the working tree, in which all mutants of the files stand side by side, asleep; a test file runs in a
 // process that lasts, with one of them awake. What stands in Lua and SQL is mutated as what stands in TypeScript, and worker
@@ -33,6 +33,7 @@ const { values: options, positionals } = parseArgs({
     again: { type: 'boolean', default: false },
     changed: { type: 'boolean', default: false },
     tests: { type: 'string' },
+    language: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -245,14 +246,17 @@ for (const [folder, files] of filesAskedFor()) {
     const source = readFileSync(join(root, file), 'utf8');
     return nameMutants(findMutants(file, source)).map((mutant) => ({ ...mutant, file }));
   });
-  const all = wholeFolder.filter(({ file }) => files.includes(file));
+  const all = wholeFolder
+    .filter(({ file }) => files.includes(file))
+    .filter(({ language }) => language === (options.language ?? language));
+  if (all.length === 0) continue;
   const key = (file: string, name: string): string => `${file}: ${name}`;
   const reasons = new Map<string, Listed>(
     listed
       .filter(({ file }) => files.includes(file))
       .map((entry) => [key(entry.file, entry.mutant), entry]),
   );
-  const present = new Set(all.map(({ file, name }) => key(file, name)));
+  const present = new Set(wholeFolder.map(({ file, name }) => key(file, name)));
   for (const name of reasons.keys())
     if (!present.has(name)) complaints.push(`listed, but no such mutant: ${name}`);
 
