@@ -1,5 +1,4 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
-import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { type KeyProvider, ProviderError } from '../provider.ts';
 import { ConformanceError } from './subject.ts';
@@ -21,15 +20,15 @@ export async function settled<Result>(
   work: Promise<Result>,
   limitMs = patienceMs,
 ): Promise<Result> {
-  const timer = new AbortController();
-  const late = delay(limitMs, undefined, { signal: timer.signal }).then(() => {
-    throw new ConformanceError(`${what} to settle in ${limitMs} ms`, 'that it hangs');
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const hangs = new ConformanceError(`${what} to settle in ${limitMs} ms`, 'that it hangs');
+    timer = setTimeout(() => reject(hangs), limitMs);
   });
   try {
     return await Promise.race([work, late]);
   } finally {
-    timer.abort();
-    late.catch(() => undefined);
+    clearTimeout(timer);
   }
 }
 

@@ -105,7 +105,7 @@ export async function runSafeConformance(
   const { provider, address } = subject;
   const checks = [];
   for (const { name, check } of safeChecks) {
-    checks.push({ name, failure: await failureText(check(subject)) });
+    checks.push({ name, failure: await failureText(() => check(subject)) });
   }
   const isSound = checks.every(({ failure }) => failure === undefined);
   return {
@@ -134,9 +134,9 @@ function percentile(ascending: readonly number[], percent: number): number {
   return ascending[Math.ceil((ascending.length * percent) / 100) - 1] ?? NaN;
 }
 
-async function failureText(work: Promise<void>): Promise<string | undefined> {
+async function failureText(work: () => Promise<void>): Promise<string | undefined> {
   try {
-    await work;
+    await work();
     return undefined;
   } catch (error) {
     if (isSignerError(error)) return `${error.message} [${error.code}]`;
