@@ -1,5 +1,7 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
-import { describe, expect, it } from 'vitest';
+import { createRequire } from 'node:module';
+import type * as NativeModule from 'secp256k1';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { proveBatch } from '../../src/keys/batch-proof.ts';
 import type { ProviderSignature } from '../../src/keys/provider.ts';
 import { curveOrder, invertScalars } from '../../src/keys/scalars.ts';
@@ -279,6 +281,22 @@ describe('signatures of a provider that knows the recovery ids', () => {
       const id = signature[64] === 28 ? 1 : 0;
       expect(recoverPublicKey(digest, signature.subarray(0, 64), id)).toEqual(publicKey);
     }
+  });
+
+  it.each([
+    [5, 5, 0],
+    [6, 0, 7],
+    [20, 0, 21],
+  ])('cost, %i of them, %i recoveries and %i products of points', (count, recoveries, products) => {
+    const native = createRequire(import.meta.url)('secp256k1/bindings.js') as typeof NativeModule;
+    const recover = vi.spyOn(native, 'ecdsaRecover');
+    const multiply = vi.spyOn(native, 'publicKeyTweakMul');
+    onTestFinished(() => void vi.restoreAllMocks());
+    const asked = digests.slice(0, count);
+    const replies = asked.map((digest) => reply(digest));
+    expect(toEthereumSignatures(replies, asked, publicKey)).toHaveLength(count);
+    expect(recover.mock.calls.length).toBe(recoveries);
+    expect(multiply.mock.calls.length).toBe(products);
   });
 
   it('get the right v where the provider is wrong about it', () => {

@@ -67,6 +67,27 @@ describe('CallLimiter', () => {
     expect(started).toEqual(['first', 'second', 'waits', 'newcomer']);
   });
 
+  it.each([7, 30, 70, 130, 300])(
+    'wakes up once for each call that waits, at %i calls a second',
+    async (requestsPerSecond) => {
+      const limiter = new CallLimiter({ requestsPerSecond, concurrency: 500, maxQueued: 500 });
+      let started = 0;
+      const count = Math.floor(requestsPerSecond / 2);
+      const all = Promise.all(
+        Array.from({ length: count }, () => limiter.run(() => Promise.resolve(started++), never)),
+      );
+      await vi.advanceTimersByTimeAsync(0);
+      while (started < count) {
+        const before = started;
+        expect(vi.getTimerCount()).toBe(1);
+        await vi.advanceTimersToNextTimerAsync();
+        expect(started).toBeGreaterThan(before);
+      }
+      await all;
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+
   it('spreads the calls of a second: a tenth of them at once, the others one after the other', async () => {
     const limiter = new CallLimiter({ requestsPerSecond: 200, concurrency: 500, maxQueued: 500 });
     let started = 0;

@@ -642,6 +642,23 @@ describe('hedging', () => {
     expect(callsOf(group)).toEqual([116, 1]);
   });
 
+  it('goes by all of the last 100 latencies', async () => {
+    const group = await openGroup([first, second], { hedge: true });
+    // a hedge fails: the first member's own times are what counts
+    second.signing = { kind: 'fail', error: throttled };
+    await warmUp(group, 95, 20);
+    await warmUp(group, 5, 500);
+    second.signing = { kind: 'sign' };
+    const [, before = 0] = callsOf(group);
+    first.signing = { kind: 'hang' };
+    const signed = sign(group);
+    await vi.advanceTimersByTimeAsync(19);
+    expect(callsOf(group)).toEqual([101, before]);
+    await vi.advanceTimersByTimeAsync(1);
+    await signed;
+    expect(callsOf(group)).toEqual([101, before + 1]);
+  });
+
   it('makes no second call to a member that is not healthy', async () => {
     const group = await openGroup([first, second], { hedge: true });
     await warmUp(group);

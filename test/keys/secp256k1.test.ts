@@ -1,5 +1,6 @@
 import { secp256k1 } from '@noble/curves/secp256k1';
-import { describe, expect, it } from 'vitest';
+import Module from 'node:module';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   type RecoverPublicKey,
   chooseRecover,
@@ -149,6 +150,24 @@ describe('chooseRecover', () => {
     expect(cause).toBeInstanceOf(AggregateError);
     expect((cause as AggregateError).errors).toHaveLength(3);
     expect(() => chooseRecover([])).toThrow(expect.objectContaining({ code: 'INTERNAL' }) as Error);
+  });
+
+  it('leaves a process without the native library with the other one, and without sums of points', async () => {
+    const loader = Module as unknown as { _load(request: string, ...rest: unknown[]): unknown };
+    const load = loader._load.bind(Module);
+    vi.spyOn(loader, '_load').mockImplementation((request, ...rest) => {
+      if (request.startsWith('secp256k1')) throw new Error('no build for this platform');
+      return load(request, ...rest);
+    });
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+      vi.resetModules();
+    });
+    vi.resetModules();
+    const without = await import('../../src/keys/secp256k1.ts');
+    expect(without.curveLibrary).toBe('noble-curves');
+    expect(without.pointArithmetic).toBeUndefined();
+    expect(outcome(without.recoverPublicKey, ...knownAnswer)).toBe(generator);
   });
 
   it('is what this process recovers with', () => {
