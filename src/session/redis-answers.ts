@@ -33,12 +33,13 @@ const newReply = z.tuple([
   z.int().nonnegative(),
   z.literal([0, 1]),
 ]);
-const claimReply = z.union([
+const otherReplies = [
   z.tuple([z.literal('answered'), z.string()]),
   z.tuple([z.literal('pending')]),
-  z.tuple([z.enum(['new', 'fork'])]),
-  newReply,
-]);
+] as const;
+/** to a claim that takes nonces, and to one that takes none */
+const claimReply = z.union([...otherReplies, newReply]);
+const plainReply = z.union([...otherReplies, z.tuple([z.enum(['new', 'fork'])])]);
 const rememberReply = z.union([z.tuple([]), z.tuple([z.string()])]);
 
 /** Between two looks at a claim that another instance has. */
@@ -110,11 +111,11 @@ export function createRedisAnswers({
       if (signal.aborted) throw describeAbort('the memory of answers', signal);
       const reply = await redis
         .run(claimScript, claimKeys, claimArgs, () => void forget())
-        .then((raw) => claimReply.parse(raw))
+        .then((raw) => (demand ? claimReply : plainReply).parse(raw))
         .catch(failAsUnavailable);
       if (reply[0] === 'answered') return { kind: 'answered', answer: reply[1] };
       if (reply[0] !== 'pending') {
-        const nonces = demand && readOutcome(newReply.parse(reply));
+        const nonces = reply.length === 1 ? undefined : readOutcome(reply);
         return {
           kind: 'new',
           isFork: reply[0] === 'fork',

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { AnswerMemory } from '../../src/session/answer-memory.ts';
 import type { NonceDemand } from '../../src/session/nonce-demand.ts';
 import { connectRedis } from '../../src/store/redis.ts';
 import { failOpenAnswers } from '../../src/session/fail-open-answers.ts';
@@ -248,7 +250,18 @@ describe('in Redis', () => {
       '1',
     ]);
     const names = (await command("return redis.call('KEYS', 'test:answers*')", [])) as string[];
-    expect(names).toHaveLength(5);
+    const named = (text: string): string =>
+      createHash('sha256').update(text).digest('base64url').slice(0, 22);
+    const [tenant, principal] = [named('tenant of first'), named('first')];
+    expect(names.sort()).toEqual(
+      [
+        'test:answers-by-age',
+        'test:answers-bytes',
+        'test:answers-of-tenants',
+        `test:answers-of-tenant:${tenant}`,
+        `test:answers-of:${tenant}:${principal}`,
+      ].sort(),
+    );
     for (const name of names) within(await leftMs(name), 4 * ttlMs);
     const age = 'test:answers-by-age';
     const entries = "return redis.call('ZRANGE', KEYS[1], 0, -1)";
@@ -301,7 +314,7 @@ describe('in Redis', () => {
     const { redis, command } = await openToLook();
     const stopped = {
       run: (script: string, ...rest: [readonly string[], readonly string[]]) =>
-        redis.run(script.replace("redis.call('TIME')", "{'1000', '999999'}"), ...rest),
+        redis.run(script.replace("redis.call('TIME')", "{'1000', '999998'}"), ...rest),
     };
     const options = { keyPrefix: 'test:', ttlMs, maxBytes: 1_000, requestDeadlineMs: 20_000 };
     const memory = createRedisAnswers({ redis: stopped, ...options });
@@ -320,6 +333,127 @@ describe('in Redis', () => {
     expect(await command(claimScript, keys, [payment, 'another', '5000'])).toEqual(['pending']);
     expect(await leftMs('test:use:x')).toBeLessThanOrEqual(5_000);
   });
+});
+
+describe('an answer of Redis that no script of this program gives', () => {
+  const senseless = {
+    name: 'RecordsError',
+    code: 'ANSWERS_UNAVAILABLE',
+    message: 'the memory of answers in Redis did not answer as it should',
+    details: 'Redis answered what no script of this program returns',
+    retryable: true,
+    cause: expect.any(Error) as Error,
+  };
+  async function openSaying() {
+    const { redis } = await openForOne();
+    const state = { reply: '' };
+    const run: typeof redis.run = (script, keys, args) =>
+      redis.run(state.reply === '' ? script : `return ${state.reply}`, keys, args);
+    const options = { keyPrefix: 'test:', ttlMs, maxBytes: 1_000_000, requestDeadlineMs: 20_000 };
+    return { state, memory: createRedisAnswers({ redis: { run }, ...options }) };
+  }
+  const claimOf = (memory: AnswerMemory, use: string | undefined, nonces?: NonceDemand) =>
+    memory.claim({ use, requestHash: payment, nonces, holder }, never);
+
+  it('to a claim refuses it', async () => {
+    const { state, memory } = await openSaying();
+    for (const reply of [
+      "'OK'",
+      '{}',
+      "{'old'}",
+      "{'answered'}",
+      "{'answered', 7}",
+      "{'pending', 'x'}",
+      "{'new', 'taken', 0, 1}",
+    ]) {
+      state.reply = reply;
+      await expect(claimOf(memory, newState()), reply).rejects.toMatchObject(senseless);
+    }
+  });
+
+  it.each([true, false])('to a claim of nonces refuses it, with a state: %s', async (hasState) => {
+    const { state, memory } = await openSaying();
+    for (const reply of [
+      "{'new'}",
+      "{'fork'}",
+      "{'old', 'taken', 0, 1}",
+      "{'new', 'given', 0, 1}",
+      "{'new', 'taken', -1, 1}",
+      "{'new', 'taken', '0', 1}",
+      "{'new', 'taken', 0, 2}",
+      "{'new', 'taken', 0}",
+    ]) {
+      state.reply = reply;
+      const use = hasState ? newState() : undefined;
+      await expect(claimOf(memory, use, newNonces()), reply).rejects.toMatchObject(senseless);
+    }
+    for (const [reply, nonces] of [
+      ["{'new', 'taken', 4, 1}", { kind: 'taken', lastNonce: 4, isFirst: true }],
+      ["{'fork', 'taken', 0, 0}", { kind: 'taken', lastNonce: 0, isFirst: false }],
+      ["{'new', 'used-up', 500, 0}", { kind: 'used-up', lastNonce: 500 }],
+      ["{'new', 'no-room', 3, 0}", { kind: 'no-room' }],
+    ] as const) {
+      state.reply = reply;
+      const use = hasState ? newState() : undefined;
+      const claim = requireNew(await claimOf(memory, use, newNonces()));
+      expect(claim.nonces).toEqual(nonces);
+      expect(claim.isFork).toBe(hasState && reply.startsWith("{'fork'"));
+    }
+  });
+
+  it('to an answer that should be kept keeps it from being sent', async () => {
+    const { state, memory } = await openSaying();
+    for (const reply of ["'OK'", '{7}', "{'a', 'b'}"]) {
+      state.reply = '';
+      const claim = requireNew(await claimOf(memory, newState()));
+      state.reply = reply;
+      await expect(claim.remember('an answer'), reply).rejects.toMatchObject(senseless);
+    }
+    state.reply = '';
+    const claim = requireNew(await claimOf(memory, newState()));
+    state.reply = "{'the earlier one'}";
+    expect(await claim.remember('an answer')).toBe('the earlier one');
+  });
+});
+
+it('a request that nobody waits for any more is told so at once, whoever has the claim', async () => {
+  const { other, redis } = await openForOne();
+  const request = { use: newState(), requestHash: payment, nonces: undefined, holder };
+  const first = requireNew(await other.claim(request, never));
+  let looks = 0;
+  const run: typeof redis.run = async (...args) => {
+    const reply = await redis.run(...args);
+    looks += 1;
+    return reply;
+  };
+  const options = { keyPrefix: 'test:', ttlMs, maxBytes: 1_000_000, requestDeadlineMs: 20_000 };
+  const memory = createRedisAnswers({ redis: { run }, ...options });
+  const leaving = new AbortController();
+  let failure: unknown;
+  const left = memory.claim(request, leaving.signal).catch((error: unknown) => (failure = error));
+  await expect.poll(() => looks).toBeGreaterThan(1);
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const before = looks;
+  await expect.poll(() => looks, { interval: 1 }).toBeGreaterThan(before);
+  await turn();
+  leaving.abort(new Error('the client has gone away'));
+  await turn();
+  expect(failure).toMatchObject({ code: 'REQUEST_ABORTED' });
+  await left;
+  await first.forget('unused');
+});
+
+it('a request without state and nonces is nobody’s business', async () => {
+  const { memory, redis } = await openForOne();
+  const request = { use: undefined, requestHash: payment, nonces: undefined, holder };
+  const claim = requireNew(await memory.claim(request, never));
+  expect(claim).toMatchObject({ isFork: false, nonces: undefined });
+  expect(await claim.remember('an answer')).toBe('an answer');
+  await expect(claim.forget('unused')).resolves.toBeUndefined();
+  expect(claim.forget('unused')).toBeInstanceOf(Promise);
+  expect(await redis.run("return redis.call('DBSIZE')", [], [])).toBe(0);
+  await memory.checkHealth();
+  expect(await redis.run("return redis.call('KEYS', '*')", [], [])).toEqual(['test:health']);
 });
 
 it('lets another instance take over when the one that had the claim is gone', async () => {

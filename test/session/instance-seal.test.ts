@@ -1,6 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { RecordsError, SignerError } from '../../src/errors.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
-import { type Instance, startInstance, startedAt } from './instances.ts';
+import { startInstanceSeal } from '../../src/session/instance-seal.ts';
+import { type Instance, arbitrum, startInstance, startedAt } from './instances.ts';
 
 const state = new TextEncoder().encode('{"StateID":"f1405ced","PMSessionID":"","SenderNonce":2}');
 const hour = 3_600_000;
@@ -135,6 +137,114 @@ describe('the delegation of an instance', () => {
         }),
       );
     }
+  });
+
+  /** A seal that is asked for while the key does what `signing` tells; when the key was asked, and what was logged. */
+  async function startWhile(signing: { failure: Error | undefined; held?: Promise<never> }) {
+    const askedAtMs: number[] = [];
+    const logged: unknown[] = [];
+    const signals: AbortSignal[] = [];
+    const begunMs = Date.now();
+    const seal = await startInstanceSeal({
+      domain: arbitrum,
+      clockSkewMs: 0,
+      now: () => BigInt(Date.now()) * 1_000_000n,
+      signDelegation: (_, signal) => {
+        askedAtMs.push(Date.now() - begunMs);
+        signals.push(signal);
+        if (signing.held) return signing.held;
+        return signing.failure
+          ? Promise.reject(signing.failure)
+          : Promise.resolve(new Uint8Array(65));
+      },
+      log: (...line) => logged.push(line),
+    });
+    onTestFinished(() => seal.close());
+    return { seal, askedAtMs, logged, signals };
+  }
+  const heldFrom = (ms: number) => {
+    const notBefore = BigInt(Math.floor(ms / 1000));
+    return {
+      instanceKey: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+      notBefore,
+      notAfter: notBefore + 28_800n,
+    };
+  };
+
+  it('is asked for each second while signing is stopped, without a word', async () => {
+    const signing: { failure: Error | undefined } = {
+      failure: new SignerError('SIGNING_PAUSED', 'an operator has stopped all signing'),
+    };
+    const { seal, askedAtMs, logged } = await startWhile(signing);
+    expect(seal.delegation()).toBeUndefined();
+    expect(() => seal.current()).toThrow(ended);
+    await vi.advanceTimersByTimeAsync(2_000);
+    signing.failure = new RecordsError('SIGNING_SWITCH_UNAVAILABLE', 'nobody knows');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(askedAtMs).toEqual([0, 1_000, 2_000, 3_000]);
+    expect(logged).toEqual([]);
+    signing.failure = undefined;
+    await vi.advanceTimersByTimeAsync(1_000);
+    const renewedMs = Date.now();
+    expect(seal.delegation()).toEqual(heldFrom(renewedMs));
+    expect(logged).toEqual([
+      [
+        'info',
+        'delegation for sealing session states renewed',
+        { endsAt: new Date(Math.floor(renewedMs / 1000) * 1000 + 28_800_000).toISOString() },
+      ],
+    ]);
+    // from here on the clock is looked at as ever
+    expect(vi.getTimerCount()).toBe(2);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(askedAtMs).toHaveLength(5);
+  });
+
+  it('is renewed as soon as signing goes on, where it was stopped at that time', async () => {
+    const signing: { failure: Error | undefined } = { failure: undefined };
+    const { seal, askedAtMs, logged } = await startWhile(signing);
+    const first = seal.delegation();
+    expect(first).toEqual(heldFrom(Date.now()));
+    signing.failure = new SignerError('SIGNING_PAUSED', 'an operator has stopped all signing');
+    await vi.advanceTimersByTimeAsync(4 * hour + 3_000);
+    expect(askedAtMs.slice(1)).toEqual([0, 1, 2, 3].map((s) => 4 * hour + s * 1_000));
+    expect(seal.delegation()).toEqual(first);
+    expect(logged).toEqual([]);
+    signing.failure = unavailable;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(logged).toEqual([
+      [
+        'warn',
+        'delegation for sealing session states not renewed; it will be tried again',
+        {
+          endsAt: new Date(Number(first?.notAfter) * 1000).toISOString(),
+          code: 'PROVIDER_UNAVAILABLE',
+          error: 'the device is gone',
+          pauseMs: 1_000,
+        },
+      ],
+    ]);
+  });
+
+  it('that can’t be signed at the start ends the start', async () => {
+    await expect(startWhile({ failure: unavailable })).rejects.toBe(unavailable);
+  });
+
+  it('that is asked for while the instance closes is given up, without a word', async () => {
+    const signing: { failure: undefined; held?: Promise<never> } = { failure: undefined };
+    const { seal, askedAtMs, logged, signals } = await startWhile(signing);
+    const held = Promise.withResolvers<never>();
+    signing.held = held.promise;
+    await vi.advanceTimersByTimeAsync(4 * hour);
+    expect(askedAtMs).toHaveLength(2);
+    expect(signals[1]?.aborted).toBe(false);
+    seal.close();
+    expect(signals[1]?.aborted).toBe(true);
+    held.reject(unavailable);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(logged).toEqual([]);
+    // the other instance's
+    expect(vi.getTimerCount()).toBe(1);
   });
 
   it('seals without anybody who remembers seals', async () => {

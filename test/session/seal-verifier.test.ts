@@ -1,7 +1,9 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { createRequire } from 'node:module';
+import type * as NativeModule from 'secp256k1';
 import { hashTypedData, recoverAddress } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Address, type Hex, fromHex, toHex } from '../../src/pm/bytes.ts';
 import { createSealVerifier } from '../../src/session/seal-verifier.ts';
 import { vectors } from '../vectors/vectors.ts';
@@ -73,6 +75,18 @@ describe('a delegated seal', () => {
       expect(instance.isSealed({ state: sealed, sig: instance.sign(sealed) })).toBe(true);
     }
     expect(instance.key.digests).toHaveLength(1);
+  });
+
+  it('has its delegation verified once, however many states it is put on', async () => {
+    const [a, b] = [await start({ recentSeals: undefined }), await start()];
+    const native = createRequire(import.meta.url)('secp256k1/bindings.js') as typeof NativeModule;
+    const recover = vi.spyOn(native, 'ecdsaRecover');
+    onTestFinished(() => void vi.restoreAllMocks());
+    for (let count = 0; count < 5; count++) {
+      const sealed = Uint8Array.of(...state, count);
+      expect(b.isSealed({ state: sealed, sig: a.sign(sealed) })).toBe(true);
+    }
+    expect(recover).toHaveBeenCalledTimes(1);
   });
 
   it('is taken by every instance with the same key', async () => {
