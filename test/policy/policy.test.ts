@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import type { Authorization, Caller } from '../../src/auth/authorization.ts';
 import { AuthError } from '../../src/auth/authorization.ts';
-import { anonymous } from '../../src/auth/principal.ts';
 import { Grant } from '../../src/keys/grant.ts';
-import { bytes32FromBytes, maxUint256, parseAddress } from '../../src/pm/bytes.ts';
+import { maxUint256 } from '../../src/pm/bytes.ts';
 import { formatRational, rational, zero } from '../../src/pm/rational.ts';
 import type { SessionState } from '../../src/pm/session-state.ts';
 import { expectedValue } from '../../src/pm/ticket.ts';
@@ -13,106 +12,19 @@ import type { PaymentProposal } from '../../src/policy/proposal.ts';
 import type { Money } from '../../src/pm/usd.ts';
 import { requireWei } from '../../src/policy/exchange-rate.ts';
 import { noRules } from './no-rules.ts';
+import {
+  books,
+  caller,
+  good,
+  guardrails,
+  never,
+  now,
+  randHash,
+  roundHash,
+} from './payment-proposals.ts';
 import { fc } from '../support/fast-check.ts';
 
 const sha256Hex = (text: string) => createHash('sha256').update(text).digest('hex');
-
-function address(digit: string) {
-  const parsed = parseAddress(`0x${digit.repeat(40)}`);
-  if (!parsed) throw new Error('not an address');
-  return parsed;
-}
-
-const never = new AbortController().signal;
-const caller: Caller = {
-  headers: new Map(),
-  authId: '',
-  credentialHash: 'c1',
-  principal: anonymous,
-};
-/** Unix nanoseconds */
-const now = 1_775_592_000_000_000_000n;
-const roundHash = bytes32FromBytes(new Uint8Array(32).fill(0xa));
-const randHash = bytes32FromBytes(new Uint8Array(32).fill(0xb));
-
-const books: SessionState = {
-  stateId: 's1',
-  pmSessionId: '',
-  lastUpdate: undefined,
-  orchestratorAddress: address('1'),
-  app: '',
-  authExpiry: 0n,
-  senderNonce: 0,
-  balance: zero,
-  initialPrice: { pricePerUnit: 1200n, pixelsPerUnit: 1n },
-  type: 'lv2v',
-  sequenceNumber: 0n,
-  authId: '',
-  recipient: address('2'),
-  credentialHash: undefined,
-  principal: undefined,
-  startedAt: undefined,
-  spentEv: undefined,
-  weiPerUsd: undefined,
-  segmentCredentials: undefined,
-};
-
-/** Tickets of 10^12 wei EV; every guardrail allows it. */
-const good: PaymentProposal = {
-  requestId: '0123456789abcdef0123456789abcdef',
-  sender: address('3'),
-  caller,
-  params: {
-    recipient: address('2'),
-    faceValue: 10n ** 15n,
-    winProb: maxUint256 / 1000n,
-    recipientRandHash: randHash,
-    seed: 1n,
-    expirationBlock: 1_000n,
-    creationRound: undefined,
-  },
-  books,
-  chain: {
-    l1Block: 900n,
-    round: 3800n,
-    deposit: 10n ** 17n,
-    reserve: 10n ** 17n,
-    claimedInRound: 0n,
-    withdrawRound: 0n,
-    lastInitializedRound: { round: 3800n, blockHash: roundHash },
-    weiPerUsd: undefined,
-  },
-  now,
-  type: 'lv2v',
-  isTypeNew: false,
-  billingRule: 'keep-one-ticket',
-  quote: {
-    use: { units: 1n, billedNanoseconds: 0n },
-    fee: rational(10n ** 12n),
-    ev: rational(10n ** 12n),
-    ticketCount: 2n,
-    balance: rational(5n),
-    lastNonce: 7,
-  },
-  price: { pricePerUnit: 1200n, pixelsPerUnit: 1n },
-  requestMaxPrice: undefined,
-  isNewSession: true,
-  isFork: false,
-  models: [],
-  manifestId: 'mid1',
-  usageLabels: {},
-};
-
-const guardrails: PolicyOptions['guardrails'] = {
-  limits: {
-    maxTicketEv: rational(3n * 10n ** 12n),
-    maxTotalEv: rational(2n * 10n ** 13n),
-    depositMultiplier: 1n,
-  },
-  prices: { byType: { lv2v: rational(1500n) }, byCapability: [] },
-  maxTickets: 50n,
-  forks: 'count',
-};
 
 function openPolicy(options: Partial<PolicyOptions> = {}) {
   return createPolicy({ guardrails, authorize: undefined, ...noRules, nowMs: () => 0, ...options });

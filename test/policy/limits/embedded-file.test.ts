@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { getEventListeners, once } from 'node:events';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -13,6 +13,7 @@ import {
   openEmbeddedLedger,
 } from '../../../src/policy/limits/embedded-ledger.ts';
 import type { SpendLedger, WindowCharge } from '../../../src/policy/limits/ledger.ts';
+import { LedgerThread } from '../../../src/policy/limits/ledger-thread.ts';
 import { type FileRequest, SpendFile } from '../../../src/policy/limits/spend-file.ts';
 import { hourMs, never, newWindow, oneTicket, requireReserved, spend } from './ledger-cases.ts';
 import { createRandom } from '../../support/random.ts';
@@ -30,6 +31,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   vi.useRealTimers();
   await Promise.all(opened.map((ledger) => ledger.close()));
   await rm(folder, { recursive: true });
@@ -131,6 +133,184 @@ describe('the thread of the embedded ledger', () => {
   });
 });
 
+describe('a question to the thread of the embedded ledger', () => {
+  const usage = (window: WindowCharge): FileRequest => ({ kind: 'usage', counters: [window] });
+  const log = (): void => undefined;
+  const told = { name: 'RecordsError', code: 'LEDGER_UNAVAILABLE', retryable: true };
+  const closed = { ...told, message: 'the spend ledger is closed', details: '' };
+
+  /** A thread, and the transaction of another process that holds it up until it is let go. */
+  function openHeld() {
+    const thread = new LedgerThread({ folder, log, now: () => Date.now() });
+    const other = new DatabaseSync(join(folder, 'spend.sqlite'));
+    onTestFinished(async () => {
+      if (other.isOpen) other.close();
+      await thread.close();
+    });
+    return {
+      thread,
+      hold: () => other.exec('BEGIN IMMEDIATE'),
+      letGo: () => other.exec('ROLLBACK'),
+      endHolder: () => other.close(),
+    };
+  }
+  /** What is asked is with the thread after this turn. */
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  it('is answered in one transaction with those of the same turn, 512 of them at most', async () => {
+    const threads = watchThreads();
+    const { thread } = openHeld();
+    const batches: number[] = [];
+    await thread.ask({ kind: 'check' }, never);
+    const [worker = expect.unreachable()] = threads;
+    const send = worker.postMessage.bind(worker);
+    vi.spyOn(worker, 'postMessage').mockImplementation((message: { requests?: unknown[] }) => {
+      batches.push(message.requests?.length ?? -1);
+      send(message);
+    });
+    const window = newWindow();
+    const reserve = { kind: 'reserve', charges: [window], spend: oneTicket } as const;
+    const asked = Array.from({ length: 1_025 }, () =>
+      thread.ask({ ...reserve, session: undefined }, never),
+    );
+    const kinds = new Set((await Promise.all(asked)).map(({ kind }) => kind));
+    expect(kinds).toEqual(new Set(['reserved']));
+    expect(batches).toEqual([512, 512, 1]);
+    expect(await thread.ask(usage(window), never)).toEqual({
+      kind: 'usage',
+      spent: [spend({ tickets: 1_025n })],
+    });
+    await thread.close();
+    expect(batches).toEqual([512, 512, 1, 1, -1]);
+    expect(threads).toHaveLength(1);
+  });
+
+  it('that nobody waits for any more is not asked, or is answered to who takes late answers', async () => {
+    const { thread, hold, letGo } = openHeld();
+    await thread.ask({ kind: 'check' }, never);
+    const window = newWindow();
+    const reserve: FileRequest = {
+      kind: 'reserve',
+      charges: [window],
+      spend: oneTicket,
+      session: undefined,
+    };
+    const lates: string[] = [];
+    const leaving = (name: string) => {
+      const ending = new AbortController();
+      const late = ({ kind }: { kind: string }): void => void lates.push(`${name} ${kind}`);
+      return { ending, asked: thread.ask(reserve, ending.signal, late) };
+    };
+    hold();
+    const sent = leaving('sent');
+    const staying = thread.ask(reserve, never, () => lates.push('staying'));
+    await turn();
+    const queued = leaving('queued');
+    sent.ending.abort(new Error('gone'));
+    queued.ending.abort(new DOMException('late', 'TimeoutError'));
+    await expect(sent.asked).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+    await expect(queued.asked).rejects.toMatchObject({
+      ...told,
+      message: 'the spend ledger did not answer before the deadline',
+    });
+    letGo();
+    expect((await staying).kind).toBe('reserved');
+    expect(await thread.ask(usage(window), never)).toMatchObject({
+      spent: [spend({ tickets: 2n })],
+    });
+    expect(lates).toEqual(['sent reserved']);
+    const gone = AbortSignal.abort(new Error('gone'));
+    await expect(thread.ask(reserve, gone)).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+  });
+
+  it('leaves no listener on its signal, however it ends', async () => {
+    const { thread, hold } = openHeld();
+    const { signal } = new AbortController();
+    await thread.ask({ kind: 'check' }, signal);
+    hold();
+    await expect(thread.ask({ kind: 'check' }, signal)).rejects.toMatchObject({
+      ...told,
+      message: expect.stringContaining('is held by another process') as string,
+      details: 'database is locked',
+    });
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  it('is answered before it closes; later ones are refused, and what is told then is let be', async () => {
+    const { thread, endHolder } = openHeld();
+    endHolder();
+    const window = newWindow();
+    const reserve = { kind: 'reserve', charges: [window], spend: oneTicket } as const;
+    const asked = [1, 2].map(() => thread.ask({ ...reserve, session: undefined }, never));
+    const release: FileRequest = {
+      kind: 'release',
+      counters: [window],
+      slots: [0],
+      spend: oneTicket,
+      session: undefined,
+    };
+    const telling = thread.tell(release);
+    const closing = thread.close();
+    await expect(thread.ask({ kind: 'check' }, never)).rejects.toMatchObject(closed);
+    await expect(thread.tell(release)).resolves.toBeUndefined();
+    await Promise.all([closing, thread.close()]);
+    expect((await Promise.all(asked)).map(({ kind }) => kind)).toEqual(['reserved', 'reserved']);
+    await expect(telling).resolves.toBeUndefined();
+    // the thread has closed its file, whose log is gone with it
+    expect(await readdir(folder)).toEqual(['spend.sqlite']);
+  });
+
+  it('that was told, and that a thread could not take, is over as well', async () => {
+    const threads = watchThreads();
+    const { thread, hold, letGo } = openHeld();
+    await thread.ask({ kind: 'check' }, never);
+    hold();
+    const telling = thread.tell({ kind: 'check' });
+    await turn();
+    await threads[0]?.terminate();
+    await expect(telling).resolves.toBeUndefined();
+    letGo();
+    await thread.ask({ kind: 'check' }, never);
+  });
+
+  it('is refused when the disk holds it up for five seconds after the ledger was closed', async () => {
+    const threads = watchThreads();
+    const { thread } = openHeld();
+    await thread.ask({ kind: 'check' }, never);
+    const [worker = expect.unreachable()] = threads;
+    // a disk that answers nothing
+    vi.spyOn(worker, 'postMessage').mockImplementation(() => undefined);
+    const sent = thread.ask({ kind: 'check' }, never);
+    await turn();
+    const queued = thread.ask({ kind: 'check' }, never);
+    const outcomes = Promise.allSettled([sent, queued]);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    let isClosed = false;
+    const closing = thread.close().then(() => (isClosed = true));
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(isClosed).toBe(false);
+    expect(threads).toHaveLength(1);
+    const exited = new Promise((resolve) => worker.once('exit', resolve));
+    await vi.advanceTimersByTimeAsync(1);
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(isClosed).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    await closing;
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: closed });
+    }
+    await exited;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('needs no thread where nothing was asked', async () => {
+    const threads = watchThreads();
+    const { thread } = openHeld();
+    await thread.close();
+    expect(threads).toEqual([]);
+  });
+});
+
 describe('the file of the embedded ledger', () => {
   it('is shared by processes, which grant exactly what the budget has', async () => {
     const window = newWindow();
@@ -215,6 +395,104 @@ describe('the file of the embedded ledger', () => {
     using file = new DatabaseSync(join(folder, 'spend.sqlite'));
     expect(file.prepare('SELECT count(*) AS size FROM counters').get()).toEqual({ size: 3 });
     expect(file.prepare('SELECT count(*) AS size FROM slots').get()).toEqual({ size: 3 });
+  });
+
+  /** How many rows a table of the file has, as another process sees it. */
+  function sizeOf(table: 'counters' | 'slots' | 'sessions'): unknown {
+    using file = new DatabaseSync(join(folder, 'spend.sqlite'));
+    return file.prepare(`SELECT count(*) AS size FROM ${table}`).get()?.['size'];
+  }
+  const minute = 60_000;
+  const startMs = 1_000 * hourMs;
+  const limits = [{ ruleId: 'few', maximum: 10n, isEnforced: true }];
+  const reserveIn = (window: WindowCharge, session?: string): FileRequest => ({
+    kind: 'reserve',
+    charges: [window],
+    spend: spend({ ev: 2n, tickets: 1n }),
+    session: session === undefined ? undefined : { id: session, spentEv: 0n, limits },
+  });
+  const check: FileRequest = { kind: 'check' };
+
+  it('forgets 500 counters and sessions at a time, those that are over, each ten minutes', () => {
+    const file = new SpendFile(folder);
+    const requests = Array.from({ length: 501 }, (_, index) =>
+      reserveIn(newWindow({ windowMs: minute }), `session-${index}`),
+    );
+    file.answer(requests, startMs);
+    const sizesAt = (timeMs: number): unknown[] => {
+      file.answer([check], timeMs);
+      return (['counters', 'slots', 'sessions'] as const).map(sizeOf);
+    };
+    expect(sizesAt(startMs + 10 * minute - 1)).toEqual([501, 501, 501]);
+    expect(sizesAt(startMs + 10 * minute)).toEqual([1, 1, 501]);
+    // as many as it takes at most: there may be more
+    expect(sizesAt(startMs + 10 * minute)).toEqual([0, 0, 501]);
+    expect(sizesAt(startMs + 25 * hourMs)).toEqual([0, 0, 1]);
+    expect(sizesAt(startMs + 25 * hourMs)).toEqual([0, 0, 0]);
+    file.answer([reserveIn(newWindow({ windowMs: minute }))], startMs + 25 * hourMs);
+    expect(sizesAt(startMs + 25 * hourMs + 10 * minute - 1)).toEqual([1, 1, 0]);
+    expect(sizesAt(startMs + 25 * hourMs + 10 * minute)).toEqual([0, 0, 0]);
+    file.close();
+  });
+
+  it('forgets counters and sessions in the very millisecond in which they are over', () => {
+    const file = new SpendFile(folder);
+    file.answer([reserveIn(newWindow({ windowMs: minute }), 'a-session')], startMs);
+    file.close();
+    const sizesAt = (timeMs: number): unknown[] => {
+      const opened = new SpendFile(folder);
+      const exported = opened.exportAll(timeMs).map(({ kind }) => kind);
+      opened.answer([{ kind: 'usage', counters: [] }], timeMs);
+      opened.close();
+      return [sizeOf('counters'), sizeOf('sessions'), exported];
+    };
+    const end = startMs + 61_000;
+    expect(sizesAt(end - 1)).toEqual([1, 1, ['clock', 'counter', 'session']]);
+    expect(sizesAt(end)).toEqual([0, 1, ['clock', 'session']]);
+    const last = startMs + 25 * hourMs;
+    expect(sizesAt(last - 1)).toEqual([0, 1, ['clock', 'session']]);
+    expect(sizesAt(last)).toEqual([0, 0, ['clock']]);
+  });
+
+  it('tells all slots that count, and of each counter its own', () => {
+    const file = new SpendFile(folder);
+    const [window, other] = [newWindow({ windowMs: minute }), newWindow({ windowMs: minute })];
+    file.answer([reserveIn(window), reserveIn(other)], startMs);
+    file.answer([reserveIn(window)], startMs + 30_000);
+    file.answer([reserveIn(window)], startMs + minute);
+    const slot = startMs / 1_000;
+    const spent = spend({ ev: 2n, tickets: 1n });
+    const { ruleId, scope, windowMs } = window;
+    const counter = { kind: 'counter', scope, windowMs };
+    expect(file.exportAll(startMs + minute)).toEqual([
+      { kind: 'clock', timeMs: startMs + minute },
+      { ...counter, ruleId, slots: [0, 30, 60].map((after) => ({ slot: slot + after, spent })) },
+      { ...counter, ruleId: other.ruleId, slots: [{ slot, spent }] },
+    ]);
+    file.close();
+  });
+
+  it('has the format of version 1, which is what other releases know', () => {
+    new SpendFile(folder).close();
+    using file = new DatabaseSync(join(folder, 'spend.sqlite'));
+    const tables = file
+      .prepare('SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name')
+      .all();
+    expect(tables.map(({ sql }) => String(sql).replaceAll(/\s+/g, ' '))).toEqual([
+      'CREATE TABLE clock (time_ms INTEGER NOT NULL) STRICT',
+      'CREATE TABLE counters ( id INTEGER PRIMARY KEY, rule TEXT NOT NULL, scope TEXT NOT NULL, ' +
+        'window_ms INTEGER NOT NULL, slot INTEGER NOT NULL, expires_ms INTEGER NOT NULL, ' +
+        'ev TEXT NOT NULL, tickets TEXT NOT NULL, sessions TEXT NOT NULL, ' +
+        'UNIQUE (rule, scope, window_ms) ) STRICT',
+      'CREATE TABLE sessions ( id TEXT PRIMARY KEY, ev TEXT NOT NULL, ' +
+        'expires_ms INTEGER NOT NULL ) STRICT, WITHOUT ROWID',
+      'CREATE INDEX sessions_by_expiry ON sessions (expires_ms)',
+      'CREATE TABLE slots ( counter INTEGER NOT NULL REFERENCES counters (id) ON DELETE CASCADE, ' +
+        'slot INTEGER NOT NULL, ev TEXT NOT NULL, tickets TEXT NOT NULL, sessions TEXT NOT NULL, ' +
+        'PRIMARY KEY (counter, slot) ) STRICT, WITHOUT ROWID',
+    ]);
+    expect(file.prepare('PRAGMA user_version').get()).toEqual({ user_version: 1 });
+    expect(file.prepare('SELECT time_ms FROM clock').all()).toEqual([{ time_ms: 0 }]);
   });
 
   it('ends waiting at the deadline, and gives back what is reserved after that', async () => {

@@ -1,9 +1,10 @@
-import { expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { RecordsError } from '../../../src/errors.ts';
 import { type Redis, connectRedis } from '../../../src/store/redis.ts';
 import { failOpen } from '../../../src/policy/limits/fail-open.ts';
 import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
 import { spendKinds } from '../../../src/policy/limits/windows.ts';
-import { startRedisServer } from '../../support/redis-server.ts';
+import { type RedisServer, startRedisServer } from '../../support/redis-server.ts';
 import {
   type Clock,
   describeLedger,
@@ -20,7 +21,9 @@ function withClock(redis: Redis, clock: Clock): Pick<Redis, 'run'> {
   return {
     run(script, ...rest) {
       const seconds = Math.floor(clock.timeMs / 1_000);
-      const microseconds = (clock.timeMs % 1_000) * 1_000 + 999;
+      // the end of a full second, and the beginning of any other millisecond
+      const milliseconds = clock.timeMs % 1_000;
+      const microseconds = milliseconds === 0 ? 999 : milliseconds * 1_000;
       const time = `{'${seconds}', '${microseconds}'}`;
       return redis.run(script.replace("redis.call('TIME')", time), ...rest);
     },
@@ -204,22 +207,221 @@ it('keeps no slot that has run out, be it the only one', async () => {
   expect(await ledger.usage([window])).toEqual([spend({})]);
 });
 
+describe('an answer that no script of this program gives', () => {
+  let server: RedisServer;
+  let redis: Redis;
+  beforeAll(async () => {
+    server = await startRedisServer('--appendonly', 'no');
+    redis = await connectRedis({ url: server.url, log: () => undefined });
+  });
+  afterAll(async () => {
+    await redis.close();
+    await server[Symbol.asyncDispose]();
+  });
+
+  /** A ledger whose Redis runs another script in place of the one that it is asked to run. */
+  function ledgerSaying(reply: string) {
+    const run: Redis['run'] = (_, keys, args) => redis.run(`return ${reply}`, keys, args);
+    return createRedisLedger({ redis: { run }, keyPrefix: 'test:' });
+  }
+  const window = newWindow({ limits: { tickets: 9n } });
+  const limits = [{ ruleId: 'few', maximum: 9n, isEnforced: true }];
+  const session = { id: 'a-session', spentEv: 0n, limits };
+  const senseless = {
+    name: 'RecordsError',
+    code: 'LEDGER_UNAVAILABLE',
+    message: 'the spend ledger in Redis did not answer as it should',
+    retryable: true,
+  };
+
+  it.each([
+    "'OK'",
+    '{}',
+    '{3, 0, 0, 1}',
+    "{1, {'x1'}, {}, {}}",
+    "{1, {'1x'}, {}, {}}",
+    "{1, {''}, {}, {}}",
+    '{1, {1}, {}, {}}',
+    "{1, {'1'}, {'x'}, {}}",
+    "{1, {'1'}, {}, {'x'}}",
+    "{1, {'1'}, {}}",
+    "{2, 0, '1'}",
+    "{2, 0, 'x1 1'}",
+    "{2, 0, '1 1x'}",
+    "{2, 0, ' 1'}",
+    "{2, 0, '1 '}",
+    "{2, 'x', '1 1'}",
+    '{2, 0, 1}',
+    "{0, 'x', 0, 1}",
+    "{0, 0, 'x', 1}",
+    "{0, 0, 0, 'x'}",
+    '{0, 0, 0, 0}',
+    '{0, 0, 1}',
+  ])('to a reservation refuses it: %s', async (reply) => {
+    const ledger = ledgerSaying(reply);
+    await expect(ledger.reserve([window], oneTicket, never, session)).rejects.toMatchObject({
+      ...senseless,
+      details: 'Redis answered what no script of this program returns',
+      cause: expect.any(Error) as Error,
+    });
+  });
+
+  it.each([
+    ['{0, 1, 0, 1}', 'a limit'],
+    ['{0, 0, 3, 1}', 'a limit'],
+    ['{0, 0, 0, 1}', 'a limit'],
+    ["{2, 1, '1 1'}", 'a session limit'],
+  ])('of a limit that nobody asked for refuses it: %s', async (reply, what) => {
+    const ledger = ledgerSaying(reply);
+    await expect(ledger.reserve([window], oneTicket, never, session)).rejects.toMatchObject({
+      ...senseless,
+      details: `Redis answered ${what} that was not asked for`,
+    });
+    if (what === 'a session limit') {
+      await expect(ledger.reserve([window], oneTicket, never)).rejects.toMatchObject(senseless);
+    }
+  });
+
+  it.each([
+    "'OK'",
+    "{''}",
+    "{'0 1 0 0 0'}",
+    "{'0 1 0 0 0 0 0'}",
+    "{'x0 1 0 0 0 0'}",
+    "{'0 1 0 0 0 0x'}",
+    '{7}',
+  ])('to the question what was spent is none: %s', async (reply) => {
+    const ledger = ledgerSaying(reply);
+    await expect(ledger.usage([window])).rejects.toMatchObject({
+      ...senseless,
+      details: 'Redis answered what no script of this program returns',
+    });
+  });
+
+  it('is told from one that some script gives', async () => {
+    const reserved = requireReserved(
+      await ledgerSaying("{1, {'12'}, {0}, {0}}").reserve([window], oneTicket, never, session),
+    );
+    expect(reserved.observed).toEqual(['few', window.ruleId]);
+    const exceeded = await ledgerSaying('{0, 0, 1, 7}').reserve([window], oneTicket, never);
+    expect(exceeded).toEqual({
+      kind: 'exceeded',
+      ruleId: window.ruleId,
+      limit: 'tickets',
+      maximum: 9n,
+      retryAfterMs: 7,
+    });
+    const spent = await ledgerSaying("{2, 0, '2 5'}").reserve([], oneTicket, never, session);
+    expect(spent).toEqual({
+      kind: 'session-exceeded',
+      ruleId: 'few',
+      maximum: 9n,
+      spent: 2n * 10n ** 15n + 5n,
+    });
+    const usage = await ledgerSaying("{'1 2 3 4 5 6'}").usage([window]);
+    expect(usage).toEqual([
+      { ev: 10n ** 15n + 2n, tickets: 3n * 10n ** 15n + 4n, sessions: 5n * 10n ** 15n + 6n },
+    ]);
+  });
+});
+
+it('is told of a request that has ended, before and after it was counted', async () => {
+  const { redis, ledger } = await start();
+  const window = newWindow();
+  const late = AbortSignal.abort(new DOMException('late', 'TimeoutError'));
+  const tooLate = {
+    name: 'RecordsError',
+    code: 'LEDGER_UNAVAILABLE',
+    message: 'the spend ledger did not answer before the deadline',
+    retryable: true,
+  };
+  await expect(ledger.reserve([window], oneTicket, late)).rejects.toMatchObject(tooLate);
+  expect(await redis.run("return redis.call('DBSIZE')", [], [])).toBe(0);
+  const ending = new AbortController();
+  const reserving = ledger.reserve([window], oneTicket, ending.signal);
+  ending.abort(new DOMException('late', 'TimeoutError'));
+  await expect(reserving).rejects.toMatchObject(tooLate);
+  await expect.poll(() => ledger.usage([window]), soon).toEqual([spend({})]);
+});
+
+it('names a reservation of its own each time, and keeps it for as long as it may be given back', async () => {
+  const { redis, ledger } = await start();
+  const reservations = (): Promise<unknown> =>
+    redis.run("return redis.call('KEYS', 'test:reservation:*')", [], []);
+  const two = [
+    requireReserved(await ledger.reserve([newWindow()], oneTicket, never)),
+    requireReserved(await ledger.reserve([newWindow()], oneTicket, never)),
+  ];
+  const names = (await reservations()) as string[];
+  expect(new Set(names).size).toBe(2);
+  for (const name of names) {
+    const left = Number(await redis.run("return redis.call('PTTL', KEYS[1])", [name], []));
+    expect(left).toBeLessThanOrEqual(60_000);
+    expect(left).toBeGreaterThan(30_000);
+  }
+  for (const reservation of two) await reservation.release();
+  expect(await reservations()).toEqual([]);
+  await expect(ledger.close()).resolves.toBeUndefined();
+  expect(ledger.close()).toBeInstanceOf(Promise);
+  await ledger.checkHealth();
+  expect(await redis.run("return redis.call('EXISTS', KEYS[1])", ['test:health'], [])).toBe(1);
+});
+
 it('lets payments go on without Redis where that is asked for, and says so once', async () => {
   const { server, ledger: strict } = await start();
-  const lines: string[] = [];
-  const ledger = failOpen(strict, (level, message) => lines.push(`${level} ${message}`));
+  const lines: unknown[] = [];
+  const ledger = failOpen(strict, (...line) => lines.push(line));
   const window = newWindow({ limits: { tickets: 1n } });
   requireReserved(await ledger.reserve([window], oneTicket, never));
   expect((await ledger.reserve([window], oneTicket, never)).kind).toBe('exceeded');
   await server.kill();
   for (let payment = 0; payment < 3; payment += 1) {
     const reservation = requireReserved(await ledger.reserve([window], oneTicket, never));
+    expect(reservation.observed).toEqual([]);
+    expect(reservation.release()).toBeInstanceOf(Promise);
     await reservation.release();
   }
-  expect(lines).toEqual(['warn payments go on without windows']);
+  expect(lines).toEqual([
+    [
+      'warn',
+      'payments go on without windows',
+      {
+        reason: 'the spend ledger in Redis did not answer as it should',
+        details: expect.any(String) as string,
+      },
+    ],
+  ]);
   await expect(ledger.checkHealth()).rejects.toMatchObject({ code: 'LEDGER_UNAVAILABLE' });
   const gone = AbortSignal.abort(new Error('the client has gone away'));
   await expect(ledger.reserve([window], oneTicket, gone)).rejects.toMatchObject({
     code: 'REQUEST_ABORTED',
+  });
+});
+
+it('passes on whatever is no absence of Redis', async () => {
+  const { ledger: strict } = await start();
+  const failing = async (failure: unknown): Promise<unknown> => {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- whatever it is
+    const broken = { ...strict, reserve: () => Promise.reject(failure) };
+    const lines: string[] = [];
+    const ledger = failOpen(broken, (_, message) => lines.push(message));
+    const outcome = await ledger.reserve([], oneTicket, never).catch((error: unknown) => error);
+    expect(lines).toHaveLength(outcome === failure ? 0 : 1);
+    return outcome;
+  };
+  for (const failure of [
+    new Error('a mistake'),
+    'no error',
+    new RecordsError('AUDIT_UNAVAILABLE', 'something else'),
+    new RecordsError('LEDGER_UNAVAILABLE', 'full', { details: 'Redis answered OOM' }),
+  ]) {
+    expect(await failing(failure)).toBe(failure);
+  }
+  for (const details of ['connection lost', 'Redis answered LOADING x']) {
+    const away = new RecordsError('LEDGER_UNAVAILABLE', 'away', { details });
+    expect(await failing(away)).toMatchObject({ kind: 'reserved', observed: [] });
+  }
+  expect(await failing(new RecordsError('LEDGER_UNAVAILABLE', 'away'))).toMatchObject({
+    kind: 'reserved',
   });
 });

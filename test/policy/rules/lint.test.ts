@@ -92,4 +92,73 @@ describe('lint', () => {
   ])('has nothing to say of $what', ({ text }) => {
     expect(lint(text)).toEqual([]);
   });
+
+  const values = {
+    kind: ['payment', 'byocJob'],
+    principal: ['a', 'b'],
+    tenant: ['a', 'b'],
+    app: ['a', 'b'],
+    orchestrator: [`0x${'a'.repeat(40)}`, `0x${'b'.repeat(40)}`],
+    recipient: [`0x${'a'.repeat(40)}`, `0x${'b'.repeat(40)}`],
+    type: ['live', 'fixed'],
+    capability: ['llm/a', 'llm/b'],
+  };
+
+  it.each(Object.entries(values))(
+    'knows a deny of less, of more and of other payments by their %s',
+    (key, [first = '', second = '']) => {
+      const says = (denied: string, limited: string): string[] =>
+        lint(
+          `default: allow\nrules:\n  - { id: no${denied}, then: deny }\n  - { id: few${limited}, limit: { tickets: 1 } }\n`,
+        );
+      const when = (...listed: string[]): string =>
+        `, when: { ${key}: [${listed.map((value) => `"${value}"`).join(', ')}] }`;
+      const shadowed = 'rule few has no effect: rule no denies every payment that it matches';
+      expect(says(when(first), when(first))).toContain(shadowed);
+      expect(says(when(first, second), when(second))).toContain(shadowed);
+      expect(says(when(first), when(first, second))).not.toContain(shadowed);
+      expect(says(when(first), when(second))).not.toContain(shadowed);
+      expect(says(when(first), '')).not.toContain(shadowed);
+    },
+  );
+
+  it.each([
+    ['llm', 'llm/a', true],
+    ['llm', 'llm', true],
+    ['llm/a', 'llm', false],
+    ['upscale', 'llm/a', false],
+  ])('knows whether a deny of %s is one of %s: %s', (denied, limited, isShadowed) => {
+    const text =
+      `default: allow\nrules:\n  - { id: no, when: { capability: [${denied}] }, then: deny }\n` +
+      `  - { id: few, when: { capability: [${limited}] }, limit: { tickets: 1 } }\n`;
+    expect(lint(text).length > 0).toBe(isShadowed);
+  });
+
+  it.each([
+    ['mode: observe, then: deny', 'when: { app: [a] }, then: deny'],
+    ['limit: { tickets: 1 }', 'limit: { tickets: 2 }'],
+    ['when: { app: [a] }, then: deny', 'when: { tenant: [a] }, then: deny'],
+  ])('takes neither of %s and %s for the other’s end', (first, second) => {
+    const text = `default: allow\nrules:\n  - { id: a, ${first} }\n  - { id: b, ${second} }\n`;
+    expect(lint(text).filter((line) => line.includes('denies every payment that'))).toEqual([]);
+  });
+
+  it.each([
+    'app: [a]',
+    `orchestrator: ["0x${'a'.repeat(40)}"]`,
+    `recipient: ["0x${'a'.repeat(40)}"]`,
+  ])('knows that BYOC jobs have no %s', (condition) => {
+    const text = `default: allow\nrules: [{ id: a, when: { kind: [byocJob], ${condition} }, then: deny }]`;
+    expect(lint(text)).toEqual([
+      `rule a has no effect: BYOC jobs have no ${condition.replace(/:.*/, '')}`,
+    ]);
+  });
+
+  it('of three that deny the same names the first for each of the others', () => {
+    const rule = (id: string) => `{ id: ${id}, when: { app: [z] }, then: deny }`;
+    expect(lint(`default: allow\nrules: [${['a', 'b', 'c'].map(rule).join(', ')}]`)).toEqual([
+      'rule b has no effect: rule a denies every payment that it matches',
+      'rule c has no effect: rule a denies every payment that it matches',
+    ]);
+  });
 });
