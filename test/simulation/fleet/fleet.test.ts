@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { testSeed } from '../../support/random.ts';
 import { simulate } from './simulate.ts';
 
-const schedules = 4_000;
+const schedules = 10_000;
 const longMs = 600_000;
 
 describe('the simulation of the whole', () => {
