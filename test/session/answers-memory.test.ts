@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
+import { KeptAnswers } from '../../src/session/kept-answers.ts';
 import { createMemoryAnswers } from '../../src/session/memory-answers.ts';
 import {
   describeAnswers,
@@ -88,6 +89,29 @@ it('keeps the latest answers that there is room for', async () => {
   expect(looks.slice(34).map((found) => Number(found))).toEqual(
     Array.from({ length: 16 }, (_, index) => index + 34),
   );
+});
+
+it('counts 600 bytes for each answer besides its text, and 1,024 for whoever holds any, in steps of 256', () => {
+  // four steps for the holder, three for each of the first answers, four for the last
+  const keptIn = (maxBytes: number, ...sizes: readonly number[]): (string | undefined)[] => {
+    const kept = new KeptAnswers({ ttlMs, maxBytes, nowMs: () => 0 });
+    for (const [index, size] of sizes.entries()) kept.add(`${index}`, 'x'.repeat(size), holder);
+    return sizes.map((size, index) => kept.get(`${index}`) && `${size}`);
+  };
+  expect(keptIn(13 * 256, 168, 168, 168)).toEqual(['168', '168', '168']);
+  expect(keptIn(13 * 256 - 1, 168, 168, 168)).toEqual([undefined, '168', '168']);
+  expect(keptIn(13 * 256 + 255, 168, 168, 169)).toEqual([undefined, '168', '169']);
+  expect(keptIn(14 * 256, 168, 168, 169)).toEqual(['168', '168', '169']);
+});
+
+it('knows of the used states of two generations, by the room that there is for marks', async () => {
+  // three marks of 96 bytes in an eighth of the room, which has one answer
+  const { answer, look } = open(8 * 3 * 96 + 100);
+  const states = Array.from({ length: 7 }, newState);
+  for (const state of states) await answer(state, 'x');
+  const looks: string[] = [];
+  for (const state of states) looks.push(await look(state));
+  expect(looks).toEqual(['new', 'new', 'new', 'fork', 'fork', 'fork', 'x']);
 });
 
 it('keeps no answer that is larger than its room', async () => {

@@ -303,6 +303,23 @@ describe('a question to the thread of the embedded ledger', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('has its turn before those that were asked later', async () => {
+    const { thread } = openHeld();
+    const window = newWindow({ limits: { tickets: 2n } });
+    const reserve = { kind: 'reserve', charges: [window], spend: oneTicket } as const;
+    const asked = [1, 2, 3, 4].map(() => thread.ask({ ...reserve, session: undefined }, never));
+    const kinds = (await Promise.all(asked)).map(({ kind }) => kind);
+    expect(kinds).toEqual(['reserved', 'reserved', 'exceeded', 'exceeded']);
+  });
+
+  it('that comes without a deadline waits for five seconds', async () => {
+    const ledger = await open();
+    const timeout = vi.spyOn(AbortSignal, 'timeout');
+    await ledger.usage([newWindow()]);
+    await ledger.checkHealth();
+    expect(timeout.mock.calls).toEqual([[5_000], [5_000]]);
+  });
+
   it('needs no thread where nothing was asked', async () => {
     const threads = watchThreads();
     const { thread } = openHeld();
