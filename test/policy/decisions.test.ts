@@ -696,7 +696,7 @@ describe('a payment for time, of a session that owes much', () => {
     [
       'what it owes, of another tenant',
       [`when: { tenant: [globex] }, ${window('tickets: 5')}`],
-      50n,
+      4n,
       {},
       20n,
     ],

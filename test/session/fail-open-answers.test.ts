@@ -96,4 +96,10 @@ it('an answer that could not be kept is sent, and one that was is the memory’s
   expect(await lost.remember('a')).toBe('a');
   const failed = requireNew(await lenient.claim(request, never));
   expect(await failed.remember('b')).toBe('b');
+  for (const failure of [new Error('a mistake'), away('Redis answered OOM')]) {
+    state.failure = undefined;
+    const refused = requireNew(await lenient.claim(request, never));
+    state.failure = failure;
+    await expect(refused.remember('c')).rejects.toBe(failure);
+  }
 });

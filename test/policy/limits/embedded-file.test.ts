@@ -471,6 +471,19 @@ describe('the file of the embedded ledger', () => {
     expect(sizesAt(last)).toEqual([0, 0, ['clock']]);
   });
 
+  it('takes nothing off where nobody says of which slot', () => {
+    const file = new SpendFile(folder);
+    const window = newWindow();
+    file.answer([reserveIn(window)], startMs);
+    const release = { kind: 'release', counters: [window], spend: oneTicket } as const;
+    const [done] = file.answer([{ ...release, slots: [], session: undefined }], startMs);
+    expect(done).toEqual({ kind: 'done' });
+    expect(file.answer([{ kind: 'usage', counters: [window] }], startMs)).toEqual([
+      { kind: 'usage', spent: [spend({ ev: 2n, tickets: 1n })] },
+    ]);
+    file.close();
+  });
+
   it('tells all slots that count, and of each counter its own', () => {
     const file = new SpendFile(folder);
     const [window, other] = [newWindow({ windowMs: minute }), newWindow({ windowMs: minute })];
