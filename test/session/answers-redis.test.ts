@@ -416,13 +416,17 @@ describe('an answer of Redis that no script of this program gives', () => {
   });
 });
 
-it('a request that nobody waits for any more is told so at once, whoever has the claim', async () => {
+it('whoever waits for another instance looks each 25 ms, and is told at once when nobody waits any more', async () => {
   const { other, redis } = await openForOne();
   const request = { use: newState(), requestHash: payment, nonces: undefined, holder };
   const first = requireNew(await other.claim(request, never));
   let looks = 0;
+  let lastLookMs = -Infinity;
+  const pausesMs: number[] = [];
   const run: typeof redis.run = async (...args) => {
+    pausesMs.push(performance.now() - lastLookMs);
     const reply = await redis.run(...args);
+    lastLookMs = performance.now();
     looks += 1;
     return reply;
   };
@@ -440,6 +444,7 @@ it('a request that nobody waits for any more is told so at once, whoever has the
   await turn();
   expect(failure).toMatchObject({ code: 'REQUEST_ABORTED' });
   await left;
+  expect(Math.min(...pausesMs)).toBeGreaterThan(20);
   await first.forget('unused');
 });
 

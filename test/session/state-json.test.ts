@@ -73,6 +73,16 @@ describe('a session’s books as JSON', () => {
     expect(decode('{"LastUpdate":"0001-01-01T00:00:00Z"}')).toStrictEqual(emptyState);
   });
 
+  it('have a rate and what was spent however little that is', () => {
+    const read = decode('{"WeiPerUSD":"1/3","SpentEV":"0","StartedAt":0}');
+    expect(read).toStrictEqual({
+      ...emptyState,
+      weiPerUsd: rational(1n, 3n),
+      spentEv: 0n,
+      startedAt: 0n,
+    });
+  });
+
   it.each([64, 66])('have no credentials whose signature is of %i bytes', (size) => {
     const sig = Buffer.alloc(size).toString('base64');
     expect(decode(`{"ManifestIDHash":"a","SegCredsSig":"${sig}"}`)).toStrictEqual(emptyState);
