@@ -66,7 +66,11 @@ export const telemetry: Scenario = async ({ folder, say }) => {
       turnTo: async (mode) => {
         writeFileSync(path, JSON.stringify(orders[mode]));
         process.kill(signer.pid, 'SIGUSR2');
-        while (existsSync(path)) await delay(5);
+        while (existsSync(path)) {
+          // throws where the signer has ended over it
+          process.kill(signer.pid, 0);
+          await delay(5);
+        }
       },
     });
   }
