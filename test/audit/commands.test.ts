@@ -92,7 +92,7 @@ describe('audit', () => {
         /^\S+Z server-1#301 signed use=298 digests=(ab){32} signatures=1$/,
       );
       expect(lines.at(-2)).toMatch(/^\S+Z server-1#302 signed use=299/);
-      expect(lines.at(-1)).toMatch(/^\S+Z cli#1 start cutBytes=0$/);
+      expect(lines.at(-1)).toMatch(/^\S+Z cli#1 start version=1.2.3 cutBytes=0$/);
       expect(stdout).not.toContain('\u001b');
     });
 
@@ -141,7 +141,7 @@ describe('audit', () => {
       expect(status).toBe(0);
       const rows = stdout.split('\n');
       expect(rows[0]).toMatch(/^chain,seq,time,kind,use,request,principal,tenant,.*,hash,more$/);
-      expect(rows[1]).toMatch(/^cli,1,\S+Z,start,.*,"\{""cutBytes"":0\}"$/);
+      expect(rows[1]).toMatch(/^cli,1,\S+Z,start,.*,"\{""version"":""1.2.3"",""cutBytes"":0\}"$/);
       expect(rows[3]).toContain(`,key-use,a-1,,'=cmd(),,`);
       expect(rows[3]).toContain(`,one two,,${'01'.repeat(32)} ${'02'.repeat(32)},`);
       expect(rows[3]).toContain(`"{""evWei"":""123456789012345678901234567890""}"`);
