@@ -72,9 +72,9 @@ const pay = (tickets: number, headers: Record<string, string> = {}) =>
   signer.post(new PayingSession(tickets).request(), { Authorization: credential, ...headers });
 
 /** All spans of a trace, once its request's has come. */
-async function traceOf(id: string): Promise<CollectedSpan[]> {
+async function traceOf(id: string, ofRequest = requestName): Promise<CollectedSpan[]> {
   const ofTrace = () => collector.spans.filter((span) => span.traceId === id);
-  await soon(() => expect(ofTrace().map(({ name }) => name)).toContain(requestName));
+  await soon(() => expect(ofTrace().map(({ name }) => name)).toContain(ofRequest));
   return ofTrace();
 }
 
@@ -167,7 +167,9 @@ describe('a payment that is traced', () => {
   });
 
   it('has the call of a key that seals the books below the seal', async () => {
-    const sealing = await startTestSigner({ settings: { session: { seal: 'key' } } });
+    const sealing = await startTestSigner({
+      settings: { session: { seal: 'key' }, byoc: { enabled: true } },
+    });
     opened.defer(() => sealing.close());
     const answer = await sealing.post(new PayingSession(1).request());
     const spans = await traceOf(answer.headers.get('x-request-id') ?? '');
@@ -181,6 +183,16 @@ describe('a payment that is traced', () => {
       ['session-state', 'seal'],
       ['ticket-batch', 'other'],
     ]);
+
+    const job = { id: '1', capability: 'a', request: '', parameters: '', timeout_seconds: 1 };
+    const path = '/sign-byoc-job';
+    const signed = await fetch(sealing.url + path, { method: 'POST', body: JSON.stringify(job) });
+    expect(signed.status).toBe(200);
+    const ofJob = await traceOf(signed.headers.get('x-request-id') ?? '', `POST ${path}`);
+    expect(named(ofJob, 'decision')[0]?.attributes).toEqual({
+      'signer.kind': 'byoc-job',
+      'signer.result': 'allow',
+    });
   });
 
   it('is not sent where the caller has decided so', async () => {
