@@ -39,20 +39,13 @@ export const suites: Readonly<Record<Folder, readonly string[]>> = {
     'keys/broker-transaction',
   ],
   wire: ['wire', 'api/openapi', 'vectors', ...payments, 'session/seal-verifier'],
-  session: [
-    'session',
-    ...payments,
-    'guardrails/repeated-requests',
-    'guardrails/session-limits',
-    'simulation/accounting',
-  ],
+  session: ['session', ...payments, 'guardrails/repeated-requests', 'guardrails/session-limits'],
   policy: [
     'policy',
     ...payments,
     'guardrails/ceilings',
     'guardrails/session-limits',
     'guardrails/budget',
-    'simulation/accounting',
   ],
   keys: [
     'keys',

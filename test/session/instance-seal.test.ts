@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { RecordsError, SignerError } from '../../src/errors.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
 import { startInstanceSeal } from '../../src/session/instance-seal.ts';
-import { type Instance, arbitrum, startInstance, startedAt } from './instances.ts';
+import { type Instance, arbitrum, second, startInstance, startedAt } from './instances.ts';
 
 const state = new TextEncoder().encode('{"StateID":"f1405ced","PMSessionID":"","SenderNonce":2}');
 const hour = 3_600_000;
@@ -137,6 +137,21 @@ describe('the delegation of an instance', () => {
         }),
       );
     }
+  });
+
+  it('seals from the skew of clocks before it begins until a minute before it ends, to the nanosecond', async () => {
+    const early = await startInstance({ clockSkewMs: 30_000 });
+    onTestFinished(() => early.seal.close());
+    const sealsAt = (time: bigint): boolean => {
+      early.now = time;
+      try {
+        return early.sign(state).length === 178;
+      } catch {
+        return false;
+      }
+    };
+    const [begins, ends] = [startedAt - 30n * second, startedAt + (8n * 3600n - 60n) * second];
+    expect([begins, begins - 1n, ends, ends + 1n].map(sealsAt)).toEqual([true, false, true, false]);
   });
 
   /** A seal that is asked for while the key does what `signing` tells; when the key was asked, and what was logged. */
