@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { mayPass } from '../../src/keys/failover-member.ts';
 import { type FailoverProvider, openFailoverProvider } from '../../src/keys/failover.ts';
 import {
   type CallOptions,
@@ -37,6 +38,7 @@ class TestDevice {
   signing: Behaviour = { kind: 'sign' };
   opening: Error | Promise<unknown> | undefined;
   health: Error | Promise<never> | undefined;
+  description: Error | undefined;
   privateKey: string = vectors.key.privateKey;
   concurrency = 8;
   /** whether it has `checkHealth` */
@@ -79,7 +81,10 @@ class TestDevice {
         this.closed += 1;
         return Promise.resolve();
       },
-      describeKey: () => Promise.resolve({ curve: 'secp256k1' }),
+      describeKey: () =>
+        this.description instanceof Error
+          ? Promise.reject(this.description)
+          : Promise.resolve({ curve: 'secp256k1' }),
       ...(this.tellsHealth && {
         checkHealth: async () => {
           this.checks += 1;
@@ -754,6 +759,32 @@ describe('what operators see', () => {
       'third.discarded': '0',
       'third.curve': 'secp256k1',
     });
+  });
+
+  it('is why a member does not describe its key, in words of this program', async () => {
+    const group = await openGroup([first, second]);
+    first.description = unavailable;
+    second.description = new Error('token hunter2');
+    const described = await group.describeKey?.({ signal: never });
+    expect(described).toMatchObject({
+      'first.keyRef': 'test:first',
+      'first.error': 'the region is down',
+      'second.healthy': 'true',
+      'second.error': 'second failed in a way it does not explain',
+    });
+    expect(described).not.toHaveProperty(['first.curve']);
+  });
+
+  it.each<[boolean, unknown]>([
+    [true, unavailable],
+    [true, new ProviderError('PROVIDER_UNAVAILABLE', 'no such region')],
+    [true, throttled],
+    [false, denied],
+    [false, new Error('a mistake')],
+    [false, Object.assign(new Error('a mistake'), { retryable: true })],
+    [false, undefined],
+  ])('is whether a failure may pass by itself: %s, case %#', (may, failure) => {
+    expect(mayPass(failure)).toBe(may);
   });
 
   it('is a healthy group while one member can serve, and else the error that may pass', async () => {

@@ -320,6 +320,19 @@ describe('a question to the thread of the embedded ledger', () => {
     expect(timeout.mock.calls).toEqual([[5_000], [5_000]]);
   });
 
+  it('that was given up in the turn in which it was asked holds up no close', async () => {
+    const threads = watchThreads();
+    const { thread } = openHeld();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const ending = new AbortController();
+    const asked = thread.ask({ kind: 'check' }, ending.signal);
+    ending.abort(new Error('gone'));
+    const closing = thread.close();
+    await expect(asked).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+    await closing;
+    expect(threads).toEqual([]);
+  });
+
   it('needs no thread where nothing was asked', async () => {
     const threads = watchThreads();
     const { thread } = openHeld();
