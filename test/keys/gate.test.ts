@@ -30,6 +30,7 @@ import {
 import { type ByocJob, encodeByocJob, refuseByocJob } from '../../src/pm/byoc-job.ts';
 import { flattenSegmentCredentials, refuseManifestId } from '../../src/pm/segment-credentials.ts';
 import { type Ticket, encodeTicketPreimage } from '../../src/pm/ticket.ts';
+import { eventLoopTurns } from '../../src/event-loop-turns.ts';
 import { createGrantAuthority } from '../../src/policy/grants.ts';
 import { createPolicyWithoutRules } from '../policy/no-rules.ts';
 import type { TestKey } from '../support/test-key.ts';
@@ -716,6 +717,24 @@ describe('signatures of a key that takes batches', () => {
     const onCall = () => (calls += 1);
     const signing = gate.sign(issue(ticketBatch(3)), { signal: AbortSignal.abort(), onCall });
     await expect(signing).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+    expect([batches, calls]).toEqual([[], 0]);
+  });
+
+  it('are not begun when nobody waits any more once the event loop has a turn for them', async () => {
+    const { gate, issue, batches } = await openBatchKey();
+    const leaving = new AbortController();
+    let calls = 0;
+    const onCall = () => (calls += 1);
+    // other work takes this turn of the event loop
+    await eventLoopTurns.run('begun', () => {
+      const endMs = performance.now() + 10;
+      while (performance.now() < endMs);
+    });
+    const signing = gate.sign(issue(ticketBatch(3)), { signal: leaving.signal, onCall });
+    for (let step = 0; step < 50; step += 1) await Promise.resolve();
+    leaving.abort();
+    await expect(signing).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+    for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     expect([batches, calls]).toEqual([[], 0]);
   });
 });

@@ -44,6 +44,14 @@ describe('the condition of a key', () => {
     expect(condition.signedAtMs).toBe(5_000);
   });
 
+  it('is not told by a deadline that passes after the call has ended, however that was', async () => {
+    await condition.watch(() => Promise.resolve(), stopped.signal);
+    await fail(new ProviderError('PROVIDER_CLOSED', 'not the key’s fault'));
+    nowMs += 60_000;
+    stopped.abort(deadline);
+    expect(condition.failure).toBeUndefined();
+  });
+
   it.each<ErrorCode>(['PROVIDER_THROTTLED', 'REQUEST_ABORTED', 'PROVIDER_CLOSED'])(
     'is not told by %s',
     async (code) => {

@@ -871,6 +871,7 @@ describe('where there is no ledger', () => {
 
   it('nobody can tell what was spent', async () => {
     expect(await usageOf(undefined, [charge])).toBeUndefined();
+    expect(await usageOf(undefined, [])).toBeUndefined();
     expect(await usageOf(() => Promise.reject(new Error('gone')), [charge])).toBeUndefined();
     const ledger = await openLedger();
     await ledger.reserve([charge], spend, never);
