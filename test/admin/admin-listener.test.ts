@@ -25,7 +25,15 @@ const reads = [
   '/openapi.json',
   '/openapi-admin.json',
   '/asyncapi.json',
+  '/',
+  '/page.css',
+  '/page.js',
+  '/uplot.css',
+  '/uplot.js',
 ];
+
+/** Those that change from one moment to the next. */
+const changing = ['/metrics', '/'];
 
 describe('the admin listener', () => {
   beforeAll(async () => {
@@ -50,7 +58,7 @@ describe('the admin listener', () => {
         status: answer.status,
         text: '',
       });
-      if (path !== '/metrics') {
+      if (!changing.includes(path)) {
         expect(head.headers.get('content-length')).toBe(String(Buffer.byteLength(text)));
       }
       const post = await fetch(`${signer.adminUrl}${path}`, { method: 'POST', body: '{}' });
@@ -58,9 +66,14 @@ describe('the admin listener', () => {
         status: 405,
         allow: 'GET, HEAD',
       });
-      expect((await fetch(`${signer.adminUrl}${path}/`)).status).toBe(404);
+      if (path !== '/') expect((await fetch(`${signer.adminUrl}${path}/`)).status).toBe(404);
     },
   );
+
+  it('answers HEAD of /events at once, and follows it for nobody', async () => {
+    const head = await fetch(`${signer.adminUrl}/events?x=1`, { method: 'HEAD' });
+    expect({ status: head.status, text: await head.text() }).toEqual({ status: 200, text: '' });
+  });
 
   it.each(['openapi.json', 'openapi-admin.json', 'asyncapi.json'])(
     'serves what docs/%s holds',

@@ -21,6 +21,9 @@ const axeSource = readFileSync(
   'utf8',
 );
 
+/** A folder for pictures of what each test ended with, to look at. */
+const { SCREENSHOTS: screenshots } = process.env;
+
 let browser: Browser;
 const closing: { close(): Promise<void> }[] = [];
 const folder = new Folder();
@@ -29,7 +32,14 @@ beforeAll(async () => {
   const args = ['--no-sandbox'];
   browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args });
 });
-afterEach(async () => {
+afterEach(async ({ task: { name } }) => {
+  if (screenshots !== undefined) {
+    const pages = browser.contexts().flatMap((context) => context.pages());
+    for (const [index, page] of pages.entries()) {
+      const path = join(screenshots, `${name.replaceAll(/\W+/g, '-')}-${index}.png`);
+      await page.screenshot({ path, fullPage: true });
+    }
+  }
   for (const each of closing.splice(0).reverse()) await each.close();
 });
 afterAll(async () => {
@@ -137,7 +147,12 @@ describe('the operator’s page', () => {
     expect(text).toContain('WINDOW_EXHAUSTED');
     expect(text).toMatch(/no room is left in its limit of 39 tickets/);
     expect(text).toMatch(/headroom\s+0/);
+    const overlapping = await page.evaluate<number>(
+      `[...document.querySelectorAll('dt')].filter((term) => term.scrollWidth > term.clientWidth).length`,
+    );
+    expect(overlapping).toBe(0);
     expect(await page.locator('img').count()).toBe(0);
+    expect(await findSeriousFaults(page)).toEqual([]);
     expect(complaints).toEqual([]);
   });
 
@@ -150,20 +165,25 @@ describe('the operator’s page', () => {
     const signer = await start({}, { reply });
     isFailing = true;
     expect((await signer.post(payableRequest())).status).toBeGreaterThanOrEqual(500);
-    const { page } = await open(signer);
+    const { page, complaints } = await open(signer);
     await soon(async () => {
       const text = await textOf(page);
       expect(text).toContain('Not ready: payments are refused');
       expect(text).toContain('key: the device is gone PROVIDER_UNAVAILABLE');
     });
+    expect(await findSeriousFaults(page)).toEqual([]);
+    expect(complaints).toEqual([]);
   });
 
   it('tells an empty deposit, and what to do', async () => {
-    const { page } = await open(await start({ chain: { ...vectorChain, deposit: '0 wei' } }));
+    const signer = await start({ chain: { ...vectorChain, deposit: '0 wei' } });
+    const { page, complaints } = await open(signer);
     const text = await textOf(page);
     expect(text).toContain('Not ready: payments are refused');
     expect(text).toContain('the deposit is empty: fund it');
     expect(text).toContain('DEPOSIT_EMPTY');
+    expect(await findSeriousFaults(page)).toEqual([]);
+    expect(complaints).toEqual([]);
   });
 
   it('stops all signing once that is confirmed, and lets it go on', async () => {
@@ -180,6 +200,7 @@ describe('the operator’s page', () => {
     const stopped = await textOf(page);
     expect(stopped).toMatch(/^Signing is stopped$/m);
     expect(stopped).toContain('Reason: a drill <b>.');
+    expect(await findSeriousFaults(page)).toEqual([]);
     const refused = await signer.post(payableRequest());
     const code = refused.headers.get('livepeer-signer-code');
     expect({ status: refused.status, code }).toEqual({ status: 503, code: 'SIGNING_PAUSED' });

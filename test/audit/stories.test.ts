@@ -36,7 +36,11 @@ describe('the log of payments and denials', () => {
   beforeAll(async () => {
     signer = await startGuardedSigner({
       policy,
-      settings: { auth: { trustedProxies: ['127.0.0.1'] } },
+      settings: {
+        auth: { trustedProxies: ['127.0.0.1'] },
+        // 4,000 US dollars an ether
+        prices: { feed: { weiPerUsd: '250000000000000' } },
+      },
     });
     audit = join(signer.folder, 'audit');
     folder = new Folder();
@@ -195,11 +199,11 @@ describe('the log of payments and denials', () => {
     };
     expect(await report('--format', 'csv')).toBe(
       'tenant,payments,tickets,ev_wei,fee_wei,fee_usd,payments_without_usd,denials\n' +
-        `acme,1,3,3000000000,${fee.feeWei},0,1,1\n,0,0,0,0,0,0,1\n`,
+        `acme,1,3,3000000000,${fee.feeWei},0.000012,0,1\n,0,0,0,0,0,0,1\n`,
     );
     const table = (await report('--by', 'orchestrator')).split('\n');
     expect(table[0]).toMatch(/^orchestrator +payments +tickets +ev_wei/);
-    expect(table.at(-2)).toMatch(/^total +1 +3 +3000000000 +\d+ +0 +1 +2$/);
+    expect(table.at(-2)).toMatch(/^total +1 +3 +3000000000 +\d+ +0\.000012 +0 +2$/);
     expect(await report('--to', '2026-01-01', '--format', 'csv')).toMatch(/^tenant.*\n$/);
   });
 

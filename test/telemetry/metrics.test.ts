@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { programVersion } from '../../src/program-version.ts';
-import { primaryMetrics, workerMetrics } from '../../src/telemetry/metric-table.ts';
+import {
+  type MetricSpec,
+  primaryMetrics,
+  workerMetrics,
+} from '../../src/telemetry/metric-table.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { renderMetrics } from '../../src/telemetry/render-metrics.ts';
 import { withMetricTables } from '../docs/metrics-page.ts';
@@ -99,6 +103,16 @@ describe('metrics', () => {
   it('are told by docs/metrics.md as the program has them', () => {
     const document = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
     expect(withMetricTables(document)).toBe(document);
+  });
+
+  it('are named in docs/metrics.md where several workers’ gauges are summed', () => {
+    const document = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const [introduction = ''] = document.split('<!-- metrics: workers -->');
+    const summed = Object.entries<MetricSpec>(workerMetrics)
+      .filter(([, { type, together }]) => type === 'gauge' && (together ?? 'sum') === 'sum')
+      .map(([name]) => name);
+    const named = introduction.match(/`(?:livepeer|process)_\w+`/g) ?? [];
+    expect(named.map((name) => name.slice(1, -1)).toSorted()).toEqual(summed.toSorted());
   });
 
   it('each say which question they answer, and belong to this program or are standard names', () => {

@@ -14,7 +14,9 @@ function draw(id, at, values) {
   const grid = getComputedStyle(section).borderTopColor;
   const axis = { stroke: colour, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
   plots.set(id, new uPlot({
-    width: place.clientWidth || 300, height: 180, legend: { show: false }, cursor: { drag: { x: false, y: false } },
+    width: place.clientWidth || 300, height: 180, legend: { show: false },
+    // as all times of the page
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC'), cursor: { drag: { x: false, y: false } },
     scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
     series: [{}, { stroke: colour, width: 1.5 }],
     axes: [axis, { ...axis, size: 60 }],

@@ -18,7 +18,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .75rem .3rem 0; border-top: 1px solid var(--line); }
 thead th { border-top: 0; color: var(--soft); font-weight: 600; white-space: nowrap; }
 dl { margin: 0; } dl > div { display: grid; grid-template-columns: minmax(9rem, 15rem) 1fr; gap: .75rem; } dd { margin: 0; overflow-wrap: anywhere; } dt { color: var(--soft); }
-dl.facts { font-size: .9em; } dl.facts > div { grid-template-columns: minmax(6rem, 9rem) 1fr; }
+dl.facts { font-size: .9em; } dl.facts > div { grid-template-columns: minmax(6rem, 13rem) 1fr; } dt { overflow-wrap: anywhere; }
 meter { width: 6rem; max-width: 100%; }
 a { color: inherit; }
 .hash { font-size: .75em; }
