@@ -80,11 +80,12 @@ export class KeptAnswers {
       const entry = this.#entries.get(this.#oldest);
       if (entry && entry.expiresMs > this.#nowMs()) return;
       this.#delete(this.#oldest);
-      this.#oldest = undefined;
     }
   }
 
   #delete(key: string): void {
+    // put again, it is the youngest
+    if (key === this.#oldest) this.#oldest = undefined;
     const entry = this.#entries.get(key);
     if (!entry) return;
     const { answer, holding } = entry;

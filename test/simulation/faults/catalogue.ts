@@ -278,6 +278,150 @@ export const catalogue: readonly PlantedFault[] = [
       },
     ],
   },
+  {
+    name: 'redis-window-a-slot-short',
+    mistake: 'Redis takes off the oldest slot of a window while a part of it still counts.',
+    invariants: ['window-exceeded'],
+    edits: [
+      {
+        file: ledgerScripts,
+        find: 'math.min(newest, slot - ${slotsPerWindow + 1}) do',
+        replace: 'math.min(newest, slot - ${slotsPerWindow}) do',
+      },
+    ],
+  },
+  {
+    name: 'embedded-window-a-slot-short',
+    mistake: 'SQLite deletes the oldest slot of a window while a part of it still counts.',
+    invariants: ['window-exceeded'],
+    edits: [
+      {
+        file: spendFile,
+        find: 'this.#sql.deleteSlots.all(id, now - slotsPerWindow)',
+        replace: 'this.#sql.deleteSlots.all(id, now - slotsPerWindow + 1)',
+      },
+    ],
+  },
+  {
+    name: 'redis-limit-off-by-one',
+    mistake: 'Redis lets one more through than the limit says.',
+    invariants: ['window-exceeded'],
+    edits: [
+      {
+        file: ledgerScripts,
+        find: 'total[place] == high and total[place + 1] > low)',
+        replace: 'total[place] == high and total[place + 1] > low + 1)',
+      },
+    ],
+  },
+  {
+    name: 'embedded-limit-off-by-one',
+    mistake: 'A window in SQLite lets one more through than its limit says.',
+    invariants: ['window-exceeded'],
+    edits: [
+      {
+        file: 'src/policy/limits/windows.ts',
+        find: 'spent[kind] + spend[kind] > maximum',
+        replace: 'spent[kind] + spend[kind] > maximum + 1n',
+      },
+    ],
+  },
+  {
+    name: 'redis-low-word-zero',
+    mistake: 'Redis takes an amount for nothing whose low word is 0.',
+    invariants: ['window-exceeded'],
+    edits: [
+      {
+        file: ledgerScripts,
+        find: 'local isSpent = spend[place] > 0 or spend[place + 1] > 0',
+        replace: 'local isSpent = spend[place + 1] > 0',
+      },
+    ],
+  },
+  {
+    name: 'redis-counter-expires-with-its-slot',
+    mistake: 'Redis forgets a counter when its newest slot is over.',
+    invariants: ['reservations', 'window-exceeded'],
+    edits: [
+      {
+        file: ledgerScripts,
+        find: 'write(math.ceil(windowMs * ${slotsPerWindow + 2} / ${slotsPerWindow}) + 1000)',
+        replace: 'write(math.ceil(windowMs / ${slotsPerWindow}))',
+      },
+    ],
+  },
+  {
+    name: 'redis-clock-back-frees-window',
+    mistake: 'When Redis’ clock is set back, its windows begin anew.',
+    invariants: ['reservations', 'window-exceeded'],
+    edits: [
+      {
+        file: ledgerScripts,
+        find: '  if slot <= newest then return newest, total end\n',
+        replace:
+          '  if slot == newest then return newest, total end\n  if slot < newest then total = read(nil) end\n',
+      },
+    ],
+  },
+  {
+    name: 'embedded-clock-back-frees-window',
+    mistake:
+      'The ledger of one process goes by the wall clock, and when that is set back its windows begin anew.',
+    invariants: ['reservations', 'window-exceeded'],
+    edits: [
+      {
+        file: embedded,
+        find: 'return () => Math.floor(startedMs + performance.now());',
+        replace: 'return () => Date.now();',
+      },
+      { file: spendFile, find: 'return timeMs + this.#aheadMs;', replace: 'return timeMs;' },
+      {
+        file: spendFile,
+        find: '    if (slot >= now) {\n',
+        replace:
+          '    if (slot > now) return { ...fresh, id, total: nothingSpent, hasChanged: true };\n    if (slot >= now) {\n',
+      },
+    ],
+  },
+  {
+    name: 'embedded-ledger-by-wall-clock',
+    mistake:
+      'The ledger of one process goes by the wall clock, so whoever sets that forward frees its windows.',
+    invariants: ['reservations', 'window-exceeded'],
+    edits: [
+      {
+        file: embedded,
+        find: 'return () => Math.floor(startedMs + performance.now());',
+        replace: 'return () => Date.now();',
+      },
+    ],
+  },
+  {
+    name: 'fee-counted-for-tickets',
+    mistake: 'Windows count what the quote says the work costs, not what the tickets are worth.',
+    invariants: ['reservations', 'window-exceeded', 'session-limit-exceeded'],
+    edits: [
+      {
+        file: decision,
+        find: '    const spend = spendOf(facts);\n    const policy',
+        replace:
+          '    const fee = divideRoundingDown(proposal.quote.fee, { numerator: 1n, denominator: 1n });\n    const spend = { ...spendOf(facts), ev: fee };\n    const policy',
+      },
+    ],
+  },
+  {
+    name: 'ceiling-of-the-quote',
+    mistake:
+      'A price ceiling is held against the orchestrator’s quote alone, and not against what is billed.',
+    invariants: ['price-above-ceiling'],
+    edits: [
+      {
+        file: 'src/policy/proposal.ts',
+        find: '    refusePriceAboveCeilings(priceRatio(proposal.price), ceilings) ??\n    refusePriceAboveCeilings(judgedPriceOf(proposal), ceilings)\n',
+        replace: '    refusePriceAboveCeilings(priceRatio(proposal.price), ceilings)\n',
+      },
+    ],
+  },
   // session: claims, answers, marks of nonces
   {
     name: 'claim-by-request-only',
@@ -491,6 +635,31 @@ export const catalogue: readonly PlantedFault[] = [
       },
     ],
   },
+  {
+    name: 'answers-by-wall-clock',
+    mistake: 'Answers are kept by the wall clock, so whoever sets that forward has them forgotten.',
+    invariants: ['same-request-same-answer'],
+    edits: [
+      {
+        file: memory,
+        find: 'new KeptAnswers({ ...options, maxBytes',
+        replace: 'new KeptAnswers({ ...options, nowMs: () => Date.now(), maxBytes',
+      },
+    ],
+  },
+  {
+    name: 'nonce-marks-by-wall-clock',
+    mistake:
+      'Nonces are remembered by the wall clock, so whoever sets that forward has them handed out again.',
+    invariants: ['ticket-drawn-twice'],
+    edits: [
+      {
+        file: memory,
+        find: 'new NonceMarks(options)',
+        replace: 'new NonceMarks({ ...options, nowMs: () => Date.now() })',
+      },
+    ],
+  },
   // the session's books
   {
     name: 'sequence-not-advanced',
@@ -537,6 +706,31 @@ export const catalogue: readonly PlantedFault[] = [
         file: 'src/pm/session-state.ts',
         find: 'spentEv: (session.spentEv ?? 0n) + ev,',
         replace: 'spentEv: ev,',
+      },
+    ],
+  },
+  {
+    name: 'price-by-the-quote',
+    mistake:
+      'A session is billed at what its orchestrator asks for now, not at the price that it began with.',
+    invariants: ['session-books'],
+    edits: [
+      {
+        file: payment,
+        find: "{ ...session.books, type: type ?? '' }",
+        replace: "{ ...session.books, type: type ?? '', initialPrice: orchestrator.price }",
+      },
+    ],
+  },
+  {
+    name: 'time-goes-back-in-books',
+    mistake: 'A session’s last payment is when the clock says, also when that was set back.',
+    invariants: ['session-books'],
+    edits: [
+      {
+        file: 'src/pm/session-state.ts',
+        find: "const lastUpdate = billingRule === 'keep-one-ticket' && before > now ? before : now;",
+        replace: 'const lastUpdate = now;',
       },
     ],
   },
@@ -593,6 +787,50 @@ export const catalogue: readonly PlantedFault[] = [
         file: 'src/audit/chain.ts',
         find: '    await syncing;\n    await sync();\n    const next',
         replace: '    const next',
+      },
+    ],
+  },
+  {
+    name: 'torn-end-not-cut',
+    mistake: 'The end of a record that was half written is not cut off.',
+    invariants: ['starts-again', 'log-whole'],
+    edits: [{ file: 'src/audit/chain.ts', find: '  await handle.truncate(end);\n', replace: '' }],
+  },
+  {
+    name: 'torn-end-taken-for-whole',
+    mistake: 'A record that is half on disk is taken for whole, and the next one follows it.',
+    invariants: ['log-whole', 'starts-again'],
+    edits: [
+      { file: 'src/audit/chain.ts', find: '  await handle.truncate(end);\n', replace: '' },
+      {
+        file: 'src/audit/chain.ts',
+        find: 'return { end, head, cutBytes: size - end };',
+        replace: 'return { end: size, head, cutBytes: 0 };',
+      },
+    ],
+  },
+  {
+    name: 'short-write-taken-for-whole',
+    mistake: 'A write is taken to have written all of its bytes.',
+    invariants: ['no-signature-without-allow', 'signature-not-logged', 'log-whole'],
+    edits: [
+      {
+        file: 'src/audit/files.ts',
+        find: '    written += (await handle.write(bytes, written, undefined, null)).bytesWritten;',
+        replace:
+          '    await handle.write(bytes, written, undefined, null);\n    written = bytes.length;',
+      },
+    ],
+  },
+  {
+    name: 'torn-note-taken-for-whole',
+    mistake: 'The note of how far the log has come is believed, half written or not.',
+    invariants: ['starts-again'],
+    edits: [
+      {
+        file: 'src/audit/noted-end.ts',
+        find: 'return isWhole ? parse(text) : undefined;',
+        replace: 'return parse(text);',
       },
     ],
   },

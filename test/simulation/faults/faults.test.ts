@@ -50,7 +50,7 @@ describe('the catalogue of planted faults', () => {
 });
 
 describe('the simulation of the fleet', () => {
-  it.each(['redis-limit-before-spend', 'audit-after-answer', 'same-requests-side-by-side'])(
+  it.each(['redis-limit-before-spend', 'audit-after-answer', 'torn-end-not-cut'])(
     'finds %s',
     async (name) => {
       const fault = catalogue.find((candidate) => candidate.name === name);

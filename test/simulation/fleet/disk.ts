@@ -73,9 +73,19 @@ export class Disk {
         const kept = this.#draw.int(content.length - durable.length + 1);
         file.content = content.subarray(0, durable.length + kept);
       } else if (this.#draw.chance(0.5)) file.content = durable;
+      else if (content.length === durable.length) {
+        if (this.#draw.chance(0.5)) file.content = this.#tear(content, durable);
+      }
       file.durable = file.content;
       file.isNamed = true;
     }
+  }
+
+  /** What was replaced in place: new bytes as far as the disk has come, and old ones behind them. */
+  #tear(content: Buffer, durable: Buffer): Buffer {
+    const torn = Buffer.from(durable);
+    content.copy(torn, 0, 0, this.#draw.int(content.length + 1));
+    return torn;
   }
 
   /** What whoever opens it reads; undefined where there is none. */
@@ -182,6 +192,8 @@ export class Disk {
           const next = Buffer.alloc(Math.max(content.length, end));
           content.copy(next);
           bytes.copy(next, start, offset, offset + written);
+          // what is replaced in place may be on disk by now, whoever synced it
+          if (!appends && start === 0 && this.#draw.chance(0.3)) own().durable = content;
           own().content = next;
           this.#watcher.wrote(path, owner, next, start);
           if (isTorn && this.#draw.chance(0.5)) throw failure('EIO', path);

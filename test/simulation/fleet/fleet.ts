@@ -59,10 +59,15 @@ type Instance = {
   threads: SimulatedThread[];
   readonly device: Device;
   bootError: unknown;
+  /** its wall clock was set forward */
+  isAhead: boolean;
 };
 
 /** A request that an instance has, until it has answered or died. */
 type UnderWay = { readonly ask: Ask; readonly owner: Owner; readonly sinceUs: number };
+
+/** By how much a clock that is set forward is: more than any window has. */
+const forwardMs = 7_200_000;
 
 const infos = new Map<string, string>();
 const uint = (value: bigint): Uint8Array => {
@@ -73,9 +78,9 @@ const maxUint256 = 2n ** 256n - 1n;
 
 const orchestratorAddress = (place: number): string => `0x${`${place + 3}c`.repeat(20)}`;
 
-/** Protobuf `net.OrchestratorInfo`, base64: two thirds of a ticket's worth for a pixel. */
-function infoOf(orchestrator: number, params: number): string {
-  const name = `${orchestrator} ${params}`;
+/** Protobuf `net.OrchestratorInfo`, base64: two thirds of a ticket's worth for a pixel, or half of that. */
+function infoOf(orchestrator: number, params: number, isCheaper: boolean): string {
+  const name = `${orchestrator} ${params} ${isCheaper}`;
   const known = infos.get(name);
   if (known !== undefined) return known;
   const ev = ticketEvs[orchestrator] ?? 1n;
@@ -83,7 +88,7 @@ function infoOf(orchestrator: number, params: number): string {
   const info = create(OrchestratorInfoSchema, {
     transcoder: `https://orchestrator-${orchestrator}.example:8935`,
     address,
-    priceInfo: { pricePerUnit: 2n * ev, pixelsPerUnit: 3n },
+    priceInfo: { pricePerUnit: isCheaper ? ev : 2n * ev, pixelsPerUnit: 3n },
     ticketParams: {
       recipient: address,
       faceValue: uint(3n * ev),
@@ -175,6 +180,7 @@ class World {
         isBooting: false,
         threads: [],
         bootError: undefined,
+        isAhead: false,
         device: new Device(kernel, this.#draw, {
           asked: (digest) => {
             watcher.keyAsked(kernel.owner, digest);
@@ -265,6 +271,8 @@ class World {
   #boot(instance: Instance): void {
     const { owner } = instance;
     instance.isBooting = true;
+    // a ledger takes the machine's clock as it is when it starts
+    if (instance.isAhead && this.#plan.store === 'embedded') this.#watcher.isWeak = true;
     this.#kernel.after(
       this.#draw.int(2_000),
       () => {
@@ -392,6 +400,11 @@ class World {
         return;
       case 'clock-back':
         owner.wallOffsetMs -= 90_000;
+        return;
+      case 'clock-forward':
+        owner.wallOffsetMs += forwardMs;
+        instance.isAhead = true;
+        if (instance.isBooting && this.#plan.store === 'embedded') this.#watcher.isWeak = true;
         return;
       case 'redis-cut':
         network?.cut(owner);
@@ -572,6 +585,9 @@ class World {
           if (!abort.signal.aborted)
             this.#watcher.fail('no-unknown-failure', `request ${ask.id}: ${String(error)}`);
         }
+        if (code === 'STATE_FORKED' || code === 'IDEMPOTENCY_KEY_REUSED') {
+          this.#watcher.refusedAsFork(ask);
+        }
         if (this.#hasStoreTrouble) this.#doubtful.push(ask);
         else if (abort.signal.aborted) {
           this.#givenUp.add({ ...underWay, untilUs: kernel.nowUs + givesBackWithinUs });
@@ -582,7 +598,7 @@ class World {
   }
 
   #choose(operation: Operation, client: Client): Sent {
-    const { kind, back, pixels, params } = operation;
+    const { kind, back, pixels, params, offer } = operation;
     const repeated =
       kind === 'repeat' ? (client.requests.at(-1 - back) ?? client.requests.at(-1)) : undefined;
     // one that nothing tells from others begins a session each time: it is the same as any first payment
@@ -593,21 +609,28 @@ class World {
     const known = kind === 'begin' ? undefined : (client.states.at(place) ?? client.states.at(-1));
     const state = known?.sealed;
     const { tenant, principal, orchestrator } = client;
+    const ticketEv = ticketEvs[orchestrator] ?? 1n;
+    const isHeld = known !== undefined && offer === 'held';
+    const maxPriceWei = isHeld ? ticketEv / 2n : undefined;
+    const units = isHeld ? 1n : BigInt(pixels);
     // its digest tells sessions apart
     const isOther = kind === 'fork' && back > 0;
     const manifestId =
       known && !isOther ? known.manifestId : `${principal}-${client.requests.length}`;
     const body = JSON.stringify({
       ...(state && { state }),
-      orchestrator: infoOf(orchestrator, params),
+      orchestrator: infoOf(orchestrator, params, known !== undefined && offer !== 'usual'),
       ManifestID: manifestId,
       app: 'app',
       inPixels: pixels,
+      ...(isHeld && {
+        type: 'fixed',
+        maxPrice: { price: `${maxPriceWei}`, currency: 'wei', unit: 'fixed' },
+      }),
     });
     const hasKey = !state && operation.hasIdempotencyKey;
     const key = hasKey ? `key-${client.requests.length}` : undefined;
     const use = state ? `state ${state.State}` : key && `key ${principal} ${key}`;
-    const ticketEv = ticketEvs[orchestrator] ?? 1n;
     return {
       body,
       key,
@@ -616,7 +639,9 @@ class World {
         tenant,
         principal,
         ticketEv,
-        fee: { numerator: BigInt(pixels) * 2n * ticketEv, denominator: 3n },
+        fee: { numerator: units * 2n * ticketEv, denominator: 3n },
+        units,
+        maxPriceWei,
         orchestrator: orchestratorAddress(orchestrator),
         identity: use && `${use} ${body} ${principal}`,
         use,

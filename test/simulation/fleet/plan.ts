@@ -18,6 +18,11 @@ export type Operation = {
   /** which of the orchestrator's ticket parameters */
   readonly params: number;
   readonly pixels: number;
+  /**
+   * At what price the orchestrator goes on with a session: the one that it began with, which it is billed at, or half of that.
+   * `held`: half, for one request, and the client will pay no more than three quarters
+   */
+  readonly offer: 'usual' | 'cheaper' | 'held';
   readonly hasIdempotencyKey: boolean;
   /** when the client hangs up; undefined: it does not */
   readonly leavesAfterUs: number | undefined;
@@ -32,7 +37,7 @@ export type Fault = { readonly atUs: number; readonly forUs: number; readonly in
     }
   | { readonly kind: 'disk'; readonly trouble: DiskTrouble }
   | { readonly kind: 'device'; readonly trouble: DeviceTrouble }
-  | { readonly kind: 'chain-stale' | 'clock-back' }
+  | { readonly kind: 'chain-stale' | 'clock-back' | 'clock-forward' }
   | {
       readonly kind:
         | 'redis-cut'
@@ -65,6 +70,8 @@ export type Plan = {
 };
 
 export const policyCount = 5;
+/** The one with a window that long schedules see run out. */
+const minutePolicy = 3;
 const usualFaults = [
   'process-dies',
   'power-goes',
@@ -73,6 +80,7 @@ const usualFaults = [
   'device',
   'chain-stale',
   'clock-back',
+  'clock-forward',
 ] as const;
 const redisFaults = [
   'redis-cut',
@@ -97,7 +105,11 @@ export function drawPlan(seed: number): Plan {
   const isLong = draw.chance(0.15);
   const span = isLong ? 200_000_000 : draw.chance(0.5) ? spanUs : spanUs / 10;
   const drawn = Array.from({ length: 3 + draw.int(6) }, () => drawOperation(draw, span, instances));
-  const operations = drawn.map((operation, place) => drawClose(draw, operation, drawn[place - 1]));
+  const isRush = !isLong && draw.chance(0.1);
+  const operations = drawn.map((operation, place) =>
+    isRush ? drawRush(draw, operation) : drawClose(draw, operation, drawn[place - 1]),
+  );
+  if (isLong && draw.chance(0.7)) operations.push(...drawWindowApart(draw, span, instances));
   operations.sort((a, b) => a.atUs - b.atUs);
   const faults = Array.from({ length: draw.pick([0, 0, 1, 1, 2, 3]) }, () =>
     drawFault(draw, span, { store, acknowledge, instances }),
@@ -110,7 +122,7 @@ export function drawPlan(seed: number): Plan {
     instances,
     answersMaxBytes: draw.chance(0.75) ? 8_388_608 : 9_000,
     forks: draw.chance(0.4) ? 'deny' : 'count',
-    policy: draw.int(policyCount),
+    policy: isLong && draw.chance(0.5) ? minutePolicy : draw.int(policyCount),
     takesBatches: draw.chance(0.4),
     sealsByKey: draw.chance(0.15),
     maxFileBytes: draw.chance(0.3) ? 3_000 : 1e9,
@@ -129,8 +141,10 @@ function drawOperation(draw: Draw, span: number, instances: number): Operation {
     params: draw.chance(0.7) ? 0 : 1,
     // much is mostly more than policy allows, and is refused while others are under way
     pixels: draw.chance(0.1) ? 20 + draw.int(20) : 1 + draw.int(4),
+    offer: draw.chance(0.1) ? draw.pick(['cheaper', 'held']) : 'usual',
     hasIdempotencyKey: draw.chance(0.5),
-    leavesAfterUs: draw.chance(0.1) ? draw.int(60_000) : undefined,
+    // some before the key is asked
+    leavesAfterUs: draw.chance(0.1) ? draw.int(draw.chance(0.5) ? 4_000 : 60_000) : undefined,
     loses: draw.chance(0.15) ? draw.pick(['request', 'answer', 'answer']) : undefined,
   };
 }
@@ -141,6 +155,26 @@ function drawClose(draw: Draw, operation: Operation, other: Operation | undefine
   const client = operation.kind === 'steal' ? 1 - other.client : other.client;
   const delayUs = draw.int(draw.chance(0.5) ? 3_000 : 40_000);
   return { ...operation, client, back: 0, atUs: other.atUs + delayUs };
+}
+
+/** Sessions that begin at once with the same parameters, whose clients partly leave before the key is asked. */
+function drawRush(draw: Draw, operation: Operation): Operation {
+  return {
+    ...operation,
+    kind: 'begin',
+    params: 0,
+    pixels: 1 + draw.int(4),
+    atUs: draw.int(draw.chance(0.5) ? 8_000 : 30_000),
+    leavesAfterUs: draw.chance(0.3) ? draw.int(4_000) : undefined,
+  };
+}
+
+/** Two payments, the second just before what the first one has spent stops counting in a window of a minute. */
+function drawWindowApart(draw: Draw, span: number, instances: number): Operation[] {
+  const drawn = drawOperation(draw, span, instances);
+  // one of the dearest tickets, or four of the usual ones: two such payments are too much
+  const first: Operation = { ...drawn, kind: 'pay', offer: 'usual', pixels: draw.pick([1, 6]) };
+  return [first, { ...first, atUs: first.atUs + 59_000_000 + draw.int(1_000_000) }];
 }
 
 function drawFault(

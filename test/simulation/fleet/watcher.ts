@@ -13,6 +13,9 @@ export type Ask = {
   /** wei that one of its tickets is worth */
   readonly ticketEv: bigint;
   readonly fee: Rational;
+  /** billed at one price each, of which its client pays this at most, in wei; undefined for any */
+  readonly units: bigint;
+  readonly maxPriceWei: bigint | undefined;
   /** which orchestrator it is about */
   readonly orchestrator: string;
   /** what tells it from other requests; undefined where nothing does */
@@ -76,6 +79,7 @@ export type Answered = {
 
 type StateJson = {
   readonly StateID: string;
+  readonly LastUpdate: string;
   readonly PMSessionID: string;
   readonly SenderNonce: number;
   readonly Balance: string;
@@ -185,19 +189,21 @@ export class Watcher {
 
   #read(path: string, owner: Owner, line: string, end: number): void {
     if (line.includes('"kind":"key-use"')) {
-      const record = JSON.parse(line) as {
-        readonly use: string;
-        readonly request?: string;
-        readonly intent: string;
-        readonly digests: readonly string[];
-        readonly verdict: string;
-        readonly principal?: string;
-        readonly tenant?: string;
-        readonly rules?: readonly string[];
-        readonly subject?: { readonly session?: string };
-        readonly amounts?: { readonly tickets?: string };
-      };
-      if (record.verdict !== 'allow') return;
+      const record = this.#parse(path, line) as
+        | {
+            readonly use: string;
+            readonly request?: string;
+            readonly intent: string;
+            readonly digests: readonly string[];
+            readonly verdict: string;
+            readonly principal?: string;
+            readonly tenant?: string;
+            readonly rules?: readonly string[];
+            readonly subject?: { readonly session?: string };
+            readonly amounts?: { readonly tickets?: string };
+          }
+        | undefined;
+      if (record?.verdict !== 'allow') return;
       const use: KeyUse = {
         use: record.use,
         request: record.request ?? '',
@@ -221,12 +227,19 @@ export class Watcher {
       this.#allowed.set(owner, allowed);
       for (const digest of use.digests) allowed.set(digest, use);
     } else if (line.includes('"kind":"signed"')) {
-      const { use, signatures } = JSON.parse(line) as {
-        readonly use: string;
-        readonly signatures: number;
-      };
-      const known = this.#uses.get(use);
-      if (known) known.signed = { path, end, signatures };
+      const record = this.#parse(path, line) as
+        { readonly use: string; readonly signatures: number } | undefined;
+      const known = record && this.#uses.get(record.use);
+      if (known) known.signed = { path, end, signatures: record.signatures };
+    }
+  }
+
+  #parse(path: string, line: string): unknown {
+    try {
+      return JSON.parse(line);
+    } catch {
+      this.fail('log-whole', `${path} has a line that is no record`);
+      return undefined;
     }
   }
 
@@ -413,9 +426,17 @@ export class Watcher {
     this.#answerOfUse.set(useKey, answer);
   }
 
+  /** Nobody is refused for having used a state, or a key, before with the very same request. */
+  refusedAsFork({ id, use, identity }: Ask): void {
+    if (this.isWeak || !this.#keepsAnswers) return;
+    const others = [...this.asks.values()].filter((other) => other.use === use);
+    if (others.some((other) => other.identity !== identity)) return;
+    this.fail('same-request-same-answer', `request ${id} was taken for another than itself`);
+  }
+
   /** The books as its orchestrator can do them from what it got. */
   #requireBooks(
-    { id, before, fee, ticketEv }: Ask,
+    { id, before, fee, ticketEv, units, maxPriceWei }: Ask,
     tickets: Answered['tickets'],
     state: string,
   ): void {
@@ -428,6 +449,16 @@ export class Watcher {
       (credit.numerator + count * ticketEv * credit.denominator) * fee.denominator -
       fee.numerator * credit.denominator;
     const balance = { numerator, denominator: credit.denominator * fee.denominator };
+    if (maxPriceWei !== undefined) {
+      const left = parseFraction(after.Balance);
+      const charged =
+        (credit.numerator + count * ticketEv * credit.denominator) * left.denominator -
+        left.numerator * credit.denominator;
+      if (charged > units * maxPriceWei * credit.denominator * left.denominator) {
+        const most = `${units} at ${maxPriceWei} wei at most`;
+        this.fail('price-above-ceiling', `request ${id}: more was billed than ${most}`);
+      }
+    }
     if (!sameFraction(balance, parseFraction(after.Balance))) {
       wrong(`its balance is ${after.Balance} after ${tickets.length} tickets`);
     }
@@ -437,6 +468,9 @@ export class Watcher {
     if (after.SequenceNumber !== (old ? old.SequenceNumber + 1 : 0))
       wrong(`its number is ${after.SequenceNumber}`);
     if (old && after.StateID !== old.StateID) wrong('it is another session');
+    if (old && Date.parse(after.LastUpdate) < Date.parse(old.LastUpdate)) {
+      wrong(`its time is ${after.LastUpdate} after ${old.LastUpdate}`);
+    }
     const [first] = tickets;
     const last = tickets.at(-1);
     if (!first || !last) {
