@@ -1,10 +1,11 @@
 // Plants mistakes into the source, one at a time, and tells which of them the quick tests notice.
 //   npm run test:mutation [-- [FILES|FOLDERS] [--sample N] [--again] [--tests TESTS] [--language L] [--changed] [--verbose]]
 // FILES and FOLDERS are those of src, `pm` or `src/pm/ticket.ts`; without any, all eight folders. --sample: N mutants of each
-// folder, drawn with the seed of the run. --again: those only that the last run left over. --tests: with these files and
-// folders of test alone, such as `auth/jwt,auth/mtls`. --language: those only in `typescript`, `lua` or `sql`. --verbose: what
-// killed each. --changed: those only of the first folder that the last commit or the working tree changes, of pm where there is
-// none, with a few mutants and the folder's own tests alone, which must kill two in three: a few are too few to tell 95 % by.
+// folder, drawn with the seed of the run; 0 only counts them. --again: those only that the last run left over. --tests: with
+// these files and folders of test alone, such as `auth/jwt,auth/mtls`. --language: those only in `typescript`, `lua` or `sql`.
+// --verbose: what killed each. --changed: those only of the first folder that the last commit or the working tree changes, of pm
+// where there is none, with a few mutants and the folder's own tests alone, which must kill two in three: a few are too few to
+// tell 95 % by.
 //
 // It works on a copy of the working tree, in which all mutants of the files stand side by side, asleep; a test file runs in a
 // process that lasts, with one of them awake. What stands in Lua and SQL is mutated as what stands in TypeScript, and worker
@@ -273,6 +274,7 @@ for (const [folder, files] of filesAskedFor()) {
     ]),
   );
   say(`${folder}: ${chosen.length} of ${all.length} mutants`);
+  if (chosen.length === 0) continue;
   const lab = await openLab(byFile, options.tests?.split(',') ?? suites[folder]);
   openedLab = lab;
   const row = {
