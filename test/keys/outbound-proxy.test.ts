@@ -13,6 +13,7 @@ describe('the way out of the network', () => {
     const lower = { https_proxy: 'http://a:1' };
     expect(read(lower)).toEqual({ url: 'http://a:1/', noProxy: '' });
     expect(read({ HTTPS_PROXY: ' https://u:p%40@b:2 ' })?.url).toBe('https://u:p%40@b:2/');
+    expect(read({ HTTPS_PROXY: 'HTTP://b:2' })?.url).toBe('http://b:2/');
     expect(read({ ...lower, HTTPS_PROXY: 'http://b' })?.url).toBe('http://a:1/');
     expect(read({ https_proxy: '', HTTPS_PROXY: 'proxy:3128' })?.url).toBe('http://proxy:3128/');
   });
@@ -37,6 +38,7 @@ describe('the way out of the network', () => {
     expect(noProxy({ no_proxy: 'a.example,  .b\n*.c 10.0.0.1, ::1 d:80,*' })).toBe(
       'a.example,.a.example,.b,*.c,10.0.0.1,::1,d:80,*',
     );
+    expect(noProxy({ no_proxy: ',x,,y,' })).toBe('x,.x,y,.y');
     expect(noProxy({ no_proxy: 'x', NO_PROXY: 'y' })).toBe('x,.x');
     expect(noProxy({ no_proxy: ' ', NO_PROXY: 'y' })).toBe('y,.y');
   });

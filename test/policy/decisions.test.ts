@@ -182,6 +182,17 @@ rules:
     });
   });
 
+  it('tells whole seconds of a session', async () => {
+    const startedAt = now / 1_000_000_000n - 90n;
+    const secondsAt = async (time: bigint): Promise<string | undefined> => {
+      const proposal = { ...good, books: { ...books, startedAt }, now: time };
+      const [reason] = await reasonsOf(openPolicy(), proposal);
+      return reason?.subject?.['sessionSeconds'];
+    };
+    expect(await secondsAt(now - 1n)).toBe('89');
+    expect(await secondsAt(now)).toBe('90');
+  });
+
   it('tells one rate where the session goes by the one of now', async () => {
     const chain = { ...good.chain, weiPerUsd: rational(11n) };
     const [reason] = await reasonsOf(openPolicy(), { ...good, chain });
