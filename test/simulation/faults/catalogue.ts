@@ -518,7 +518,7 @@ export const catalogue: readonly PlantedFault[] = [
   {
     name: 'caller-left-out-of-identity',
     mistake: 'A request is told from others without who asks.',
-    invariants: ['answer-of-another'],
+    invariants: ['answer-of-another', 'same-request-same-answer'],
     edits: [
       {
         file: repeats,
