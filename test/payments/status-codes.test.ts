@@ -179,6 +179,15 @@ describe('statuses and headers', () => {
     expectRefusal(signer, answer, 482, 'no tickets');
   });
 
+  it('writes no line of a refusal for a 482, which is how clients pay in time, and one for a 400', async () => {
+    const refusals = () => signer.logLines.filter(({ msg }) => msg === 'request refused').length;
+    const before = refusals();
+    await signer.post(await buildRequest({ state: { Balance: '100000000000000000000' } }));
+    expect(refusals()).toBe(before);
+    await signer.post('no JSON');
+    expect(refusals()).toBe(before + 1);
+  });
+
   it('reads a body sent in chunks, and none at all', async () => {
     const body = await buildRequest();
     const chunked = await fetch(`${signer.url}/generate-live-payment`, {

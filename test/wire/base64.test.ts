@@ -40,6 +40,8 @@ describe('base64', () => {
   it.each([
     ...['A', 'AA', 'AAA', 'AA=', 'A===', '====', '=', 'AAAA=', 'AA==AAAA', 'AA=A', 'AAA=AAA='],
     ...['AA-_', 'AA A', ' AAAA', 'AAAA ', 'AAA\t', 'AA\u00e9A', 'AAAA\0', 'ＡＡＡＡ', 'AAAAA'],
+    // characters whose lower byte would be base64
+    ...['\u0141AAA', 'AAA\u0141', 'AA\u0141=', '\u{24e49}\u{24e49}'],
   ])('is refused when it is %j', (text) => {
     expect(decodeBase64(text)).toBeUndefined();
   });

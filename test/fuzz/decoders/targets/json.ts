@@ -260,7 +260,7 @@ export const jsonTargets: readonly Target[] = [
       );
       if ('refusal' in read) return;
       for (const { address, runners } of read.value) {
-        expectThat(/^https?:/.test(address), 'an address that is no URL');
+        expectThat(/^https?:/i.test(address), 'an address that is no URL');
         for (const runner of runners) {
           const listed = JSON.parse(runner.json) as { price_info: { price: number }; app: string };
           expectThat(listed.app === runner.app && listed.app !== '', 'another app');

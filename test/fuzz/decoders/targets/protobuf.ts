@@ -128,7 +128,7 @@ export const protobufTargets: readonly Target[] = [
       if ('refusal' in read) return;
       expectThat('value' in go, 'listed, yet Go can’t read it');
       expectThat(read.value.offer.capabilities.length <= 256, 'too many capabilities');
-      expectThat(/^https?:/.test(read.value.offer.address), 'an address that is no URL');
+      expectThat(/^https?:/i.test(read.value.offer.address), 'an address that is no URL');
       expectThat(
         plainList(read.value.nodes) === plainList(go.value.nodes),
         'other nodes than Go reads',
