@@ -1,10 +1,11 @@
 import type { Caller } from '../../src/auth/authorization.ts';
 import { anonymous } from '../../src/auth/principal.ts';
 import { bytes32FromBytes, maxUint256, parseAddress } from '../../src/pm/bytes.ts';
-import { rational, zero } from '../../src/pm/rational.ts';
+import { rational } from '../../src/pm/rational.ts';
 import type { SessionState } from '../../src/pm/session-state.ts';
 import type { PolicyOptions } from '../../src/policy/policy.ts';
 import type { PaymentProposal } from '../../src/policy/proposal.ts';
+import { emptyState } from '../session/empty-state.ts';
 
 /** `0x` and 40 times the same hex digit. */
 export function address(digit: string) {
@@ -26,25 +27,12 @@ export const roundHash = bytes32FromBytes(new Uint8Array(32).fill(0xa));
 export const randHash = bytes32FromBytes(new Uint8Array(32).fill(0xb));
 
 export const books: SessionState = {
+  ...emptyState,
   stateId: 's1',
-  pmSessionId: '',
-  lastUpdate: undefined,
   orchestratorAddress: address('1'),
-  app: '',
-  authExpiry: 0n,
-  senderNonce: 0,
-  balance: zero,
   initialPrice: { pricePerUnit: 1200n, pixelsPerUnit: 1n },
   type: 'lv2v',
-  sequenceNumber: 0n,
-  authId: '',
   recipient: address('2'),
-  credentialHash: undefined,
-  principal: undefined,
-  startedAt: undefined,
-  spentEv: undefined,
-  weiPerUsd: undefined,
-  segmentCredentials: undefined,
 };
 
 /** Tickets of 10^12 wei EV; every guardrail allows it. */
