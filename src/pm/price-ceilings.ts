@@ -40,11 +40,11 @@ export type MaxPrice = {
   readonly unit: string;
 };
 
-const unitOfType: Partial<Record<string, string>> = {
-  live: 'seconds',
-  lv2v: '720p-pixel-seconds',
-  fixed: 'fixed',
-} satisfies Partial<Record<PaymentType, string>>;
+const unitOfType: ReadonlyMap<string, string> = new Map<PaymentType, string>([
+  ['live', 'seconds'],
+  ['lv2v', '720p-pixel-seconds'],
+  ['fixed', 'fixed'],
+]);
 
 /** wei per unit, or why the ceiling can't be used with this payment type. */
 export function parseMaxPrice(maxPrice: MaxPrice, type: string): Rational | Refusal {
@@ -57,7 +57,7 @@ export function parseMaxPrice(maxPrice: MaxPrice, type: string): Rational | Refu
   if (maxPrice.currency.trim().toLowerCase() !== 'wei') {
     return refuse({ field: 'currency' });
   }
-  const unit = unitOfType[type];
+  const unit = unitOfType.get(type);
   if (unit === undefined) return refuse({ field: 'type' });
   if (maxPrice.unit.trim().toLowerCase() !== unit) {
     return refuse({ field: 'unit', type, unit });

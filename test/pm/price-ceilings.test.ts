@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { parseMaxPrice, refusePriceAboveCeilings } from '../../src/pm/price-ceilings.ts';
-import { compare } from '../../src/pm/rational.ts';
+import {
+  judgedPrice,
+  parseMaxPrice,
+  refusePriceAboveCeilings,
+} from '../../src/pm/price-ceilings.ts';
+import { compare, rational } from '../../src/pm/rational.ts';
 import { anyAmount } from './arbitraries.ts';
 import { fc } from '../support/fast-check.ts';
 
@@ -40,12 +44,50 @@ describe('refusePriceAboveCeilings', () => {
   });
 });
 
+it('the price that is judged is the higher one of now and of the first payment', () => {
+  const [low, high] = [
+    { pricePerUnit: 1n, pixelsPerUnit: 3n },
+    { pricePerUnit: 2n, pixelsPerUnit: 5n },
+  ];
+  for (const price of [judgedPrice(low, high), judgedPrice(high, low)]) {
+    expect(price).toEqual(rational(2n, 5n));
+  }
+});
+
 describe('parseMaxPrice', () => {
+  it.each([
+    ['live', 'seconds'],
+    ['lv2v', '720p-pixel-seconds'],
+    ['fixed', 'fixed'],
+  ])('of the payment type %s has the unit %s, in any case and with blanks', (type, unit) => {
+    const maxPrice = { price: '1.5', currency: 'wei', unit };
+    expect(parseMaxPrice(maxPrice, type)).toEqual(rational(3n, 2n));
+    const loud = { price: '1.5', currency: ' WEI\n', unit: ` ${unit.toUpperCase()} ` };
+    expect(parseMaxPrice(loud, type)).toEqual(rational(3n, 2n));
+    for (const other of ['', `${unit}s`, 'hours', 'pixels']) {
+      expect(parseMaxPrice({ ...maxPrice, unit: other }, type)).toEqual({
+        code: 'MAX_PRICE_INVALID',
+        data: { field: 'unit', type, unit },
+      });
+    }
+  });
+
+  it.each([
+    ['price', { price: '0' }],
+    ['price', { price: '-1' }],
+    ['price', { price: '' }],
+    ['currency', { currency: 'usd' }],
+    ['currency', { currency: '' }],
+  ])('names the field that is wrong: %s', (field, changes) => {
+    const maxPrice = { price: '1', currency: 'wei', unit: 'seconds', ...changes };
+    expect(parseMaxPrice(maxPrice, 'live')).toEqual({ code: 'MAX_PRICE_INVALID', data: { field } });
+  });
+
   it.each(['constructor', '__proto__', 'toString', 'LIVE', ''])(
     'refuses the payment type %j',
     (type) => {
       const parsed = parseMaxPrice({ price: '1', currency: 'wei', unit: 'seconds' }, type);
-      expect(parsed).toMatchObject({ code: 'MAX_PRICE_INVALID' });
+      expect(parsed).toEqual({ code: 'MAX_PRICE_INVALID', data: { field: 'type' } });
     },
   );
 });

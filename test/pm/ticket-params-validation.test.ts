@@ -3,7 +3,6 @@ import { bytes32FromBytes, maxUint256, parseAddress } from '../../src/pm/bytes.t
 import { rational } from '../../src/pm/rational.ts';
 import { refuseSender, refuseTicketParams } from '../../src/pm/ticket-params-validation.ts';
 import type { TicketParams } from '../../src/pm/ticket.ts';
-import { formatUsd } from '../../src/pm/usd.ts';
 
 const word = bytes32FromBytes(Uint8Array.of(1));
 const recipient = parseAddress(`0x${'11'.repeat(20)}`);
@@ -41,30 +40,65 @@ describe('ticket parameters', () => {
     }
   });
 
-  it.each([
-    [{ expirationBlock: 51n }, {}, 'TICKET_PARAMS_EXPIRED'],
-    [{ expirationBlock: 0n }, {}, 'EXPIRATION_BLOCK_ZERO'],
-    [{ winProb: maxUint256 }, {}, 'FACE_VALUE_TOO_LOW'],
-    [{ winProb: maxUint256 / 9n }, {}, 'TICKET_EV_ABOVE_MAXIMUM'],
-    [{}, { withdrawRound: 8n }, 'SENDER_UNLOCKING'],
-    [{}, { reserve: 0n }, 'RESERVE_EMPTY'],
-    [{}, { deposit: 0n }, 'DEPOSIT_EMPTY'],
-    [{}, { deposit: 1999n }, 'FACE_VALUE_ABOVE_MAXIMUM'],
-  ])('%o under %o: %s', (changes, changedFacts, code) => {
-    expect(refuse(changes, changedFacts)).toMatchObject({ code });
+  const tenth = maxUint256 / 10n;
+  const aboveTenth = maxUint256 / 10n + 1n;
+  const ninth = { numerator: 1000n * (maxUint256 / 9n), denominator: maxUint256 };
+  it.each<[Partial<TicketParams>, Partial<typeof facts>, string, object]>([
+    [{ expirationBlock: 0n }, { l1Block: 0n }, 'EXPIRATION_BLOCK_ZERO', {}],
+    [{ expirationBlock: 51n }, {}, 'TICKET_PARAMS_EXPIRED', { expirationBlock: 51n, l1Block: 50n }],
+    [{ expirationBlock: 1n }, {}, 'TICKET_PARAMS_EXPIRED', { expirationBlock: 1n, l1Block: 50n }],
+    [{ winProb: maxUint256 }, {}, 'FACE_VALUE_TOO_LOW', { actual: 1000n }],
+    [
+      { winProb: maxUint256 / 9n },
+      {},
+      'TICKET_EV_ABOVE_MAXIMUM',
+      { actual: ninth, maximum: limits.maxTicketEv },
+    ],
+    [{}, { withdrawRound: 8n }, 'SENDER_UNLOCKING', { withdrawRound: 8n }],
+    [{}, { withdrawRound: 1n }, 'SENDER_UNLOCKING', { withdrawRound: 1n }],
+    [{}, { reserve: 0n }, 'RESERVE_EMPTY', {}],
+    [{}, { deposit: 0n }, 'DEPOSIT_EMPTY', {}],
+    [{}, { deposit: 1999n }, 'FACE_VALUE_ABOVE_MAXIMUM', { actual: 1000n, maximum: 999n }],
+  ])('%o under %o: %s', (changes, changedFacts, code, data) => {
+    expect(refuse(changes, changedFacts)).toEqual({ code, data });
+  });
+
+  it('are worth at most the maximum, a ticket and all together, to the last fraction', () => {
+    expect(refuse({ winProb: tenth })).toBeUndefined();
+    // 1000 wei at a probability just above a tenth
+    expect(refuse({ winProb: aboveTenth })).toMatchObject({ code: 'TICKET_EV_ABOVE_MAXIMUM' });
+    const ofMany = (count: bigint) => refuseTicketParams(params, count, facts, limits);
+    expect(ofMany(5n)).toBeUndefined();
+    expect(ofMany(6n)).toEqual({
+      code: 'TOTAL_EV_ABOVE_MAXIMUM',
+      data: {
+        actual: { numerator: 6n * 1000n * tenth, denominator: maxUint256 },
+        maximum: limits.maxTotalEv,
+        tickets: 6n,
+      },
+    });
+  });
+
+  it('that are worth nothing need neither funds nor a face value', () => {
+    const penniless = { deposit: 0n, reserve: 0n, withdrawRound: 1n };
+    expect(refuse({ winProb: 0n }, penniless)).toBeUndefined();
+    expect(refuse({ faceValue: 0n }, penniless)).toBeUndefined();
+    expect(refuse({ winProb: 0n, expirationBlock: 1n })).toMatchObject({
+      code: 'TICKET_PARAMS_EXPIRED',
+    });
+  });
+
+  it('have no recipient with which a ticket begins as a BYOC job does', () => {
+    const start = Buffer.from('LP_BYOC_JOB_V1').toString('hex');
+    const as = (digits: string) => ({ recipient: parseAddress(`0x${digits}`) ?? recipient });
+    expect(refuse(as(`${start}${'00'.repeat(6)}`))).toEqual(malformed('recipient'));
+    expect(refuse(as(`${'00'.repeat(6)}${start}`))).toBeUndefined();
   });
 
   it('name the round from which the sender may withdraw', () => {
     const data = { withdrawRound: 8n };
     expect(refuseSender({ ...facts, ...data })).toEqual({ code: 'SENDER_UNLOCKING', data });
-  });
-});
-
-describe('US dollars for wei', () => {
-  it('are exact to 18 places, without zeros at the end', () => {
-    expect(formatUsd(rational(5n), rational(10n))).toBe('0.5');
-    expect(formatUsd(rational(20n), rational(10n))).toBe('2');
-    expect(formatUsd(rational(1n), rational(10n ** 18n))).toBe('0.000000000000000001');
-    expect(formatUsd(rational(14n), rational(10n ** 19n))).toBe('0.000000000000000001');
+    expect(refuseSender({ ...facts, withdrawRound: 9n })).toBeUndefined();
+    expect(refuseSender(facts)).toBeUndefined();
   });
 });
