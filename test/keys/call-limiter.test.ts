@@ -220,6 +220,30 @@ describe('CallLimiter', () => {
     expect(results[59]).toMatch('12 calls wait');
   });
 
+  it('says, where one place is free, that it is the tenant’s own calls that are too many', async () => {
+    const limiter = new CallLimiter({ concurrency: 1, maxQueued: 2 });
+    const first = heldCall();
+    const running = limiter.run(first.work, never);
+    const call = (tenant: string) => limiter.run(() => Promise.resolve(tenant), never, { tenant });
+    const waiting = call('a');
+    await expect(call('a')).rejects.toMatchObject({
+      code: 'PROVIDER_THROTTLED',
+      retryable: true,
+      message: '1 calls of this tenant wait for the key service already; try again later',
+    });
+    const others = call('b');
+    await expect(call('c')).rejects.toMatchObject({
+      code: 'PROVIDER_THROTTLED',
+      retryable: true,
+      message: '2 calls wait for the key service already; try again later',
+    });
+    expect(limiter.waitingCount).toBe(2);
+    first.end();
+    await running;
+    expect(await Promise.all([waiting, others])).toEqual(['a', 'b']);
+    expect(limiter.waitingCount).toBe(0);
+  });
+
   it('counts the calls of all lanes against its bound, and forgets those that left', async () => {
     const limiter = new CallLimiter({ concurrency: 1, maxQueued: 2 });
     const first = heldCall();

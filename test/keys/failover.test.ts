@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { mayPass } from '../../src/keys/failover-member.ts';
+import { mayPass, PinnedKey } from '../../src/keys/failover-member.ts';
 import { type FailoverProvider, openFailoverProvider } from '../../src/keys/failover.ts';
 import {
   type CallOptions,
@@ -312,7 +313,105 @@ describe('the start', () => {
   });
 });
 
+describe('a start that nobody waits for', () => {
+  it('ends at once where a member hangs, and makes no group', async () => {
+    first.opening = new Promise<never>(() => undefined);
+    const late = AbortSignal.abort(new DOMException('late', 'TimeoutError'));
+    await expect(openGroup([first], { signal: late })).rejects.toMatchObject({
+      code: 'PROVIDER_TIMEOUT',
+      retryable: true,
+      message: 'first did not answer before the deadline',
+    });
+  });
+
+  it('is none where the signal is aborted once all are open', async () => {
+    const start = new AbortController();
+    const group = await openGroup([first, second], { signal: start.signal });
+    expect(vi.getTimerCount()).toBe(0);
+    start.abort();
+    await sign(group);
+    expect(callsOf(group)).toEqual([1, 0]);
+  });
+});
+
+describe('the public key that all members must have', () => {
+  const key = new Uint8Array(65).fill(4);
+
+  it('is none before one of them has shown it', () => {
+    expect(() => new PinnedKey().publicKey).toThrow(
+      expect.objectContaining({
+        code: 'INTERNAL',
+        message: 'no key provider has shown its public key yet',
+      }) as Error,
+    );
+  });
+
+  it('is the first that was shown, whatever becomes of the bytes', async () => {
+    const pinned = new PinnedKey();
+    const shown = key.slice();
+    pinned.assertSame('first', shown);
+    shown.fill(0);
+    expect(pinned.publicKey).toEqual(key);
+    expect(() => pinned.assertSame('second', shown)).toThrow(
+      expect.objectContaining({ code: 'KEY_UNSUITABLE', retryable: false }) as Error,
+    );
+    expect(() => pinned.assertSame('first', key.slice())).not.toThrow();
+    const group = await openGroup([first]);
+    const given = await group.getPublicKey({ signal: never });
+    given.fill(0);
+    await sign(group);
+    expect((await group.getPublicKey({ signal: never }))[0]).toBe(4);
+  });
+});
+
 describe('fail-over', () => {
+  it('leaves nobody waiting for a signal that outlives the call', async () => {
+    const { signal } = new AbortController();
+    const group = await openGroup([first, second]);
+    first.signing = { kind: 'fail', error: unavailable };
+    await sign(group, signal);
+    await group.checkHealth?.({ signal });
+    await group.describeKey?.({ signal });
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  it('tells the log what is out of use, since when it is in use again, and nothing else', async () => {
+    const group = await openGroup([first, second]);
+    expect(log.mock.calls).toEqual([
+      ['info', 'key provider is in use', { member: 'first' }],
+      ['info', 'key provider is in use', { member: 'second' }],
+    ]);
+    log.mockClear();
+    first.signing = { kind: 'fail', error: new TypeError('a defect, PIN 1234') };
+    await sign(group);
+    first.signing = { kind: 'sign' };
+    await vi.advanceTimersByTimeAsync(probeIntervalMs);
+    expect(log.mock.calls).toEqual([
+      [
+        'warn',
+        'key provider is out of use; it will be probed',
+        {
+          member: 'first',
+          code: 'INTERNAL',
+          error: 'first failed in a way it does not explain',
+          pauseMs: probeIntervalMs,
+        },
+      ],
+      ['info', 'key provider is in use', { member: 'first' }],
+    ]);
+  });
+
+  it('keeps what a provider does not explain as the cause of its error', async () => {
+    const defect = new TypeError('a defect');
+    first.signing = { kind: 'fail', error: defect };
+    const group = await openGroup([first]);
+    await expect(group.signDigest(digest, { signal: never })).rejects.toMatchObject({
+      code: 'INTERNAL',
+      retryable: false,
+      cause: defect,
+    });
+  });
+
   it('gives the gate what it takes for the pinned address’s signature, from whichever member', async () => {
     const group = await openGroup([first, second]);
     const { gate, issue } = await openTestGate(group);
@@ -514,6 +613,28 @@ describe('probes', () => {
       expect(healthOf(group)).toEqual([true, true]);
     },
   );
+
+  it('are one at a time, also where a member fails anew while it is probed', async () => {
+    const group = await openGroup([first, second]);
+    first.signing = second.signing = { kind: 'fail', error: unavailable };
+    await expect(sign(group)).rejects.toBe(unavailable);
+    const checking = Promise.withResolvers<never>();
+    first.health = checking.promise;
+    await vi.advanceTimersByTimeAsync(probeIntervalMs);
+    // while its device is asked it signs, and fails again
+    first.signing = { kind: 'sign' };
+    await sign(group);
+    first.signing = { kind: 'fail', error: unavailable };
+    second.signing = { kind: 'sign' };
+    await sign(group);
+    expect(healthOf(group)[0]).toBe(false);
+    const before = first.checks;
+    first.health = unavailable;
+    checking.reject(unavailable);
+    await vi.advanceTimersByTimeAsync(2 * probeIntervalMs);
+    expect(first.checks - before).toBe(1);
+    expect(healthOf(group)).toEqual([false, true]);
+  });
 
   it('do not take back a member whose key is another one now', async () => {
     const group = await openGroup([first, second]);

@@ -1,4 +1,5 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { getEventListeners } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ErrorCode } from '../../src/errors.ts';
 import { KeyCondition } from '../../src/keys/key-condition.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
@@ -28,6 +29,9 @@ function call() {
 
 const deadline = new DOMException('too late', 'TimeoutError');
 
+afterEach(() => {
+  vi.useRealTimers();
+});
 beforeEach(() => {
   nowMs = 5_000;
   condition = new KeyCondition(() => nowMs);
@@ -82,5 +86,29 @@ describe('the condition of a key', () => {
       await call()(ms, reason, isAnswered);
       expect(condition.failure?.code).toBe(code);
     }
+  });
+
+  it('is, after a call that hung, a failure that may pass', async () => {
+    await call()(1_000, deadline, false);
+    expect(condition.failure).toMatchObject({
+      name: 'ProviderError',
+      code: 'PROVIDER_TIMEOUT',
+      retryable: true,
+      message: 'the key provider did not answer before the deadline',
+    });
+  });
+
+  it('goes by the time since start unless told of another clock', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    vi.advanceTimersByTime(7_000);
+    condition = new KeyCondition();
+    await condition.watch(() => Promise.resolve(), stopped.signal);
+    expect(condition.signedAtMs).toBe(7_000);
+  });
+
+  it('leaves nobody waiting for a signal that outlives the call', async () => {
+    await condition.watch(() => Promise.resolve(), stopped.signal);
+    await fail(unavailable);
+    expect(getEventListeners(stopped.signal, 'abort')).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RecordsError, type SignerError } from '../../src/errors.ts';
 import { createKeyHealthCheck } from '../../src/keys/key-health.ts';
 import { type CallOptions, ProviderError } from '../../src/keys/provider.ts';
@@ -31,6 +31,10 @@ const prove = (): Promise<void> => {
 /** Lets a question that nobody waits for come to its end. */
 const settle = () => new Promise(setImmediate);
 
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 beforeEach(() => {
   nowMs = 100_000;
   condition = { failure: undefined, signedAtMs: nowMs };
@@ -134,5 +138,73 @@ describe('the health of a key', () => {
     });
     await silent();
     expect(options).toHaveLength(1);
+  });
+
+  it('is proved where the device calls itself ill without a word', async () => {
+    const wordless = createKeyHealthCheck({
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what a careless provider does
+      provider: { checkHealth: () => Promise.reject(undefined) },
+      condition,
+      prove,
+      nowMs: () => nowMs,
+    });
+    await wordless();
+    expect(asked).toEqual(['signature']);
+  });
+
+  it('gives the device and the key two seconds each', async () => {
+    const timeouts = vi.spyOn(AbortSignal, 'timeout');
+    const signals: AbortSignal[] = [];
+    const noting = ({ signal }: CallOptions) => Promise.resolve(void signals.push(signal));
+    await createKeyHealthCheck({
+      provider: { checkHealth: noting },
+      condition: { failure: undefined, signedAtMs: -Infinity },
+      prove: noting,
+    })();
+    expect(timeouts.mock.calls).toEqual([[2_000], [2_000]]);
+    expect(signals).toEqual(timeouts.mock.results.map(({ value }) => value as unknown));
+  });
+
+  it('is asked again after five seconds by the time since start, unless told of another clock', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const ofProcess = createKeyHealthCheck({
+      provider: { checkHealth },
+      condition: { failure: undefined, signedAtMs: Infinity },
+      prove,
+    });
+    await ofProcess();
+    vi.advanceTimersByTime(4_999);
+    await ofProcess();
+    expect(asked).toEqual(['health']);
+    vi.advanceTimersByTime(1);
+    await ofProcess();
+    expect(asked).toEqual(['health', 'health']);
+  });
+
+  it('is told by a signature since the question alone, not by one of the same moment', async () => {
+    nowMs += 60_000;
+    const failing = () => (asked.push('signature'), Promise.reject(unavailable));
+    const asking = createKeyHealthCheck({
+      provider: { checkHealth },
+      condition,
+      prove: failing,
+      nowMs: () => nowMs,
+    });
+    await expect(asking()).rejects.toBe(unavailable);
+    condition.signedAtMs = nowMs;
+    await expect(asking()).rejects.toBe(unavailable);
+    condition.signedAtMs = nowMs + 1;
+    await expect(asking()).resolves.toBeUndefined();
+  });
+
+  it('does not wait for a question that nobody answers while the key fails', async () => {
+    condition.failure = unavailable;
+    const stuck = createKeyHealthCheck({
+      provider: { checkHealth: () => new Promise(() => undefined) },
+      condition,
+      prove,
+      nowMs: () => nowMs,
+    });
+    await expect(stuck()).rejects.toBe(unavailable);
   });
 });
