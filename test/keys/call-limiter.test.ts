@@ -12,6 +12,7 @@ function heldCall() {
 describe('CallLimiter', () => {
   beforeEach(() => {
     vi.useFakeTimers();
+    vi.advanceTimersByTime(1_000_000);
   });
   afterEach(() => {
     vi.useRealTimers();

@@ -171,6 +171,8 @@ let second: TestDevice;
 
 beforeEach(() => {
   vi.useFakeTimers();
+  // a time since start that no pause or latency of a test is as long as
+  vi.advanceTimersByTime(1_000_000);
   log.mockClear();
   first = new TestDevice('first');
   second = new TestDevice('second');
@@ -906,6 +908,23 @@ describe('what operators see', () => {
     [false, undefined],
   ])('is whether a failure may pass by itself: %s, case %#', (may, failure) => {
     expect(mayPass(failure)).toBe(may);
+  });
+
+  it('is the deadline alone where it passes while a member is asked, whenever that is', async () => {
+    const group = await openGroup([first]);
+    const outcomes = new Set<string>();
+    for (let waits = 0; waits < 60; waits += 1) {
+      const deadline = new AbortController();
+      const asked = group.checkHealth?.({ signal: deadline.signal });
+      const outcome = Promise.resolve(asked).then(
+        () => 'healthy',
+        (error: unknown) => (error as ProviderError).code,
+      );
+      for (let step = 0; step < waits; step += 1) await Promise.resolve();
+      deadline.abort(new DOMException('late', 'TimeoutError'));
+      outcomes.add(await outcome);
+    }
+    expect([...outcomes].sort()).toEqual(['PROVIDER_TIMEOUT', 'healthy']);
   });
 
   it('is a healthy group while one member can serve, and else the error that may pass', async () => {

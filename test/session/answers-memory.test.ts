@@ -9,6 +9,7 @@ import {
   holder,
   hashOf,
   never,
+  newNonces,
   newState,
   otherPayment,
   payment,
@@ -19,7 +20,8 @@ import {
 const ttlMs = 600_000;
 
 function open(maxBytes = 1_048_576) {
-  const clock = { nowMs: 0 };
+  // a time since start that nothing is kept as long as
+  const clock = { nowMs: 10_000_000 };
   const memory = createMemoryAnswers({ ttlMs, maxBytes, nowMs: () => clock.nowMs });
   const answer = async (state: string, text: string): Promise<string> =>
     requireNew(
@@ -150,4 +152,51 @@ it('takes no more memory than it may for 100,000 sessions', async () => {
   expect(grown).toBeLessThan(maxBytes);
   // still in use, so that what it holds was counted
   await memory.checkHealth();
+});
+
+it('a request without a state is no fork, shares no answer, and ends in promises', async () => {
+  const { memory } = open();
+  const request = { use: undefined, requestHash: payment, nonces: undefined, holder };
+  const [first, second] = [
+    requireNew(await memory.claim(request, never)),
+    requireNew(await memory.claim(request, never)),
+  ];
+  expect([first.isFork, second.isFork]).toEqual([false, false]);
+  expect(first.forget('unused')).toBeInstanceOf(Promise);
+  expect(await second.remember('an answer')).toBe('an answer');
+  expect(requireNew(await memory.claim(request, never)).isFork).toBe(false);
+  expect(memory.checkHealth()).toBeInstanceOf(Promise);
+});
+
+it('a state is under way until each of its requests has ended, however often one says so', async () => {
+  const { memory } = open();
+  const use = newState();
+  const claim = async (requestHash: string) =>
+    requireNew(await memory.claim({ use, requestHash, nonces: undefined, holder }, never));
+  const [first, second, third] = [
+    await claim(hashOf('1')),
+    await claim(hashOf('2')),
+    await claim(hashOf('3')),
+  ];
+  expect([first.isFork, second.isFork, third.isFork]).toEqual([false, true, true]);
+  for (const ended of [first, first, first, second]) await ended.forget('unused');
+  const fourth = await claim(hashOf('4'));
+  expect(fourth.isFork).toBe(true);
+  await fourth.forget('unused');
+  await third.forget('unused');
+  const fifth = await claim(hashOf('5'));
+  expect(fifth.isFork).toBe(false);
+  await fifth.remember('an answer');
+  expect((await claim(hashOf('6'))).isFork).toBe(true);
+});
+
+it('nonces of a request that was answered stay used, whatever is said afterwards', async () => {
+  const { memory } = open();
+  const nonces = newNonces();
+  const claim = async (use: string | undefined) =>
+    requireNew(await memory.claim({ use, requestHash: payment, nonces, holder }, never));
+  const answered = await claim(undefined);
+  await answered.remember('an answer');
+  await answered.forget('unused');
+  expect((await claim(undefined)).nonces).toMatchObject({ lastNonce: 3 });
 });

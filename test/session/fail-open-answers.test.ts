@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { RecordsError } from '../../src/errors.ts';
 import type { AnswerMemory, Claim, UseRequest } from '../../src/session/answer-memory.ts';
 import { failOpenAnswers } from '../../src/session/fail-open-answers.ts';
@@ -30,6 +30,14 @@ function open() {
   );
   return { lenient, asked, lines, state };
 }
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  vi.advanceTimersByTime(1_000_000);
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const away = (details?: string) =>
   new RecordsError(
@@ -79,6 +87,14 @@ it('says at most each five seconds why, and passes on what is no absence', async
       details: 'connection lost',
     },
   ]);
+  vi.advanceTimersByTime(4_999);
+  await lenient.claim(request, never);
+  expect(lines).toHaveLength(1);
+  vi.advanceTimersByTime(1);
+  state.failure = away('still lost');
+  await lenient.claim(request, never);
+  await lenient.claim(request, never);
+  expect(lines.map(({ details }) => details)).toEqual(['connection lost', 'still lost']);
   state.failure = new Error('a mistake');
   await expect(lenient.claim(request, never)).rejects.toThrow('a mistake');
   state.failure = new RecordsError('LEDGER_UNAVAILABLE', 'something else');
@@ -101,5 +117,62 @@ it('an answer that could not be kept is sent, and one that was is the memory’s
     const refused = requireNew(await lenient.claim(request, never));
     state.failure = failure;
     await expect(refused.remember('c')).rejects.toBe(failure);
+  }
+});
+
+it('says why at once, however short the time since start', async () => {
+  vi.useRealTimers();
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const { lenient, lines, state } = open();
+  state.failure = away();
+  await lenient.claim({ use: undefined, requestHash: payment, nonces: undefined, holder }, never);
+  expect(lines).toHaveLength(1);
+});
+
+it('a claim without the memory ends in promises, as any other does, and has nonces where it asked for them', async () => {
+  const { lenient, state } = open();
+  state.failure = away();
+  const request = { use: undefined, requestHash: payment, holder };
+  const claim = requireNew(await lenient.claim({ ...request, nonces: newNonces() }, never));
+  expect(claim.nonces).toEqual({ kind: 'taken', lastNonce: 0, isFirst: true });
+  expect(claim.forget('unused')).toBeInstanceOf(Promise);
+  expect(claim.remember('a')).toBeInstanceOf(Promise);
+  await expect(lenient.checkHealth()).rejects.toBe(state.failure);
+  state.failure = undefined;
+  expect(lenient.checkHealth()).toBeInstanceOf(Promise);
+});
+
+it('an answer is the memory’s also where that can be reached for nothing else', async () => {
+  const answered: AnswerMemory = {
+    claim: () => Promise.resolve({ kind: 'answered', answer: 'an answer' }),
+    checkHealth: () => Promise.reject(away()),
+  };
+  const lenient = failOpenAnswers(answered, () => undefined);
+  const request = { use: 'a state', requestHash: payment, nonces: newNonces(), holder };
+  expect(await lenient.claim(request, never)).toEqual({ kind: 'answered', answer: 'an answer' });
+});
+
+it('nonces that the memory would not give are taken from nowhere else', async () => {
+  const outcomes = [{ kind: 'no-room' }, { kind: 'used-up', lastNonce: 500 }] as const;
+  for (const nonces of outcomes) {
+    const asked: UseRequest[] = [];
+    const refusing: AnswerMemory = {
+      claim: (request) => {
+        asked.push(request);
+        return Promise.resolve({
+          kind: 'new',
+          isFork: false,
+          nonces,
+          remember: (answer) => Promise.resolve(answer),
+          forget: () => Promise.resolve(),
+        });
+      },
+      checkHealth: () => Promise.resolve(),
+    };
+    const lenient = failOpenAnswers(refusing, () => undefined);
+    const request = { use: undefined, requestHash: payment, nonces: newNonces(), holder };
+    expect(requireNew(await lenient.claim(request, never)).nonces).toEqual(nonces);
+    expect(requireNew(await lenient.claim(request, never)).nonces).toEqual(nonces);
+    expect(asked.map((one) => one.nonces?.after)).toEqual([0, 0]);
   }
 });

@@ -241,6 +241,16 @@ describe('the delegation of an instance', () => {
     ]);
   });
 
+  it('must be signed within 30 seconds, at the start and later', async () => {
+    const timeouts = vi.spyOn(AbortSignal, 'timeout');
+    onTestFinished(() => timeouts.mockRestore());
+    const { askedAtMs } = await startWhile({ failure: undefined });
+    await vi.advanceTimersByTimeAsync(4 * hour);
+    // the other instance's renewal among them
+    expect(askedAtMs).toHaveLength(2);
+    expect(timeouts.mock.calls).toEqual([[30_000], [30_000], [30_000]]);
+  });
+
   it('that can’t be signed at the start ends the start', async () => {
     await expect(startWhile({ failure: unavailable })).rejects.toBe(unavailable);
   });

@@ -3,9 +3,11 @@ import type { NonceDemand } from '../../src/session/nonce-demand.ts';
 import { NonceMarks } from '../../src/session/nonce-marks.ts';
 
 const lifetimeMs = 600_000;
+const startMs = 10_000_000;
 
 function open(maxMarks = 1_000) {
-  const clock = { nowMs: 0 };
+  // a time since start that no mark lives as long as
+  const clock = { nowMs: startMs };
   return { clock, marks: new NonceMarks({ nowMs: () => clock.nowMs, maxMarks }) };
 }
 
@@ -55,9 +57,9 @@ describe('nonces of a ticket session', () => {
     marks.take(demand(1));
     marks.take(demand(1, { lifetimeMs: 2 * lifetimeMs }));
     marks.take(demand(1));
-    clock.nowMs = 2 * lifetimeMs - 1;
+    clock.nowMs += 2 * lifetimeMs - 1;
     expect(marks.last(demand(1).ticketSession)).toBe(6);
-    clock.nowMs = 2 * lifetimeMs;
+    clock.nowMs += 1;
     expect(marks.take(demand(1))).toMatchObject({ lastNonce: 0, isFirst: true });
   });
 });
@@ -85,7 +87,7 @@ describe('room for nonces', () => {
   it('comes back when marks have run out, also without a look at them', () => {
     const { clock, marks } = open(1_000);
     fill(marks, 'greedy', 0, 5_000);
-    clock.nowMs = lifetimeMs;
+    clock.nowMs += lifetimeMs;
     // a while until all have been seen
     expect(fill(marks, 'greedy', 10_000, 1_000)).toBeGreaterThan(700);
     expect(fill(marks, 'other', 20_000, 100)).toBeGreaterThan(90);
@@ -98,5 +100,38 @@ describe('room for nonces', () => {
       expect(taken.kind).toBe('taken');
       marks.giveBack(demand(number), taken);
     }
+  });
+
+  it('is for 500,000 ticket sessions unless told, four fifths of them for one holder alone', () => {
+    const marks = new NonceMarks({ nowMs: () => startMs });
+    let taken = 0;
+    while (marks.take(demand(taken, { holder: 'greedy' })).kind === 'taken') taken += 1;
+    expect(taken).toBe(400_000);
+  });
+
+  it('is not given back by nonces that were refused, nor by the same ones twice', () => {
+    const { marks } = open(10);
+    expect(fill(marks, 'greedy', 0, 100)).toBe(8);
+    const refused = marks.take(demand(50, { holder: 'greedy' }));
+    expect(refused).toEqual({ kind: 'no-room' });
+    marks.giveBack(demand(0, { holder: 'greedy' }), refused);
+    marks.giveBack(demand(0, { holder: 'greedy' }), { kind: 'used-up', lastNonce: 0 });
+    expect(marks.take(demand(51, { holder: 'greedy' }))).toEqual({ kind: 'no-room' });
+    const last = demand(7, { holder: 'greedy' });
+    const taken = { kind: 'taken', lastNonce: 0, isFirst: true } as const;
+    marks.giveBack(last, taken);
+    marks.giveBack(last, taken);
+    expect(marks.last(last.ticketSession)).toBe(0);
+    expect(fill(marks, 'greedy', 60, 100)).toBe(1);
+  });
+
+  it('is counted in whole seconds, the last begun one as a whole', () => {
+    const { clock, marks } = open();
+    clock.nowMs = startMs + 999;
+    marks.take(demand(1, { lifetimeMs: 1_001 }));
+    clock.nowMs = startMs + 1_999;
+    expect(marks.last(demand(1).ticketSession)).toBe(2);
+    clock.nowMs = startMs + 2_000;
+    expect(marks.last(demand(1).ticketSession)).toBe(0);
   });
 });

@@ -233,6 +233,30 @@ describe('a delegated seal', () => {
     expect(instance.isSealed({ state, sig: await by(`0x${'11'.repeat(32)}`) })).toBe(false);
   });
 
+  it('has its delegation verified anew once a thousand others were seen since', async () => {
+    const native = createRequire(import.meta.url)('secp256k1/bindings.js') as typeof NativeModule;
+    const instance = await start();
+    const privateKey = fromHex(vectors.key.privateKey);
+    const sealed = Array.from({ length: 1_001 }, (_, index) => {
+      const notAfter = nowSeconds + BigInt(index);
+      const hash = hashTypedData(typedDelegation(toHex(foreignKey), nowSeconds, notAfter));
+      const { signature, recid } = native.ecdsaSign(fromHex(hash), privateKey);
+      return { state, sig: forge(nowSeconds, notAfter, Uint8Array.of(...signature, 27 + recid)) };
+    });
+    const recover = vi.spyOn(native, 'ecdsaRecover');
+    onTestFinished(() => void vi.restoreAllMocks());
+    const verified = (all: typeof sealed): number => {
+      recover.mockClear();
+      for (const one of all) expect(instance.isSealed(one)).toBe(true);
+      return recover.mock.calls.length;
+    };
+    expect(verified(sealed.slice(0, 1_000))).toBe(1_000);
+    expect(verified(sealed.slice(0, 1_000))).toBe(0);
+    expect(verified(sealed.slice(1_000))).toBe(1);
+    expect(verified(sealed.slice(1))).toBe(0);
+    expect(verified(sealed.slice(0, 1))).toBe(1);
+  });
+
   it('is refused with another instance’s delegation, a personal message, or none', async () => {
     const instance = await start();
     const account = privateKeyToAccount(vectors.key.privateKey);

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { RecordsError } from '../../src/errors.ts';
 import type { AnswerMemory, Claim, NewClaim } from '../../src/session/answer-memory.ts';
@@ -107,4 +108,71 @@ it('only the same request with the same state waits', async () => {
   ];
   for (const other of others) requireNew(await memory.claim(other, never));
   expect(claims).toHaveLength(5);
+});
+
+it('who waits no longer is told why, and nobody keeps a signal that outlives the claim', async () => {
+  const { memory, keep } = open();
+  const first = requireNew(await memory.claim(request, never));
+  const leaving = new AbortController();
+  const left = memory.claim(request, leaving.signal);
+  const late = memory.claim(request, AbortSignal.abort(new DOMException('late', 'TimeoutError')));
+  await expect(late).rejects.toMatchObject({
+    code: 'PROVIDER_TIMEOUT',
+    message: 'the same request, which is under way, did not answer before the deadline',
+  });
+  leaving.abort();
+  await expect(left).rejects.toMatchObject({
+    code: 'REQUEST_ABORTED',
+    message: 'nobody waits for the same request, which is under way, any more',
+  });
+  const { signal } = new AbortController();
+  const staying = memory.claim(request, signal);
+  keep('kept');
+  await first.remember('kept');
+  expect(await staying).toEqual({ kind: 'answered', answer: 'kept' });
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+});
+
+/** A memory that does with each claim what the next of `outcomes` does, and then gives an answer. */
+function openWith(...outcomes: readonly (() => Promise<Claim>)[]) {
+  const left = [...outcomes];
+  const asked: AbortSignal[] = [];
+  const memory = shareClaims({
+    claim: (_, signal) => {
+      asked.push(signal);
+      return left.shift()?.() ?? Promise.resolve({ kind: 'answered', answer: 'an answer' });
+    },
+    checkHealth: () => Promise.reject(new Error('ill')),
+  });
+  return { memory, asked };
+}
+
+it('what fails one claim alone leaves the next in line to make its own, by its own signal', async () => {
+  const failure = new Error('the client has gone away');
+  const { memory, asked } = openWith(() => Promise.reject(failure));
+  const signals = [0, 1, 2].map(() => new AbortController().signal);
+  const claims = signals.map((signal) => memory.claim(request, signal));
+  await expect(claims[0]).rejects.toBe(failure);
+  const answered = { kind: 'answered', answer: 'an answer' };
+  expect(await Promise.all(claims.slice(1))).toEqual([answered, answered]);
+  expect(asked).toEqual(signals.slice(0, 2));
+  expect(await memory.claim(request, never)).toEqual(answered);
+  await expect(memory.checkHealth()).rejects.toThrow('ill');
+});
+
+it('a memory that can’t be reached fails all who wait with the same error, and is asked anew by who comes then', async () => {
+  const failure = new RecordsError('ANSWERS_UNAVAILABLE', 'gone');
+  const { memory, asked } = openWith(() => Promise.reject(failure));
+  const claims = [0, 1, 2].map(() => memory.claim(request, never));
+  for (const claim of claims) await expect(claim).rejects.toBe(failure);
+  expect(asked).toHaveLength(1);
+  expect(await memory.claim(request, never)).toMatchObject({ answer: 'an answer' });
+  expect(asked).toHaveLength(2);
+});
+
+it('a claim that failed with nobody in line leaves no line behind', async () => {
+  const { memory, asked } = openWith(() => Promise.reject(new Error('gone')));
+  await expect(memory.claim(request, never)).rejects.toThrow('gone');
+  expect(await memory.claim(request, never)).toMatchObject({ answer: 'an answer' });
+  expect(asked).toHaveLength(2);
 });
