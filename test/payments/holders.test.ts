@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import type { Caller } from '../../src/auth/authorization.ts';
 import { anonymous, payerAttribute } from '../../src/auth/principal.ts';
 import { answerHolder, nonceHolder } from '../../src/payments/holders.ts';
-import { type Senders, chooseSender } from '../../src/payments/senders.ts';
+import {
+  type Sender,
+  type Senders,
+  chooseSender,
+  describeSender,
+  findSealer,
+} from '../../src/payments/senders.ts';
+import { SessionUsage } from '../../src/payments/session-usage.ts';
 import { addressFromBytes } from '../../src/pm/bytes.ts';
 
 const nobody: Caller = {
@@ -107,5 +114,39 @@ describe('which key pays', () => {
     const choose = () => chooseSender(senders, caller);
     expect(choose).toThrow(expect.objectContaining({ code }) as Error);
     expect(choose).toThrow(message);
+  });
+});
+
+describe('a key', () => {
+  const state = { state: Uint8Array.of(1), sig: Uint8Array.of(2) };
+
+  it('ends the sessions whose state is sealed for it', () => {
+    const sealing = (seals: boolean) => ({ isSealed: (of: unknown) => seals && of === state });
+    const senders = [sealing(false), sealing(true), sealing(true)] as unknown as Senders;
+    expect(findSealer(senders, state)).toBe(senders[1]);
+    expect(() => findSealer([senders[0]], state)).toThrow(
+      expect.objectContaining({ code: 'STATE_SIGNATURE_INVALID', message: 'invalid sig' }) as Error,
+    );
+  });
+
+  it('is described by its role and its use', () => {
+    const usage = new SessionUsage(Date.parse('2026-01-02T03:00:00Z'));
+    const gate = { address: '0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed' };
+    const sender = { gate, role: 'retiring', usage } as unknown as Sender;
+    const nowMs = Date.parse('2026-01-02T04:00:00Z');
+    const unused = {
+      address: '0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed',
+      role: 'retiring',
+      sessionsInLastHour: 0,
+      lastPaymentAt: null,
+      observedSince: '2026-01-02T03:00:00.000Z',
+    };
+    expect(describeSender(sender, nowMs)).toEqual(unused);
+    usage.record('ab'.repeat(8), nowMs - 1);
+    expect(describeSender(sender, nowMs)).toEqual({
+      ...unused,
+      sessionsInLastHour: 1,
+      lastPaymentAt: '2026-01-02T03:59:59.999Z',
+    });
   });
 });
