@@ -63,6 +63,7 @@ export const suites: Readonly<Record<Folder, readonly string[]>> = {
     'payments',
     'byoc',
     'api/asyncapi',
+    'api/openapi',
     'audit/signer-records',
     'audit/stories',
     'auth/principals',
