@@ -1,41 +1,40 @@
 import { z } from 'zod';
-import {
-  type HostAndPort,
-  type RedisEndpoint,
-  type RedisLogin,
-  type RedisTls,
-  createSingleClient,
-} from './redis-client.ts';
+import { Informants, type InformantsOptions } from './informants.ts';
+import { type HostAndPort, addressOf } from './redis-client.ts';
 import { RedisFailure } from './redis-failure.ts';
 
-/** Which server is the master now. Rejects when nobody tells. */
-export type FindMaster = () => Promise<HostAndPort>;
+/** Who knows which server is the master. */
+export type MasterFinder = {
+  /** Which it is now. Rejects when nobody tells. */
+  find(): Promise<HostAndPort>;
+  /** Questions under way fail, and later ones. */
+  close(): void;
+};
 
 type Located = HostAndPort & {
   /** of two answers the one with the higher epoch is the newer one: whoever was cut off, or frozen, tells of an old one */
   readonly epoch: bigint;
 };
 
-/** For all that is asked of one that knows. */
-const askTimeoutMs = 1_000;
 /** For the others, once one has answered. */
 const othersTimeoutMs = 250;
 
-export type SentinelOptions = {
+export type SentinelOptions = InformantsOptions & {
   /** the master's name in the sentinels' configuration */
   readonly master: string;
   readonly nodes: readonly HostAndPort[];
-  readonly login: RedisLogin | undefined;
-  readonly tls: () => RedisTls | undefined;
 };
 
 const addressReply = z.tuple([z.string().min(1), z.coerce.number().int().min(1).max(65_535)]);
 const masterReply = z.array(z.string());
 
 /** Asks all sentinels. https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/ */
-export function findBySentinel({ master, nodes, login, tls }: SentinelOptions): FindMaster {
+export function findBySentinel(options: SentinelOptions): MasterFinder {
+  const { master, nodes } = options;
+  const informants = new Informants(options);
+
   async function ask(node: HostAndPort): Promise<Located> {
-    const [address, described] = await askOnce({ at: node, login, tls: tls() }, [
+    const [address, described] = await informants.ask(node, [
       ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master],
       ['SENTINEL', 'MASTER', master],
     ]);
@@ -43,28 +42,31 @@ export function findBySentinel({ master, nodes, login, tls }: SentinelOptions): 
     const fields = masterReply.parse(described);
     return { host, port, epoch: BigInt(fields[fields.indexOf('config-epoch') + 1] ?? '') };
   }
-  return () => findNewest(nodes, ask, `no sentinel tells of a master named ${master}`);
+  return {
+    find: () => findNewest(nodes, ask, `no sentinel tells of a master named ${master}`),
+    close: () => informants.close(),
+  };
 }
 
-export type ClusterOptions = {
+export type ClusterOptions = InformantsOptions & {
   /** some of the cluster's nodes; further ones are learned */
   readonly nodes: readonly HostAndPort[];
   /** what all keys begin with, their hash tag in it */
   readonly keyPrefix: string;
-  readonly login: RedisLogin | undefined;
-  readonly tls: () => RedisTls | undefined;
 };
 
 /** Asks the nodes who serves the slot that all keys are in. https://redis.io/docs/latest/commands/cluster-nodes/ */
-export function findInCluster({ nodes, keyPrefix, login, tls }: ClusterOptions): FindMaster {
+export function findInCluster(options: ClusterOptions): MasterFinder {
+  const { nodes, keyPrefix, tls } = options;
+  const informants = new Informants(options);
   let learned: readonly HostAndPort[] = [];
 
   async function ask(node: HostAndPort): Promise<Located> {
-    const secured = tls();
-    const [slot, table] = await askOnce({ at: node, login, tls: secured }, [
+    const [slot, table] = await informants.ask(node, [
       ['CLUSTER', 'KEYSLOT', keyPrefix],
       ['CLUSTER', 'NODES'],
     ]);
+    const secured = tls();
     const prefersName = secured !== undefined && secured.serverName === undefined;
     const rows = String(table)
       .split('\n')
@@ -75,10 +77,13 @@ export function findInCluster({ nodes, keyPrefix, login, tls }: ClusterOptions):
     return owner;
   }
 
-  return () => {
-    const all = [...nodes, ...learned];
-    const distinct = new Map(all.map((node) => [`${node.host}:${node.port}`, node]));
-    return findNewest([...distinct.values()], ask, 'no node of the cluster tells of a master');
+  return {
+    find() {
+      const all = [...nodes, ...learned];
+      const distinct = new Map(all.map((node) => [addressOf(node), node]));
+      return findNewest([...distinct.values()], ask, 'no node of the cluster tells of a master');
+    },
+    close: () => informants.close(),
   };
 }
 
@@ -128,25 +133,4 @@ async function findNewest(
   const [newest] = answers.toSorted((a, b) => Number(b.epoch - a.epoch));
   if (!newest) throw new RedisFailure(nobody);
   return { host: newest.host, port: newest.port };
-}
-
-/** Over a connection of its own, which ends with the answers. */
-async function askOnce(
-  endpoint: RedisEndpoint,
-  commands: readonly string[][],
-): Promise<readonly unknown[]> {
-  const client = await createSingleClient(endpoint);
-  const failed = Promise.withResolvers<never>();
-  const timer = setTimeout(() => failed.reject(new RedisFailure('no answer')), askTimeoutMs);
-  client.on('error', (error: unknown) => failed.reject(error));
-  const answered = client
-    .connect()
-    .then(() => Promise.all(commands.map((command) => client.sendCommand(command))));
-  answered.catch(() => undefined);
-  try {
-    return await Promise.race([answered, failed.promise]);
-  } finally {
-    clearTimeout(timer);
-    client.destroy();
-  }
 }

@@ -3,6 +3,10 @@ import type { Secret } from '../secret.ts';
 
 export type HostAndPort = { readonly host: string; readonly port: number };
 
+export function addressOf({ host, port }: HostAndPort): string {
+  return `${host}:${port}`;
+}
+
 /** Of an ACL user; without a name it is the default user's password. */
 export type RedisLogin = {
   readonly username?: string | undefined;
@@ -27,8 +31,9 @@ export type RedisEndpoint = {
 };
 
 export type RedisClient = ReturnType<typeof RedisModule.createClient>;
+export type CreateClient = (endpoint: RedisEndpoint) => Promise<RedisClient>;
 
-export const connectTimeoutMs = 3_000;
+export const connectTimeoutMs = 2_000;
 /** Commands that may wait for their answers. */
 const maxWaiting = 10_000;
 
@@ -47,7 +52,7 @@ export async function createSingleClient({ at, login, tls }: RedisEndpoint): Pro
     ...(tls.key !== undefined && { key: tls.key }),
     ...(tls.serverName !== undefined && { servername: tls.serverName }),
   };
-  const place = 'url' in at ? {} : at;
+  const place = 'url' in at ? {} : { host: at.host, port: at.port };
   return createClient({
     ...('url' in at && { url: at.url }),
     ...(login?.username !== undefined && { username: login.username }),

@@ -3,12 +3,14 @@ import { ConfigError } from '../errors.ts';
 import { type ScriptRunner, isRefusal } from '../script-runner.ts';
 import type { Secret } from '../secret.ts';
 import type { Acknowledge } from './acknowledged-writes.ts';
-import { type FindMaster, findBySentinel, findInCluster } from './find-master.ts';
+import { type MasterFinder, findBySentinel, findInCluster } from './find-master.ts';
 import {
+  type CreateClient,
   type HostAndPort,
   type RedisEndpoint,
   type RedisLogin,
   type RedisTls,
+  addressOf,
   createSingleClient,
 } from './redis-client.ts';
 import { Connection } from './redis-connection.ts';
@@ -55,13 +57,13 @@ export type RedisAccess = RedisServers & {
 export type RedisOptions = RedisAccess & {
   readonly log: (level: 'info' | 'warn', message: string, fields?: object) => void;
   /** what makes each connection; the client library unless told */
-  readonly createClient?: typeof createSingleClient;
+  readonly createClient?: CreateClient;
 };
 
 /** Between two attempts to connect; it doubles up to the second one. */
-const pauseMs = { first: 50, longest: 1_000 };
+const pauseMs = { first: 50, longest: 250 };
 /** Between two questions after the master, while there is a connection to one. */
-const watchIntervalMs = 1_000;
+const watchIntervalMs = 250;
 
 /**
  * Connects to the one Redis server that has the keys, and again whenever the connection ends or another server is the master;
@@ -69,8 +71,8 @@ const watchIntervalMs = 1_000;
  */
 export async function connectRedis(options: RedisOptions): Promise<Redis> {
   const { log, acknowledge = 'none', createClient = createSingleClient } = options;
-  const findMaster = chooseFinder(options);
-  const readEndpoint = chooseEndpoint(options, findMaster);
+  const finder = chooseFinder(options, createClient);
+  const readEndpoint = chooseEndpoint(options, finder);
   const closing = new AbortController();
   const firstAttempt = Promise.withResolvers<undefined>();
   let latest: Connection | undefined;
@@ -91,7 +93,7 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
 
   async function connectOnce(onOpen: () => void): Promise<never> {
     const endpoint = await readEndpoint();
-    const needsMaster = findMaster !== undefined;
+    const needsMaster = finder !== undefined;
     const connection = new Connection(await createClient(endpoint), {
       acknowledge,
       needsMaster,
@@ -99,7 +101,7 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
     });
     latest = connection;
     if (closing.signal.aborted) connection.end();
-    if (findMaster && 'host' in endpoint.at) watchMaster(findMaster, endpoint.at, connection);
+    if (finder && 'host' in endpoint.at) watchMaster(finder, endpoint.at, connection);
     try {
       await connection.open();
       onOpen();
@@ -135,9 +137,14 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
   }
 
   const kept = keepConnected();
-  await firstAttempt.promise.catch(async (error: unknown) => {
+  const stop = async (): Promise<void> => {
     closing.abort();
+    finder?.close();
+    latest?.end();
     await kept;
+  };
+  await firstAttempt.promise.catch(async (error: unknown) => {
+    await stop();
     throw error;
   });
   return {
@@ -151,32 +158,30 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
         throw refusal ?? error;
       }
     },
-    async close() {
-      closing.abort();
-      latest?.end();
-      await kept;
-    },
+    close: stop,
   };
 }
 
 /** Undefined where a URL names the server. */
-function chooseFinder(options: RedisOptions): FindMaster | undefined {
+function chooseFinder(options: RedisOptions, createClient: CreateClient): MasterFinder | undefined {
   const { login, readTls: tls = () => undefined } = options;
   if ('sentinel' in options) {
     const { sentinel } = options;
-    return findBySentinel({ ...sentinel, login: sentinel.login, tls });
+    return findBySentinel({ ...sentinel, login: sentinel.login, tls, createClient });
   }
-  if ('cluster' in options) return findInCluster({ ...options.cluster, login, tls });
+  if ('cluster' in options) {
+    return findInCluster({ ...options.cluster, login, tls, createClient });
+  }
   return undefined;
 }
 
 /** Throws `CONFIG_INVALID`. */
 function chooseEndpoint(
   options: RedisOptions,
-  findMaster: FindMaster | undefined,
+  finder: MasterFinder | undefined,
 ): () => Promise<RedisEndpoint> {
   const { login, readTls } = options;
-  if (findMaster) return async () => ({ at: await findMaster(), login, tls: readTls?.() });
+  if (finder) return async () => ({ at: await finder.find(), login, tls: readTls?.() });
   const url = 'url' in options ? reveal(options.url) : '';
   const { protocol } = URL.parse(url) ?? {};
   if (protocol !== 'redis:' && protocol !== 'rediss:') {
@@ -194,15 +199,15 @@ function reveal(text: Secret | string): string {
 }
 
 /** Ends the connection when another server has become the master, also while nothing is answered on it. */
-function watchMaster(findMaster: FindMaster, at: HostAndPort, connection: Connection): void {
+function watchMaster(finder: MasterFinder, at: HostAndPort, connection: Connection): void {
   const over = new AbortController();
   connection.ended.catch(() => over.abort());
   const watch = async (): Promise<void> => {
     for (;;) {
       await sleep(watchIntervalMs, undefined, { signal: over.signal, ref: false });
       // whoever can't be asked tells nothing against the connection
-      const master = await findMaster().catch(() => at);
-      if (master.host !== at.host || master.port !== at.port) {
+      const master = await finder.find().catch(() => at);
+      if (addressOf(master) !== addressOf(at)) {
         connection.end('another server has become the master');
       }
     }
