@@ -33,6 +33,22 @@ const servedMs = 2_000;
 const instanceIntervalMs = 7_000;
 const freezeIntervalMs = 9_000;
 const frozenMs = 1_000;
+/** Between two attempts to pay, after an election. */
+const probeIntervalMs = 50;
+
+type SealedState = { readonly State: string; readonly Sig: string };
+
+/** What follows when a server has become the master, in ms from that moment on. */
+export type Recovery = {
+  /** whether the one before it was frozen, not killed */
+  readonly isFrozen: boolean;
+  /** until those who know name it */
+  readonly namedMs: number;
+  /** until as many replicas as acknowledge writes have all that it has */
+  readonly acknowledgedMs: number;
+  /** until a payment succeeds on each instance that lives through it */
+  readonly paidMs: readonly number[];
+};
 
 export type FailoverResult = {
   /** signatures of tickets that left the instances, by their audit logs */
@@ -47,8 +63,7 @@ export type FailoverResult = {
   readonly mastersLost: number;
   readonly instancesKilled: number;
   readonly freezes: number;
-  /** from the moment another master is named to the first payment */
-  readonly recoveriesMs: readonly number[];
+  readonly recoveries: readonly Recovery[];
   readonly seconds: number;
 };
 
@@ -79,39 +94,42 @@ export async function spendThroughFailovers(
   let hasEnded = false;
   const isOver = (): boolean => hasEnded;
   let answered503 = 0;
-  let lastPaidMs = 0;
   const signatures = new Set<string>();
+
+  /** Takes the signatures of an answer, and returns its state. */
+  function keep(text: string): SealedState {
+    const { payment, state } = JSON.parse(text) as { payment: string; state: SealedState };
+    const { ticketSenderParams } = fromBinary(PaymentSchema, Buffer.from(payment, 'base64'));
+    for (const { sig } of ticketSenderParams) signatures.add(Buffer.from(sig).toString('hex'));
+    return state;
+  }
 
   async function client(): Promise<void> {
     let recipientRandHash = random.bytes(32);
-    let state: { State: string; Sig: string } | undefined;
+    let state: SealedState | undefined;
     let connection: Connection | undefined;
+    let target: ServeProcess | undefined;
     for (;;) {
       const batch = 1 + random.int(largestBatch);
       const changes = { ticketParams: { recipientRandHash }, authToken: { expiration } };
       const body = await (state
         ? nextPayment(state, batch, changes)
         : firstPayment(batch, changes));
-      const target = serving[random.int(instanceCount)];
       try {
-        connection ??= target && (await Connection.open(target.url));
-        if (!connection) throw new Error('the instance is down');
+        if (!connection || !target) {
+          target = serving[random.int(instanceCount)];
+          if (!target) throw new Error('the instance is down');
+          connection = await Connection.open(target.url);
+        }
+        const sentMs = performance.now();
         const { status, text } = await connection.post('/generate-live-payment', body);
         if (status === 429 && text.includes('no room is left in its limit of')) break;
         if (status === 503) answered503 += 1;
         else if (status === 480) recipientRandHash = random.bytes(32);
         else {
           expect({ status, text }).toMatchObject({ status: 200 });
-          lastPaidMs = performance.now();
-          const answer = JSON.parse(text) as { payment: string; state: NonNullable<typeof state> };
-          const { ticketSenderParams } = fromBinary(
-            PaymentSchema,
-            Buffer.from(answer.payment, 'base64'),
-          );
-          for (const { sig } of ticketSenderParams) {
-            signatures.add(Buffer.from(sig).toString('hex'));
-          }
-          state = answer.state;
+          state = keep(text);
+          notePayment(target, sentMs);
         }
       } catch (error) {
         if (error instanceof Error && error.name === 'AssertionError') throw error;
@@ -123,26 +141,78 @@ export async function spendThroughFailovers(
     connection.close();
   }
 
-  const recoveriesMs: number[] = [];
+  const recoveries: Recovery[] = [];
   let mastersLost = 0;
   let instancesKilled = 0;
   let freezes = 0;
 
+  let electedMs = Infinity;
+  /** the first payment on each instance that was asked for after the election */
+  const paidMs = new Map<ServeProcess, number>();
+
+  function notePayment(instance: ServeProcess, sentMs: number): void {
+    if (sentMs >= electedMs && !paidMs.has(instance)) paidMs.set(instance, performance.now());
+  }
+
+  /** Pays one ticket at a time until a payment has succeeded there, the instance is killed or all is spent. */
+  async function awaitPayment(instance: ServeProcess): Promise<void> {
+    while (!isOver() && serving.includes(instance) && !paidMs.has(instance)) {
+      const changes = {
+        ticketParams: { recipientRandHash: random.bytes(32) },
+        authToken: { expiration },
+      };
+      const body = await firstPayment(1, changes);
+      try {
+        const sentMs = performance.now();
+        const connection = await Connection.open(instance.url);
+        const { status, text } = await connection.post('/generate-live-payment', body);
+        connection.close();
+        if (status === 429) return;
+        if (status === 200) {
+          keep(text);
+          notePayment(instance, sentMs);
+        }
+      } catch {
+        // it is being killed
+      }
+      await sleep(probeIntervalMs);
+    }
+  }
+
   async function loseMasters(): Promise<void> {
+    const acknowledging =
+      acknowledge === 'none' || acknowledge === 'aof' ? 0 : acknowledge.replicas;
     while (!isOver()) {
       const lostMs = performance.now();
       const master = await redis.findMaster();
       if (!master) throw new Error('nobody names a master');
       const isFrozen = freezesMasters && mastersLost % 2 === 1;
       mastersLost += 1;
+      const awaitElection = await redis.watchElection(master);
       if (isFrozen) master.pause();
       else await master.kill();
+      const elected = await awaitElection();
+      paidMs.clear();
+      electedMs = performance.now();
+      const since = (ms: number): number => Math.round(ms - electedMs);
+      const paid = Promise.all(
+        serving.flatMap((instance) => (instance ? [awaitPayment(instance)] : [])),
+      );
+      const acknowledged = redis
+        .awaitReplicas(elected, acknowledging)
+        .then(() => performance.now());
       await redis.awaitOtherMaster(master);
-      const electedMs = performance.now();
+      const namedMs = performance.now();
       if (isFrozen) master.resume();
       else await redis.rejoin(master);
-      while (!isOver() && lastPaidMs < electedMs) await sleep(10);
-      if (lastPaidMs > electedMs) recoveriesMs.push(Math.round(lastPaidMs - electedMs));
+      const acknowledgedMs = await acknowledged;
+      await paid;
+      recoveries.push({
+        isFrozen,
+        namedMs: since(namedMs),
+        acknowledgedMs: since(acknowledgedMs),
+        paidMs: [...paidMs.values()].map(since),
+      });
       await sleep(Math.max(servedMs, lostMs + masterIntervalMs - performance.now()));
     }
   }
@@ -189,7 +259,7 @@ export async function spendThroughFailovers(
     mastersLost,
     instancesKilled,
     freezes,
-    recoveriesMs,
+    recoveries,
     seconds: Math.round((performance.now() - started) / 1000),
   };
 }

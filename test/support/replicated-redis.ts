@@ -16,6 +16,11 @@ export type ReplicatedRedis = AsyncDisposable & {
   findMaster(): Promise<RedisServer | undefined>;
   /** Resolves once another server than this one is named, and says itself that it is the master. */
   awaitOtherMaster(than: RedisServer): Promise<RedisServer>;
+  /**
+   * To be called before a master is lost. What it resolves with resolves as soon as another server says of itself that it has become
+   * the master, whether it is named already or not.
+   */
+  watchElection(lost: RedisServer): Promise<() => Promise<RedisServer>>;
   /** Starts a server again as an operator should: not as a master where there is another one. */
   rejoin(server: RedisServer): Promise<void>;
   /** Resolves once so many replicas are connected to the server, with all that it has. */
@@ -55,7 +60,16 @@ export async function startSentinels(
     return undefined;
   }
 
-  const replicated = describe(servers, findMaster, { sentinel: { master: masterName, nodes } });
+  const replicated = describe({
+    servers,
+    findMaster,
+    store: { sentinel: { master: masterName, nodes } },
+    claimsKeys: async ({ port }) => {
+      const role = await query(port, ['ROLE']);
+      return Array.isArray(role) && role[0] === 'master';
+    },
+    keyPrefix: '',
+  });
   await poll('all replicas and sentinels know each other', async () => {
     const state = await query(sentinels[0]?.port ?? 0, ['SENTINEL', 'MASTER', masterName]);
     const fields = (state ?? []) as string[];
@@ -128,27 +142,40 @@ export async function startCluster(keyPrefix: string): Promise<ReplicatedRedis> 
 
   const slot = (await query(servers[0]?.port ?? 0, ['CLUSTER', 'KEYSLOT', keyPrefix])) as number;
 
+  /** The lines of those that have the slot. */
+  function findOwners(nodesReply: unknown): string[] {
+    const table = typeof nodesReply === 'string' ? nodesReply : '';
+    return table.split('\n').filter((line) =>
+      line
+        .split(' ')
+        .slice(8)
+        .some((range) => {
+          const [first = NaN, last = first] = range.split('-').map(Number);
+          return first <= slot && slot <= last;
+        }),
+    );
+  }
+
   async function findMaster(): Promise<RedisServer | undefined> {
     let newest: { readonly port: string; readonly epoch: number } | undefined;
     for (const { port } of servers) {
       const reply = await query(port, ['CLUSTER', 'NODES']);
-      const table = typeof reply === 'string' ? reply : '';
-      for (const line of table.split('\n')) {
-        const [, address = '', , , , , epoch = '', , ...ranges] = line.split(' ');
-        const isOwner = ranges.some((range) => {
-          const [first = NaN, last = first] = range.split('-').map(Number);
-          return first <= slot && slot <= last;
-        });
+      for (const line of findOwners(reply)) {
+        const [, address = '', , , , , epoch = ''] = line.split(' ');
         const named = /:(\d+)@/.exec(address)?.[1];
-        if (!isOwner || named === undefined || Number(epoch) < (newest?.epoch ?? -1)) continue;
+        if (named === undefined || Number(epoch) < (newest?.epoch ?? -1)) continue;
         newest = { port: named, epoch: Number(epoch) };
       }
     }
     return servers.find(({ port }) => `${port}` === newest?.port);
   }
 
-  const replicated = describe(servers, findMaster, {
-    cluster: { nodes: nodes.slice(0, 3) },
+  const replicated = describe({
+    servers,
+    findMaster,
+    store: { cluster: { nodes: nodes.slice(0, 3) }, keyPrefix },
+    claimsKeys: async ({ port }) =>
+      findOwners(await query(port, ['CLUSTER', 'NODES'])).some((line) => line.includes('myself')),
     keyPrefix,
   });
   await poll('the cluster is whole', async () => {
@@ -160,11 +187,20 @@ export async function startCluster(keyPrefix: string): Promise<ReplicatedRedis> 
   return replicated;
 }
 
-function describe(
-  servers: readonly RedisServer[],
-  findMaster: ReplicatedRedis['findMaster'],
-  store: ReplicatedRedis['store'],
-): ReplicatedRedis {
+type Described = Pick<ReplicatedRedis, 'servers' | 'store' | 'findMaster'> & {
+  /** whether the server says of itself that it is the master of the keys */
+  readonly claimsKeys: (server: RedisServer) => Promise<boolean>;
+  /** of keys that the master has */
+  readonly keyPrefix: string;
+};
+
+function describe({
+  servers,
+  findMaster,
+  store,
+  claimsKeys,
+  keyPrefix,
+}: Described): ReplicatedRedis {
   return {
     servers,
     store: { kind: 'redis', ...store },
@@ -173,18 +209,36 @@ function describe(
       let other: RedisServer | undefined;
       await poll('another master', async () => {
         other = await findMaster();
-        if (!other || other === than) return false;
-        const role = await query(other.port, ['ROLE']);
-        return Array.isArray(role) && role[0] === 'master';
+        return other !== undefined && other !== than && (await claimsKeys(other));
       });
       if (!other) throw new Error('there is no other master');
       return other;
     },
+    async watchElection(lost) {
+      const others = servers.filter((server) => server !== lost);
+      // one that was lost before, and was never told
+      const claimants = new Set<RedisServer>();
+      const look = async (): Promise<RedisServer | undefined> => {
+        const claims = await Promise.all(others.map(claimsKeys));
+        return others.find((server, index) => {
+          if (claims[index] !== true) claimants.delete(server);
+          return claims[index] === true && !claimants.has(server);
+        });
+      };
+      for (const server of others) if (await claimsKeys(server)) claimants.add(server);
+      return async () => {
+        let elected: RedisServer | undefined;
+        await poll('an election', async () => (elected = await look()) !== undefined);
+        if (!elected) throw new Error('nobody was elected');
+        return elected;
+      };
+    },
     rejoin: (server) => server.start(),
     awaitReplicas: (master, count) =>
       poll(`${count} replicas`, async () => {
-        await query(master.port, ['SET', '{waiting}:for-replicas', '1']);
-        return Number(await query(master.port, ['WAIT', `${count}`, '100'])) >= count;
+        const write = ['SET', `${keyPrefix}awaited`, '1'];
+        const [, heard] = await queryAll(master.port, [write, ['WAIT', `${count}`, '100']]);
+        return Number(heard) >= count;
       }),
     async [Symbol.asyncDispose]() {
       await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
@@ -202,18 +256,32 @@ async function poll(what: string, isSo: () => Promise<boolean>): Promise<void> {
 
 /** The reply, an error's message for one that is an error, undefined when there is none. */
 async function query(port: number, command: string[]): Promise<unknown> {
+  const [reply] = await queryAll(port, [command]);
+  return reply;
+}
+
+/** The replies to commands over one connection, an error's message for one that is an error; none when it does not answer soon. */
+async function queryAll(port: number, commands: readonly string[][]): Promise<readonly unknown[]> {
   const client = createClient({
     RESP: 2,
     disableClientInfo: true,
     socket: { host: '127.0.0.1', port, reconnectStrategy: false, connectTimeout: 500 },
   });
-  const failed = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => failed.resolve(undefined), 500);
-  client.on('error', () => failed.resolve(undefined));
+  const failed = Promise.withResolvers<readonly unknown[]>();
+  const timer = setTimeout(() => failed.resolve([]), 500);
+  client.on('error', () => failed.resolve([]));
   const answered = client
     .connect()
-    .then(() => client.sendCommand(command))
-    .catch((error: unknown) => (error instanceof Error ? error.message : undefined));
+    .then(() =>
+      Promise.all(
+        commands.map((command) =>
+          client
+            .sendCommand(command)
+            .catch((error: unknown) => (error instanceof Error ? error.message : undefined)),
+        ),
+      ),
+    )
+    .catch(() => []);
   try {
     return await Promise.race([answered, failed.promise]);
   } finally {
