@@ -62,18 +62,13 @@ export async function findBefore(
       if (typeof record === 'string' || record.time >= before) continue;
       if (record.kind !== 'denied' && record['intent'] !== 'ticket-batch') continue;
       found.push({ chain: name, record });
-      if (found.length > 2 * count) keepLast(found, count);
+      found.sort((a, b) =>
+        a.record.time < b.record.time ? -1 : Number(a.record.time > b.record.time),
+      );
+      if (found.length > count) found.shift();
     }
   }
-  keepLast(found, count);
   return found;
-}
-
-function keepLast(found: FoundRecord[], count: number): void {
-  found.sort((a, b) =>
-    a.record.time < b.record.time ? -1 : Number(a.record.time > b.record.time),
-  );
-  found.splice(0, Math.max(0, found.length - count));
 }
 
 async function* readChain(

@@ -237,6 +237,18 @@ describe('the log', () => {
     return { file, lines: readFileSync(file, 'utf8').split(/(?<=\n)/) };
   }
 
+  it('reads no file as a whole that it has no doubt of', async () => {
+    await using test = new TestLog();
+    await writeChain(test);
+    const read = vi.spyOn(await fileHandlePrototype(), 'createReadStream');
+    await test.open();
+    await test.closeAll();
+    expect(read).not.toHaveBeenCalled();
+    rmSync(join(test.chain, 'end.json'));
+    await test.open();
+    expect(read).toHaveBeenCalledTimes(1);
+  });
+
   it('goes on where the last of many records is torn', async () => {
     await using test = new TestLog();
     const { file, lines } = await writeChain(test);

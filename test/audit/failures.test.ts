@@ -8,15 +8,21 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { type FileHandle, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AuditLog } from '../../src/audit/audit-log.ts';
 import { verifyChain } from '../../src/audit/verify-chain.ts';
 import { SmallDisk } from './small-disk.ts';
-import { TestLog, fileHandlePrototype, filesOf, numbered, recordsOf } from './test-log.ts';
+import {
+  TestLog,
+  fileHandlePrototype,
+  filesOf,
+  numbered,
+  recordsOf,
+  untilDiskIsIdle,
+} from './test-log.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -210,11 +216,6 @@ async function hold(call: 'write' | 'datasync', skipped = 0) {
 
 const refused = (record: Promise<void>): Promise<void> =>
   expect(record).rejects.toMatchObject(unavailable);
-
-/** Lets whatever has been asked of the disk before come to its end. */
-async function untilDiskIsIdle(): Promise<void> {
-  for (let round = 0; round < 20; round += 1) await stat(tmpdir());
-}
 
 describe('a disk that is slow', () => {
   it('is asked for one sync at a time, and the next is for all that came meanwhile', async () => {

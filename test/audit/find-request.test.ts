@@ -96,6 +96,14 @@ describe('what became of a request', () => {
     expect(records[0]?.record.seq).toBe(1);
     expect(broken[0]).toContain('line 1003:');
   });
+
+  it('is looked for by the names of its first 1,000 uses', async () => {
+    const uses = Array.from({ length: 1_001 }, (_, index) => use(`a-${index + 1}`, 'one'));
+    const outcome = (number: number): string => `{"kind":"failed","use":"a-${number}"}\n`;
+    const chain = write('a', uses, { rest: [1_000, 1_001].map(outcome).join('') });
+    const { broken } = await findRequest([chain], 'one');
+    expect(broken).toEqual([expect.stringContaining('line 1002:')]);
+  });
 });
 
 describe('what a session did before', () => {

@@ -6,7 +6,7 @@ import fs, {
   readlinkSync,
   rmSync,
 } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,11 +82,16 @@ function readlinkIfThere(path: string): string {
 
 /** What every open file's methods come from, so that a test can stand between the program and the disk. */
 export async function fileHandlePrototype(): Promise<
-  Pick<FileHandle, 'createReadStream' | 'datasync' | 'fd' | 'readFile' | 'sync' | 'write'>
+  Pick<FileHandle, 'createReadStream' | 'datasync' | 'fd' | 'readFile' | 'stat' | 'sync' | 'write'>
 > {
   const handle = await open('/dev/null');
   await handle.close();
   return Object.getPrototypeOf(handle) as FileHandle;
+}
+
+/** Lets whatever has been asked of the disk before come to its end. */
+export async function untilDiskIsIdle(): Promise<void> {
+  for (let round = 0; round < 20; round += 1) await stat(tmpdir());
 }
 
 /** What the program does to the disk. */

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { type Vitest, createVitest } from 'vitest/node';
+import { type Reporter, type Vitest, createVitest } from 'vitest/node';
 import { instrument } from './instrument.ts';
 import type { Mutant } from './mutants.ts';
 import { LastingProcess, poolWorker } from './worker.ts';
@@ -18,7 +18,13 @@ import { LastingProcess, poolWorker } from './worker.ts';
 const root = join(import.meta.dirname, '../..');
 
 export type Outcome = 'passed' | 'failed' | 'ended' | 'timed out';
-export type TestRun = { readonly outcome: Outcome; readonly ms: number; readonly failure: string };
+export type TestRun = {
+  readonly outcome: Outcome;
+  readonly ms: number;
+  /** the longest time in which no test or hook began or ended */
+  readonly longestPauseMs: number;
+  readonly failure: string;
+};
 
 /** How many test files run before the process that they run in is renewed. */
 const runsPerProcess = 400;
@@ -27,16 +33,19 @@ const runsPerProcess = 400;
 export type Lab = {
   /** Paths from the root of the tree. */
   readonly testFiles: readonly string[];
-  /** Runs a test file with one mutant awake, or with none. */
+  /**
+   * Runs a test file with one mutant awake, or with none. Once no test or hook has begun or ended for `patienceMs`, its
+   * process is killed, with its threads and all that it started.
+   */
   readonly run: (
     testFile: string,
     awake: number | undefined,
-    timeoutMs: number,
+    patienceMs: number,
   ) => Promise<TestRun>;
   /** Runs a test file with none awake; also returns which mutants it reached, in whatever process. */
   readonly explore: (
     testFile: string,
-    timeoutMs: number,
+    patienceMs: number,
   ) => Promise<TestRun & { readonly reached: Set<number> }>;
   /** Has the next test file run in a new process. */
   readonly renew: () => void;
@@ -61,12 +70,13 @@ export async function openLab(
   writeFileSync(active, 'none');
 
   const lasting = new LastingProcess();
-  const vitest = await startVitest(copy, tests, lasting);
+  const progress = { note: (): void => undefined };
+  const vitest = await startVitest(copy, tests, lasting, () => progress.note());
   const specifications = await vitest.globTestSpecifications();
   const byFile = new Map(specifications.map((entry) => [relative(copy, entry.moduleId), entry]));
   let runs = 0;
 
-  async function run(testFile: string, timeoutMs: number): Promise<TestRun> {
+  async function run(testFile: string, patienceMs: number): Promise<TestRun> {
     const specification = byFile.get(testFile);
     if (specification === undefined) throw new Error(`${testFile} is no test file`);
     if (++runs % runsPerProcess === 0) lasting.renew();
@@ -74,38 +84,48 @@ export async function openLab(
     const seen = { isLate: false, hasEnded: false };
     const onExit = () => (seen.hasEnded = true);
     lasting.events.on('exit', onExit);
-    const timer = setTimeout(() => {
+    const start = performance.now();
+    let quietSinceMs = start;
+    let longestPauseMs = 0;
+    const onLate = (): void => {
       seen.isLate = true;
       lasting.kill();
-    }, timeoutMs);
-    const start = performance.now();
+    };
+    const timer = setTimeout(onLate, patienceMs);
+    progress.note = () => {
+      const nowMs = performance.now();
+      longestPauseMs = Math.max(longestPauseMs, nowMs - quietSinceMs);
+      quietSinceMs = nowMs;
+      if (!seen.isLate) timer.refresh();
+    };
     const { testModules } = await vitest.runTestSpecifications([specification]);
     clearTimeout(timer);
+    progress.note();
     lasting.events.off('exit', onExit);
     process.exitCode = 0;
-    const ms = performance.now() - start;
-    if (seen.isLate) return { outcome: 'timed out', ms, failure: '' };
+    const took = { ms: performance.now() - start, longestPauseMs };
+    if (seen.isLate) return { outcome: 'timed out', ...took, failure: '' };
     const module = testModules.find(({ moduleId }) => moduleId === specification.moduleId);
-    if (seen.hasEnded || module === undefined) return { outcome: 'ended', ms, failure: '' };
+    if (seen.hasEnded || module === undefined) return { outcome: 'ended', ...took, failure: '' };
     const failed = [...module.children.allTests('failed')];
     const errors = [...module.errors(), ...failed.flatMap((test) => test.result().errors ?? [])];
     for (const suite of module.children.allSuites()) errors.push(...suite.errors());
     const failure = [failed[0]?.fullName, errors[0]?.message.split('\n')[0]]
       .filter(Boolean)
       .join(': ');
-    return { outcome: module.ok() ? 'passed' : 'failed', ms, failure };
+    return { outcome: module.ok() ? 'passed' : 'failed', ...took, failure };
   }
 
   return {
     testFiles: [...byFile.keys()].sort(),
-    run: (testFile, awake, timeoutMs) => {
+    run: (testFile, awake, patienceMs) => {
       writeFileSync(active, awake === undefined ? 'none' : `wake ${awake}`);
-      return run(testFile, timeoutMs);
+      return run(testFile, patienceMs);
     },
-    async explore(testFile, timeoutMs) {
+    async explore(testFile, patienceMs) {
       writeFileSync(reachedPath, '');
       writeFileSync(active, `note ${reachedPath}`);
-      const ran = await run(testFile, timeoutMs);
+      const ran = await run(testFile, patienceMs);
       const ids = readFileSync(reachedPath, 'utf8').split('\n').filter(Boolean);
       return { ...ran, reached: new Set(ids.map(Number)) };
     },
@@ -122,8 +142,16 @@ async function startVitest(
   copy: string,
   tests: readonly string[],
   lasting: LastingProcess,
+  onProgress: () => void,
 ): Promise<Vitest> {
   const include = tests.flatMap((path) => [`test/${path}.test.ts`, `test/${path}/**/*.test.ts`]);
+  const reporter: Reporter = {
+    onTestModuleCollected: onProgress,
+    onTestCaseReady: onProgress,
+    onTestCaseResult: onProgress,
+    onHookStart: onProgress,
+    onHookEnd: onProgress,
+  };
   return createVitest(
     {
       root: copy,
@@ -137,7 +165,7 @@ async function startVitest(
       expect: { poll: { timeout: 15_000 } },
       pool: { name: 'lasting', createPoolWorker: (options) => poolWorker(lasting, options) },
       maxWorkers: 1,
-      reporters: [{}],
+      reporters: [reporter],
     },
     { logLevel: 'silent' },
   );

@@ -45,7 +45,12 @@ mkdirSync(cachePath, { recursive: true });
 const leastScore = options.changed ? 66 : 95;
 
 type Named = Mutant & { readonly name: string; readonly file: string };
-type Verdict = { readonly state: 'killed' | 'survived' | 'unreached'; readonly by: string };
+type Verdict = {
+  readonly state: 'killed' | 'killed by time-out' | 'survived' | 'unreached';
+  readonly by: string;
+};
+
+const isKilled = ({ state }: Verdict): boolean => state.startsWith('killed');
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -88,7 +93,10 @@ function draw(mutants: readonly Named[], folder: Folder): Named[] {
   return pool;
 }
 
-type Suite = { readonly ms: Map<string, number>; readonly reaching: Map<number, string[]> };
+type Suite = {
+  readonly explored: Map<string, TestRun>;
+  readonly reaching: Map<number, string[]>;
+};
 
 type Explored = TestRun & { readonly reached: readonly number[] };
 
@@ -101,7 +109,7 @@ async function exploreSuite(
   folder: Folder,
   testFiles: readonly string[],
 ): Promise<Suite> {
-  const path = join(cachePath, `${folder}.json`);
+  const path = join(cachePath, `explored-${folder}.json`);
   const known: Record<string, Explored> = existsSync(path)
     ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, Explored>)
     : {};
@@ -110,7 +118,7 @@ async function exploreSuite(
       (file) => !/node_modules|\.test\.ts$|^test\/mutation\/(?!mutants|embedded)/.test(file),
     ),
   );
-  const ms = new Map<string, number>();
+  const explored = new Map<string, TestRun>();
   const reaching = new Map<number, string[]>();
   for (const file of testFiles) {
     const key = `${file} ${digest([file])} ${shared}`;
@@ -121,11 +129,11 @@ async function exploreSuite(
     }
     known[key] = ran;
     writeFileSync(path, JSON.stringify(known));
-    ms.set(file, ran.ms);
+    explored.set(file, ran);
     if (options.verbose) say(`  ${file} ${ran.ms.toFixed(0)} ms, reaches ${ran.reached.length}`);
     for (const id of ran.reached) reaching.set(id, [...(reaching.get(id) ?? []), file]);
   }
-  return { ms, reaching };
+  return { explored, reaching };
 }
 
 async function explore(lab: Lab, file: string): Promise<Explored> {
@@ -140,6 +148,12 @@ function digest(files: readonly string[]): string {
   return hash.digest('hex');
 }
 
+/**
+ * A test file that is still at the same test or hook after so long, and four times its longest without a mutant, is taken to
+ * hang: with its mutant it is killed, and run once more with twice the patience.
+ */
+const leastPatienceMs = 2_000;
+
 /** Kills by one test file that are believed without seeing it pass in between. */
 const killsBelieved = 25;
 
@@ -150,7 +164,7 @@ const isLate = ({ outcome, failure }: TestRun): boolean =>
 /** Which of the mutants the suite notices. */
 async function judge(
   lab: Lab,
-  { ms, reaching }: Suite,
+  { explored, reaching }: Suite,
   mutants: ReadonlyMap<number, Named>,
   report: (id: number, verdict: Verdict) => void,
 ): Promise<void> {
@@ -158,10 +172,13 @@ async function judge(
   const kills = new Map<string, number>();
   const tries = new Map<string, number>();
   const doubtful = new Map<string, number[]>();
-  const timeoutMs = (file: string): number => 20_000 + 5 * (ms.get(file) ?? 0);
+  const patienceMs = (file: string): number =>
+    leastPatienceMs + 4 * (explored.get(file)?.longestPauseMs ?? 0);
   const worth = (source: string, file: string): number => {
     const key = `${source} ${file}`;
-    return ((kills.get(key) ?? 0) + 0.5) / ((tries.get(key) ?? 0) + 1) / (ms.get(file) ?? 1);
+    return (
+      ((kills.get(key) ?? 0) + 0.5) / ((tries.get(key) ?? 0) + 1) / (explored.get(file)?.ms ?? 1)
+    );
   };
   const verdicts = new Map<number, Verdict>();
 
@@ -170,25 +187,25 @@ async function judge(
     const ids = doubtful.get(file) ?? [];
     doubtful.delete(file);
     if (ids.length === 0) return;
-    if ((await lab.run(file, undefined, timeoutMs(file))).outcome === 'passed') return;
+    if ((await lab.run(file, undefined, 2 * patienceMs(file))).outcome === 'passed') return;
     say(`  in doubt: ${file} failed without a mutant; once more for ${ids.length}`);
     lab.renew();
     for (const id of ids) verdicts.delete(id);
     pending.push(...ids);
-    if ((await lab.run(file, undefined, timeoutMs(file))).outcome !== 'passed') {
+    if ((await lab.run(file, undefined, 2 * patienceMs(file))).outcome !== 'passed') {
       say(`  left out: ${file} fails without a mutant`);
-      ms.delete(file);
+      explored.delete(file);
     }
   }
 
   async function judgeOne(id: number, source: string): Promise<Verdict> {
-    const files = (reaching.get(id) ?? []).filter((file) => ms.has(file));
+    const files = (reaching.get(id) ?? []).filter((file) => explored.has(file));
     if (files.length === 0) return { state: 'unreached', by: '' };
     files.sort((a, b) => worth(source, b) - worth(source, a));
     for (const file of files) {
-      let ran: TestRun = await lab.run(file, id, timeoutMs(file));
+      let ran: TestRun = await lab.run(file, id, patienceMs(file));
       // a busy machine is late too: what was late once has killed nothing
-      if (isLate(ran)) ran = await lab.run(file, id, 2 * timeoutMs(file));
+      if (isLate(ran)) ran = await lab.run(file, id, 2 * patienceMs(file));
       const key = `${source} ${file}`;
       tries.set(key, (tries.get(key) ?? 0) + 1);
       if (ran.outcome === 'passed') {
@@ -196,11 +213,9 @@ async function judge(
         continue;
       }
       kills.set(key, (kills.get(key) ?? 0) + 1);
-      if (ran.outcome === 'failed') {
-        const ids = [...(doubtful.get(file) ?? []), id];
-        doubtful.set(file, ids);
-      }
-      return { state: 'killed', by: `${file} (${ran.outcome}) ${ran.failure}` };
+      doubtful.set(file, [...(doubtful.get(file) ?? []), id]);
+      const state = isLate(ran) ? 'killed by time-out' : 'killed';
+      return { state, by: `${file} (${ran.outcome}) ${ran.failure}` };
     }
     return { state: 'survived', by: '' };
   }
@@ -208,7 +223,7 @@ async function judge(
   while (pending.length > 0) {
     for (let id = pending.shift(); id !== undefined; id = pending.shift()) {
       const verdict = await judgeOne(id, mutants.get(id)?.file ?? '');
-      if (verdict.state === 'killed') verdicts.set(id, verdict);
+      if (isKilled(verdict)) verdicts.set(id, verdict);
       else report(id, verdict);
       for (const [file, ids] of doubtful) if (ids.length >= killsBelieved) await settle(file);
     }
@@ -221,6 +236,8 @@ type Row = {
   folder: string;
   mutants: number;
   killed: number;
+  /** of the killed, those that stopped a test from ending */
+  timedOut: number;
   equivalent: number;
   accepted: number;
   unlisted: number;
@@ -281,6 +298,7 @@ for (const [folder, files] of filesAskedFor()) {
     folder,
     mutants: chosen.length,
     killed: 0,
+    timedOut: 0,
     equivalent: 0,
     accepted: 0,
     unlisted: 0,
@@ -288,13 +306,15 @@ for (const [folder, files] of filesAskedFor()) {
   };
   const survivors: string[] = [];
   try {
-    const conclude = (id: number, { state, by }: Verdict): void => {
+    const conclude = (id: number, verdict: Verdict): void => {
+      const { state, by } = verdict;
       const mutant = byId.get(id);
       if (mutant === undefined) return;
       const name = key(mutant.file, mutant.name);
       const reason = reasons.get(name);
-      if (state === 'killed') {
+      if (isKilled(verdict)) {
         row.killed++;
+        if (state === 'killed by time-out') row.timedOut++;
         if (reason) complaints.push(`listed, but killed by ${by}: ${name}`);
         if (options.verbose)
           say(`  killed by ${by}\n    ${mutant.file}:${mutant.line} ${mutant.name}`);
@@ -319,11 +339,11 @@ for (const [folder, files] of filesAskedFor()) {
     for (const [index, testFiles] of rounds.entries()) {
       if (left.size === 0) break;
       const suite = await exploreSuite(lab, folder, testFiles);
-      if (!options.changed) say(`  ${suite.ms.size} test files explored`);
+      if (!options.changed) say(`  ${suite.explored.size} test files explored`);
       const survived = new Map<number, Named>();
       await judge(lab, suite, left, (id, verdict) => {
         const mutant = byId.get(id);
-        const isOver = verdict.state === 'killed' || index === rounds.length - 1;
+        const isOver = isKilled(verdict) || index === rounds.length - 1;
         if (isOver) conclude(id, verdict);
         else if (mutant) survived.set(id, mutant);
       });

@@ -395,6 +395,18 @@ export function describeLedger(
       expect(await pay(2n)).toMatchObject({ kind: 'session-exceeded', spent: 2n });
     });
 
+    it('forgets a session that has given back everything, and no other', async () => {
+      const { ledger } = tested;
+      const limits = [{ ruleId: 'few', maximum: 3n, isEnforced: true }];
+      const [one, other] = [newWindow().ruleId, newWindow().ruleId];
+      const pay = (id: string, ev: bigint) =>
+        ledger.reserve([], spend({ ev }), never, { id, spentEv: 0n, limits });
+      requireReserved(await pay(other, 2n));
+      await requireReserved(await pay(one, 3n)).release();
+      expect(await pay(other, 2n)).toMatchObject({ kind: 'session-exceeded', spent: 2n });
+      requireReserved(await pay(one, 3n));
+    });
+
     it('gives back what was reserved in an earlier slot, and nothing once that has run out', async () => {
       const window = newWindow();
       const { ledger } = tested;
