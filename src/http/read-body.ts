@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Request, RequestHandler } from 'express';
 import { RequestError } from '../errors.ts';
+import { isTraced } from '../trace-steps.ts';
 import { deadlineOf } from './request-context.ts';
 
 /** Reads the body as it is, whatever its type, into `request.body`; a compressed one is refused, and one that has not come by the deadline. */
@@ -18,7 +19,7 @@ export function readBody(limitBytes: number): RequestHandler {
       return;
     }
     // the connection's own events belong to no trace
-    const goOn = AsyncLocalStorage.bind(next);
+    const goOn = isTraced('request') ? AsyncLocalStorage.bind(next) : next;
     const chunks: Buffer[] = [];
     let received = 0;
     const take = (chunk: Buffer): void => {

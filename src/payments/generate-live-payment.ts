@@ -19,7 +19,7 @@ import {
   decodeOrchestratorInfo,
   listModels,
 } from '../wire/orchestrator-info.ts';
-import type { AuthToken, Capabilities } from '../wire/net_pb.ts';
+import type { Capabilities } from '../wire/net_pb.ts';
 import { countCopiedBytes, encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
 import {
   type PaymentRequest,
@@ -176,7 +176,7 @@ function draftPayment(
   const capabilities = decodeCapabilities(request.capabilities);
   const authToken = requireAuthToken(orchestrator);
 
-  requireSmallAnswer(orchestrator, authToken, capabilities);
+  requireSmallAnswer(orchestrator, capabilities);
 
   const now = tellTime();
   const chain = sender.chain.currentFacts();
@@ -285,11 +285,10 @@ async function makePayment(
 const maxCopiedBytes = 32_768;
 
 function requireSmallAnswer(
-  orchestrator: OrchestratorInfo,
-  authToken: AuthToken,
+  { copiedBytes }: OrchestratorInfo,
   capabilities: Capabilities | undefined,
 ): void {
-  const bytes = countCopiedBytes(orchestrator, authToken, capabilities);
+  const bytes = copiedBytes + (capabilities ? countCopiedBytes(capabilities) : 0);
   if (bytes <= maxCopiedBytes) return;
   throw new RequestError(
     'ANSWER_TOO_LARGE',

@@ -5,7 +5,7 @@ import type { Address } from '../pm/bytes.ts';
 import type { SealedState } from '../wire/payment-request.ts';
 import { type DelegatedSeal, instanceMessage, parseDelegatedSeal } from './delegated-seal.ts';
 import type { RecentSeals } from './recent-seals.ts';
-import { RecentlyUsed } from './recently-used.ts';
+import { RecentlyUsed } from '../recently-used.ts';
 
 /** Whether a state was sealed, exactly as it is, for the sender. */
 export type SealVerifier = (sealed: SealedState) => boolean;

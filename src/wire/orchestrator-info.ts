@@ -1,6 +1,14 @@
+import { create, toBinary } from '@bufbuild/protobuf';
 import { RequestError } from '../errors.ts';
 import type { Price } from '../pm/billing.ts';
-import { type Address, addressFromBytes, bytes32FromBytes, bytesToUint } from '../pm/bytes.ts';
+import {
+  type Address,
+  addressFromBytes,
+  bytes32FromBytes,
+  bytesToUint,
+  fromHex,
+  uintToMinimalBytes,
+} from '../pm/bytes.ts';
 import type { TicketParams } from '../pm/ticket.ts';
 import {
   type AuthToken,
@@ -8,9 +16,13 @@ import {
   CapabilitiesSchema,
   OrchestratorInfoSchema,
   type PriceInfo,
+  PriceInfoSchema,
+  SegDataSchema,
   type TicketParams as TicketParamsMessage,
+  TicketParamsSchema,
 } from './net_pb.ts';
 import { readMessage } from './protobuf.ts';
+import { RecentlyUsed } from '../recently-used.ts';
 
 /** What a payment needs of `net.OrchestratorInfo`. The caller wrote it; the orchestrator signed none of it. */
 export type OrchestratorInfo = {
@@ -23,6 +35,10 @@ export type OrchestratorInfo = {
   readonly priceInfo: PriceInfo;
   /** as received, unknown fields included */
   readonly authToken: AuthToken | undefined;
+  /** the parameters as tickets are sent with: integers are minimal big-endian */
+  readonly sentParams: TicketParamsMessage;
+  /** how many bytes of it an answer copies, as far as these may be any number */
+  readonly copiedBytes: number;
 };
 
 function protobufError(what: string, cause: unknown): string {
@@ -46,11 +62,28 @@ function toTicketParams(message: TicketParamsMessage): TicketParams {
   };
 }
 
+/** A session sends the same bytes with each payment, until its ticket parameters are renewed. */
+const known = new RecentlyUsed<string, OrchestratorInfo>(500);
+/** Several times what orchestrators send; more is decoded each time. */
+const maxKnownBytes = 4096;
+
 /**
  * Decodes the request's `orchestrator`, in the protocol's order of checks: present, protobuf, a price of two
- * positive numbers, ticket parameters. Throws {@link RequestError}.
+ * positive numbers, ticket parameters. The same bytes give the same object for a while, which nobody may change.
+ * Throws {@link RequestError}.
  */
 export function decodeOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
+  if (bytes.length > maxKnownBytes) return readOrchestratorInfo(bytes);
+  const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+  const earlier = known.get(key);
+  if (earlier) return earlier;
+  // parts of the request's bytes would keep all of them in memory
+  const info = readOrchestratorInfo(new Uint8Array(bytes));
+  known.set(key, info);
+  return info;
+}
+
+function readOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
   if (bytes.length === 0) throw new RequestError('ORCHESTRATOR_MISSING', 'missing orchestrator');
   let info;
   try {
@@ -70,14 +103,35 @@ export function decodeOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
   if (!ticketParams) {
     throw new RequestError('TICKET_PARAMS_MISSING', 'missing ticketParams in OrchestratorInfo');
   }
+  const { transcoder, authToken } = info;
+  const params = toTicketParams(ticketParams);
+  const sentParams = fromTicketParams(params);
   return {
-    transcoder: info.transcoder,
+    transcoder,
     address: addressFromBytes(info.address),
-    ticketParams: toTicketParams(ticketParams),
+    ticketParams: params,
     price: priceInfo,
     priceInfo,
-    authToken: info.authToken,
+    authToken,
+    sentParams,
+    copiedBytes:
+      (authToken ? toBinary(SegDataSchema, create(SegDataSchema, { authToken })).length : 0) +
+      toBinary(PriceInfoSchema, priceInfo).length +
+      sentParams.seed.length +
+      sentParams.expirationBlock.length,
   };
+}
+
+function fromTicketParams(params: TicketParams): TicketParamsMessage {
+  const unpooled = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
+  return create(TicketParamsSchema, {
+    recipient: unpooled(fromHex(params.recipient)),
+    faceValue: unpooled(uintToMinimalBytes(params.faceValue)),
+    winProb: unpooled(uintToMinimalBytes(params.winProb)),
+    recipientRandHash: unpooled(fromHex(params.recipientRandHash)),
+    seed: unpooled(uintToMinimalBytes(params.seed)),
+    expirationBlock: unpooled(uintToMinimalBytes(params.expirationBlock)),
+  });
 }
 
 /** Far more than there are; each word costs work and bytes in the answer. */

@@ -1,5 +1,5 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { fromHex, uintToMinimalBytes, utf8ToBytes } from '../pm/bytes.ts';
+import { fromHex, utf8ToBytes } from '../pm/bytes.ts';
 import { emptySegmentHash } from '../pm/segment-credentials.ts';
 import type { Ticket } from '../pm/ticket.ts';
 import {
@@ -10,7 +10,6 @@ import {
   Capabilities_CapabilityConstraints_ModelConstraintSchema,
   Capabilities_ConstraintsSchema,
   PaymentSchema,
-  PriceInfoSchema,
   SegDataSchema,
 } from './net_pb.ts';
 import type { OrchestratorInfo } from './orchestrator-info.ts';
@@ -23,19 +22,12 @@ export type SignedTicket = { readonly ticket: Ticket; readonly signature: Uint8A
  * big-endian and the price is the one quoted with the parameters, since the orchestrator's HMAC covers both.
  */
 export function encodePayment(
-  { ticketParams, priceInfo }: OrchestratorInfo,
+  { sentParams, priceInfo }: OrchestratorInfo,
   signed: readonly [SignedTicket, ...SignedTicket[]],
 ): Uint8Array {
   const { sender, creationRound } = signed[0].ticket;
   const payment = create(PaymentSchema, {
-    ticketParams: {
-      recipient: fromHex(ticketParams.recipient),
-      faceValue: uintToMinimalBytes(ticketParams.faceValue),
-      winProb: uintToMinimalBytes(ticketParams.winProb),
-      recipientRandHash: fromHex(ticketParams.recipientRandHash),
-      seed: uintToMinimalBytes(ticketParams.seed),
-      expirationBlock: uintToMinimalBytes(ticketParams.expirationBlock),
-    },
+    ticketParams: sentParams,
     sender: fromHex(sender),
     expirationParams: {
       creationRound: creationRound.round,
@@ -120,18 +112,7 @@ function mapValues<From, To>(
   return Object.fromEntries(Object.entries(from).map(([key, value]) => [key, convert(value)]));
 }
 
-/** How many bytes of its request an answer copies, as far as these may be any number. */
-export function countCopiedBytes(
-  { priceInfo, ticketParams: { seed, expirationBlock } }: OrchestratorInfo,
-  authToken: AuthToken,
-  capabilities: Capabilities | undefined,
-): number {
-  const credentials = create(SegDataSchema, { authToken });
-  if (capabilities) credentials.capabilities = rebuildCapabilities(capabilities);
-  return (
-    toBinary(SegDataSchema, credentials).length +
-    toBinary(PriceInfoSchema, priceInfo).length +
-    uintToMinimalBytes(seed).length +
-    uintToMinimalBytes(expirationBlock).length
-  );
+/** How many bytes an answer copies of capabilities that a request names. */
+export function countCopiedBytes(capabilities: Capabilities): number {
+  return toBinary(CapabilitiesSchema, rebuildCapabilities(capabilities)).length;
 }

@@ -1,10 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import {
-  AuthTokenSchema,
-  CapabilitiesSchema,
-  OrchestratorInfoSchema,
-} from '../../src/wire/net_pb.ts';
+import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
 import {
   decodeCapabilities,
   decodeOrchestratorInfo,
@@ -12,10 +8,18 @@ import {
 } from '../../src/wire/orchestrator-info.ts';
 import { countCopiedBytes } from '../../src/wire/payment.ts';
 
-const encode = (priceInfo?: { pricePerUnit: bigint; pixelsPerUnit: bigint }, ticketParams = {}) =>
+const encode = (
+  priceInfo?: { pricePerUnit: bigint; pixelsPerUnit: bigint },
+  ticketParams = {},
+  authToken?: { sessionId: string },
+) =>
   toBinary(
     OrchestratorInfoSchema,
-    create(OrchestratorInfoSchema, { ...(priceInfo && { priceInfo }), ticketParams }),
+    create(OrchestratorInfoSchema, {
+      ...(priceInfo && { priceInfo }),
+      ticketParams,
+      ...(authToken && { authToken }),
+    }),
   );
 
 describe('an orchestrator’s price', () => {
@@ -85,18 +89,41 @@ describe('what an orchestrator sends', () => {
   });
 
   it('is counted with each part that an answer copies', () => {
-    const count = (ticketParams: object, sessionId = '', models?: string[]) => {
-      const info = decodeOrchestratorInfo(encode(price, ticketParams));
-      const token = create(AuthTokenSchema, { sessionId });
-      return countCopiedBytes(info, token, models && capabilities(1, models));
+    const count = (ticketParams: object, sessionId?: string) => {
+      const authToken = sessionId === undefined ? undefined : { sessionId };
+      return decodeOrchestratorInfo(encode(price, ticketParams, authToken)).copiedBytes;
     };
+    // a price of two numbers
     const least = count({});
-    // a price of two numbers in four bytes, and an empty token in two
-    expect(least).toBe(6);
+    expect(least).toBe(4);
     expect(count({ seed: Uint8Array.of(1, 2, 3) })).toBe(least + 3);
+    expect(count({ seed: Uint8Array.of(0, 2, 3) })).toBe(least + 2);
     expect(count({ expirationBlock: Uint8Array.of(1, 2) })).toBe(least + 2);
-    expect(count({}, 'abc')).toBe(least + 5);
-    expect(count({}, '', [])).toBeGreaterThan(least);
-    expect(count({}, '', ['a'.repeat(100)])).toBe(count({}, '', ['a'.repeat(90)]) + 10);
+    expect(count({}, '')).toBe(least + 2);
+    expect(count({}, 'abc')).toBe(least + 7);
+    const ofModels = (models: string[]) => countCopiedBytes(capabilities(1, models));
+    expect(ofModels([])).toBeGreaterThan(0);
+    expect(ofModels(['a'.repeat(100)])).toBe(ofModels(['a'.repeat(90)]) + 10);
+  });
+
+  it('is the same object while the same bytes come again, and another one for others', () => {
+    const bytes = encode(price, { seed: Uint8Array.of(1) });
+    const info = decodeOrchestratorInfo(bytes);
+    expect(decodeOrchestratorInfo(Uint8Array.from(bytes))).toBe(info);
+    const other = decodeOrchestratorInfo(encode(price, { seed: Uint8Array.of(2) }));
+    expect(other.ticketParams.seed).toBe(2n);
+    expect(info.ticketParams.seed).toBe(1n);
+    for (let seed = 0; seed < 500; seed++) {
+      decodeOrchestratorInfo(encode(price, { seed: Uint8Array.of(3, seed >> 8, seed & 255) }));
+    }
+    expect(decodeOrchestratorInfo(bytes)).not.toBe(info);
+    expect(decodeOrchestratorInfo(bytes)).toEqual(info);
+  });
+
+  it('is read each time where it is larger than those of orchestrators', () => {
+    const bytes = encode(price, { seed: new Uint8Array(4096).fill(1) });
+    const info = decodeOrchestratorInfo(bytes);
+    expect(decodeOrchestratorInfo(bytes)).not.toBe(info);
+    expect(decodeOrchestratorInfo(bytes)).toEqual(info);
   });
 });

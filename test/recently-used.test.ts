@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RecentlyUsed } from '../../src/session/recently-used.ts';
+import { RecentlyUsed } from '../src/recently-used.ts';
 
 describe('RecentlyUsed', () => {
   it('never holds more than it may, however many are put in', () => {
