@@ -23,7 +23,11 @@ function plain({ buffer, byteOffset, length }: Buffer): Uint8Array {
 
 function hexToBytes(digits: string): Uint8Array {
   const bytes = Buffer.from(digits, 'hex');
-  if (2 * bytes.length !== digits.length) throw new RangeError('not an even number of hex digits');
+  // Node takes characters beyond ASCII for the one that their lower byte is
+  const isAscii = Buffer.byteLength(digits) === digits.length;
+  if (!isAscii || 2 * bytes.length !== digits.length) {
+    throw new RangeError('not an even number of hex digits');
+  }
   return plain(bytes);
 }
 

@@ -29,9 +29,12 @@ describe('hex', () => {
     );
   });
 
-  it.each(['0x1', '0xzz', '0x0g'] as const)('%s is refused', (hex) => {
-    expect(() => fromHex(hex)).toThrow();
-  });
+  it.each(['0x1', '0xzz', '0x0g', '0x\u0131\u0131', '0x\uff11\uff11'] as const)(
+    '%s is refused',
+    (hex) => {
+      expect(() => fromHex(hex)).toThrow('not an even number of hex digits');
+    },
+  );
 });
 
 describe('words of a fixed size', () => {
