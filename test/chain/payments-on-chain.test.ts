@@ -9,6 +9,7 @@ import { type LivepeerContracts, deployLivepeerContracts } from '../support/live
 import { type TestSigner, startTestSigner } from '../support/test-signer.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { soon } from '../support/soon.ts';
+import { scrape } from '../telemetry/read-metrics.ts';
 
 const ether = parseEther('1');
 const maxAgeMs = 60_000;
@@ -80,6 +81,13 @@ describe('payments with facts from the chain', () => {
       expectPaid(await signer.post(request));
       setFaults({ kind: 'down' });
       await soon(() => expect(warningsOf(signer)).toHaveLength(2));
+      const metrics = await scrape(signer.adminUrl);
+      for (const outcome of ['ok', 'failed']) {
+        const labels = { dependency: 'chain', outcome };
+        expect(
+          metrics.sum('livepeer_hsm_signer_dependency_duration_seconds_count', labels),
+        ).toBeGreaterThan(0);
+      }
       const nowMs = performance.now();
       signer.elapsedMs = nowMs;
       const ageMs = ageOf(await readiness(signer));

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, expect, it, vi } from 'vitest';
 import { Cli, Folder, devConfig } from '../cli/cli.ts';
 import type { SandboxServer } from '../sandbox-orchestrator/server.ts';
+import { scrape } from '../telemetry/read-metrics.ts';
 import { runner, startOrchestrator } from './orchestrators.ts';
 
 let cli: Cli | undefined;
@@ -55,6 +56,10 @@ it('several workers: one asks, all answer, and go on when that one is killed', a
   expect(new Set(answers.map((answer) => answer.text)).size).toBe(1);
   expect(JSON.parse(answers[0]?.text ?? '')).toMatchObject([{ address: orchestrator.url }]);
   expect(asked).toBe(1);
+  const metrics = await scrape(await cli.adminListening());
+  const labels = { dependency: 'discovery', outcome: 'ok' };
+  // its info and its document
+  expect(metrics.sum('livepeer_hsm_signer_dependency_duration_seconds_count', labels)).toBe(2);
 
   const { pid } = cli.child;
   const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');

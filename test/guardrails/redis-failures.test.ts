@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectPaid } from '../payments/expectations.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
+import { scrape } from '../telemetry/read-metrics.ts';
 import { expectAllRecorded, expectFailure, patiently, readReadiness } from './evidence.ts';
 import {
   type GuardedSigner,
@@ -67,6 +68,10 @@ describe('Redis with onFailure: deny', () => {
       expectPaid(await pay(3, sealed));
       expectFailure(signer, await pay(6), 429, 'WINDOW_EXHAUSTED');
       expectPaid(await pay(5));
+      const answered = { dependency: 'answers', outcome: 'ok' };
+      const metrics = await scrape(signer.adminUrl);
+      const count = 'livepeer_hsm_signer_dependency_duration_seconds_count';
+      expect(metrics.sum(count, answered)).toBe(4);
     },
   );
 
