@@ -66,7 +66,7 @@ function parseProxyUrl(text: string): URL | undefined {
   } catch {
     return undefined;
   }
-  return ['http:', 'https:'].includes(url.protocol) && url.hostname !== '' ? url : undefined;
+  return ['http:', 'https:'].includes(url.protocol) ? url : undefined;
 }
 
 function withSubdomains(entry: string): readonly string[] {

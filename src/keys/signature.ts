@@ -12,8 +12,8 @@ const halfCurveOrder = curveOrder / 2n;
 
 export type RS = { readonly r: bigint; readonly s: bigint };
 
-function invalid(message: string, cause?: unknown): ProviderError {
-  return new ProviderError('PROVIDER_REPLY_INVALID', message, { cause, retryable: true });
+function invalid(message: string): ProviderError {
+  return new ProviderError('PROVIDER_REPLY_INVALID', message, { retryable: true });
 }
 
 const isScalar = (value: bigint): boolean => value >= 1n && value < curveOrder;

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CallLimiter } from '../../src/keys/call-limiter.ts';
 
@@ -336,5 +337,105 @@ describe('CallLimiter', () => {
     abort.abort();
     await expect(waiting).rejects.toThrow();
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('begins waiting calls to the millisecond in which the rate allows them, though none has ended', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 20, concurrency: 10, maxQueued: 10 });
+    const startsAtMs: number[] = [];
+    const from = performance.now();
+    const held = heldCall();
+    const all = Array.from({ length: 5 }, () =>
+      limiter.run(() => {
+        startsAtMs.push(performance.now() - from);
+        return held.work();
+      }, never),
+    );
+    await vi.advanceTimersByTimeAsync(1_000);
+    // two at once, then 18 a second
+    expect(startsAtMs).toEqual([0, 0, 56, 112, 167]);
+    expect(vi.getTimerCount()).toBe(0);
+    held.end();
+    await Promise.all(all);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('waits without a timer where the end of a call is what it waits for', async () => {
+    for (const limits of [
+      { requestsPerSecond: 1_000, concurrency: 1, maxQueued: 9 },
+      { requestsPerSecond: 1, concurrency: 5, maxQueued: 9 },
+    ]) {
+      const limiter = new CallLimiter(limits);
+      const first = heldCall();
+      const running = limiter.run(first.work, never);
+      await vi.advanceTimersByTimeAsync(5_000);
+      const next = limiter.run(() => Promise.resolve('next'), never);
+      expect(vi.getTimerCount()).toBe(0);
+      first.end();
+      await running;
+      await vi.advanceTimersByTimeAsync(1_001);
+      expect(await next).toBe('next');
+    }
+  });
+
+  it('goes on with the others, at their time, when one that waits leaves', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1, concurrency: 5, maxQueued: 9 });
+    await limiter.run(() => Promise.resolve(), never);
+    const leaving = new AbortController();
+    const left = limiter.run(() => Promise.resolve(), leaving.signal, { tenant: 'a' });
+    const staying = limiter.run(() => Promise.resolve('stays'), never, { tenant: 'a' });
+    const other = limiter.run(() => Promise.resolve('other'), never, { tenant: 'b' });
+    expect(limiter.waitingCount).toBe(3);
+    leaving.abort(new Error('gone'));
+    await expect(left).rejects.toThrow('gone');
+    expect([limiter.waitingCount, vi.getTimerCount()]).toEqual([2, 1]);
+    await vi.advanceTimersByTimeAsync(4_100);
+    expect(await Promise.all([staying, other])).toEqual(['stays', 'other']);
+  });
+
+  it('forgets a tenant whose only waiting call leaves', async () => {
+    const limiter = new CallLimiter({ concurrency: 1, maxQueued: 9 });
+    const first = heldCall();
+    const running = limiter.run(first.work, never);
+    const leaving = new AbortController();
+    const left = limiter.run(() => Promise.resolve(), leaving.signal, { tenant: 'a', lane: {} });
+    const next = limiter.run(() => Promise.resolve('next'), never, { tenant: 'b' });
+    leaving.abort(new Error('gone'));
+    await expect(left).rejects.toThrow('gone');
+    first.end();
+    await running;
+    expect(await next).toBe('next');
+    expect(limiter.waitingCount).toBe(0);
+  });
+
+  it('waits anew after all that waited have left', async () => {
+    const limiter = new CallLimiter({ requestsPerSecond: 1, concurrency: 5, maxQueued: 5 });
+    await limiter.run(() => Promise.resolve(), never);
+    const leaving = new AbortController();
+    const left = limiter.run(() => Promise.resolve(), leaving.signal);
+    leaving.abort(new Error('gone'));
+    await expect(left).rejects.toThrow('gone');
+    const next = limiter.run(() => Promise.resolve('next'), never);
+    await vi.advanceTimersByTimeAsync(2_001);
+    expect(await next).toBe('next');
+  });
+
+  it('is left by no call that has begun, whatever becomes of its signal, and keeps none of them', async () => {
+    const limiter = new CallLimiter({ concurrency: 1, maxQueued: 5 });
+    const [first, second] = [heldCall(), heldCall()];
+    const running = limiter.run(first.work, never);
+    const caller = new AbortController();
+    const begun = limiter.run(second.work, caller.signal);
+    const waiting = limiter.run(() => Promise.resolve('waited'), never);
+    expect(getEventListeners(caller.signal, 'abort')).toHaveLength(1);
+    first.end();
+    await running;
+    await vi.advanceTimersByTimeAsync(0);
+    expect(second.work).toHaveBeenCalledTimes(1);
+    expect(getEventListeners(caller.signal, 'abort')).toEqual([]);
+    caller.abort();
+    expect(limiter.waitingCount).toBe(1);
+    second.end();
+    await begun;
+    expect(await waiting).toBe('waited');
   });
 });

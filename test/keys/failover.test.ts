@@ -45,6 +45,8 @@ class TestDevice {
   /** whether it has `checkHealth` */
   tellsHealth = true;
   readonly signals: AbortSignal[] = [];
+  /** what came along with each question and call, by name */
+  readonly asked: (readonly [string, CallOptions])[] = [];
   opened = 0;
   closed = 0;
   checks = 0;
@@ -64,12 +66,14 @@ class TestDevice {
     return {
       keyRef: `test:${this.name}`,
       concurrency: this.concurrency,
-      getPublicKey: async () => {
+      getPublicKey: async (options) => {
+        this.asked.push(['getPublicKey', options]);
         this.keyReads += 1;
         return (await this.#key()).getPublicKey({ signal: never });
       },
-      signDigest: async (asked, { signal }) => {
-        this.signals.push(signal);
+      signDigest: async (asked, options) => {
+        this.asked.push(['signDigest', options]);
+        this.signals.push(options.signal);
         this.#underWay += 1;
         this.mostAtOnce = Math.max(this.mostAtOnce, this.#underWay);
         try {
@@ -82,12 +86,15 @@ class TestDevice {
         this.closed += 1;
         return Promise.resolve();
       },
-      describeKey: () =>
-        this.description instanceof Error
+      describeKey: (options) => {
+        this.asked.push(['describeKey', options]);
+        return this.description instanceof Error
           ? Promise.reject(this.description)
-          : Promise.resolve({ curve: 'secp256k1' }),
+          : Promise.resolve({ curve: 'secp256k1' });
+      },
       ...(this.tellsHealth && {
-        checkHealth: async () => {
+        checkHealth: async (options: CallOptions) => {
+          this.asked.push(['checkHealth', options]);
           this.checks += 1;
           if (this.health instanceof Error) throw this.health;
           await this.health;
@@ -312,6 +319,126 @@ describe('the start', () => {
     await vi.advanceTimersByTimeAsync(100);
     await signed;
     expect([first.mostAtOnce, ...callsOf(group)]).toEqual([2, 8, 0]);
+  });
+});
+
+describe('a member', () => {
+  it('is asked with the signal of who asks, and told whose turn it is', async () => {
+    const group = await openGroup([first, second]);
+    // nothing is signed to find out whether it may be used
+    expect(first.signals).toEqual([]);
+    const { signal } = new AbortController();
+    const turn = { tenant: 'acme', lane: {} };
+    first.asked.length = 0;
+    await group.checkHealth?.({ signal });
+    await group.describeKey?.({ signal });
+    expect(first.asked).toEqual([
+      ['checkHealth', { signal }],
+      ['getPublicKey', { signal }],
+      ['describeKey', { signal }],
+    ]);
+    expect(first.asked.map(([, options]) => options.signal)).toEqual([signal, signal, signal]);
+    first.signing = { kind: 'fail', error: throttled };
+    await group.signDigest(digest, { signal, turn });
+    for (const device of [first, second]) {
+      const [name, options] = device.asked.at(-1) ?? [];
+      expect([name, options?.turn]).toEqual(['signDigest', turn]);
+      expect(options?.signal).toBeInstanceOf(AbortSignal);
+    }
+  });
+
+  it('that is probed has an interval’s time for each answer, and for its self-test', async () => {
+    const timeouts = vi.spyOn(AbortSignal, 'timeout');
+    const group = await openGroup([first, second]);
+    first.signing = { kind: 'fail', error: unavailable };
+    await sign(group);
+    first.signing = { kind: 'sign' };
+    first.asked.length = 0;
+    await vi.advanceTimersByTimeAsync(probeIntervalMs);
+    const mock = timeouts.mock;
+    expect(mock.calls).toEqual([[probeIntervalMs]]);
+    const [signal] = mock.results.map(({ value }) => value as unknown);
+    expect(first.asked.slice(0, 2)).toEqual([
+      ['checkHealth', { signal }],
+      ['getPublicKey', { signal }],
+    ]);
+    expect(healthOf(group)).toEqual([true, true]);
+    timeouts.mockRestore();
+  });
+
+  it('that is not taken in is not asked for its health, nor opened for it', async () => {
+    first.opening = unavailable;
+    const group = await openGroup([first, second]);
+    await group.checkHealth?.({ signal: never });
+    expect([first.opened, second.checks]).toEqual([1, 2]);
+  });
+
+  it('that opens once the group is closed is asked nothing', async () => {
+    const opening = Promise.withResolvers<undefined>();
+    first.opening = opening.promise;
+    const opened = openGroup([first, second]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    const group = await opened;
+    await group.close();
+    log.mockClear();
+    opening.resolve(undefined);
+    await vi.advanceTimersByTimeAsync(10 * probeIntervalMs);
+    expect([first.opened, first.closed, first.checks, first.keyReads]).toEqual([1, 1, 0, 0]);
+    expect(log).not.toHaveBeenCalled();
+  });
+
+  it.each([undefined, unavailable])(
+    'that signs while its probe hangs is in use from then on, whatever the probe says: %s',
+    async (says) => {
+      const group = await openGroup([first, second]);
+      first.signing = second.signing = { kind: 'fail', error: unavailable };
+      await expect(sign(group)).rejects.toBe(unavailable);
+      const checking = Promise.withResolvers<never>();
+      first.health = checking.promise;
+      second.health = denied;
+      await vi.advanceTimersByTimeAsync(probeIntervalMs);
+      first.signing = { kind: 'sign' };
+      await sign(group);
+      log.mockClear();
+      first.health = undefined;
+      const [timers, signed] = [vi.getTimerCount(), first.signals.length];
+      if (says) checking.reject(says);
+      else checking.resolve(undefined as never);
+      await vi.advanceTimersByTimeAsync(0);
+      expect(healthOf(group)).toEqual([true, false]);
+      expect(log).not.toHaveBeenCalled();
+      expect(vi.getTimerCount()).toBe(timers);
+      // it has proved itself, and need not sign a self-test
+      expect(first.signals).toHaveLength(signed);
+    },
+  );
+
+  it('that signs again is not probed any more', async () => {
+    const group = await openGroup([first, second]);
+    first.signing = second.signing = { kind: 'fail', error: unavailable };
+    await expect(sign(group)).rejects.toBe(unavailable);
+    expect(vi.getTimerCount()).toBe(2);
+    first.signing = second.signing = { kind: 'sign' };
+    await sign(group);
+    expect(vi.getTimerCount()).toBe(1);
+    const { checks } = first;
+    await vi.advanceTimersByTimeAsync(4 * probeIntervalMs);
+    expect(first.checks).toBe(checks);
+  });
+
+  it('that stays out of use is named in the log, with the reason', async () => {
+    first.opening = unavailable;
+    await openGroup([first, second]);
+    first.opening = denied;
+    log.mockClear();
+    await vi.advanceTimersByTimeAsync(probeIntervalMs);
+    expect(log.mock.calls).toEqual([
+      [
+        'warn',
+        'key provider stays out of use',
+        { member: 'first', code: 'KEY_ACCESS_DENIED', error: 'the key is disabled' },
+      ],
+    ]);
   });
 });
 
@@ -785,6 +912,33 @@ describe('hedging', () => {
     await vi.advanceTimersByTimeAsync(1);
     await signed;
     expect(callsOf(group)).toEqual([101, before + 1]);
+  });
+
+  it('goes by the 95th percentile of fewer latencies too, by nearest rank', async () => {
+    const group = await openGroup([first, second], { hedge: true });
+    second.signing = { kind: 'fail', error: throttled };
+    await warmUp(group, 28, 20);
+    await warmUp(group, 1, 100);
+    await warmUp(group, 1, 500);
+    second.signing = { kind: 'sign' };
+    const [, before = 0] = callsOf(group);
+    first.signing = { kind: 'hang' };
+    const signed = sign(group);
+    await vi.advanceTimersByTimeAsync(99);
+    expect(callsOf(group)).toEqual([31, before]);
+    await vi.advanceTimersByTimeAsync(1);
+    await signed;
+    expect(callsOf(group)).toEqual([31, before + 1]);
+  });
+
+  it('makes no second call where there is nobody else', async () => {
+    const group = await openGroup([first], { hedge: true });
+    await warmUp(group);
+    first.signing = { kind: 'sign-after', ms: 500 };
+    const signed = sign(group);
+    await vi.advanceTimersByTimeAsync(500);
+    await signed;
+    expect(countsOf(group)).toEqual({ first: { calls: 21, failures: 0, hedges: 0, discarded: 0 } });
   });
 
   it('makes no second call to a member that is not healthy', async () => {

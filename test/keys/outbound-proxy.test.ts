@@ -16,10 +16,18 @@ describe('the way out of the network', () => {
     expect(read({ HTTPS_PROXY: 'HTTP://b:2' })?.url).toBe('http://b:2/');
     expect(read({ ...lower, HTTPS_PROXY: 'http://b' })?.url).toBe('http://a:1/');
     expect(read({ https_proxy: '', HTTPS_PROXY: 'proxy:3128' })?.url).toBe('http://proxy:3128/');
+    // a scheme is what it begins with, and nothing further on
+    expect(read({ https_proxy: 'proxy:3128/?to=http://a' })?.url).toBe(
+      'http://proxy:3128/?to=http://a',
+    );
   });
 
   it.each([
     ['https_proxy', 'socks5://secret:1'],
+    ['https_proxy', 'git+http://secret'],
+    ['https_proxy', 'x://secret'],
+    ['https_proxy', 'X.y-z://secret'],
+    ['https_proxy', 'https://'],
     ['https_proxy', 'http://'],
     ['HTTPS_PROXY', 'http://secret%:x@host'],
     ['HTTPS_PROXY', 'secret host'],
@@ -39,6 +47,7 @@ describe('the way out of the network', () => {
       'a.example,.a.example,.b,*.c,10.0.0.1,::1,d:80,*',
     );
     expect(noProxy({ no_proxy: ',x,,y,' })).toBe('x,.x,y,.y');
+    expect(noProxy({ no_proxy: 'A.example' })).toBe('A.example,.A.example');
     expect(noProxy({ no_proxy: 'x', NO_PROXY: 'y' })).toBe('x,.x');
     expect(noProxy({ no_proxy: ' ', NO_PROXY: 'y' })).toBe('y,.y');
   });
@@ -47,6 +56,7 @@ describe('the way out of the network', () => {
     ['a.example', 'A.example', 443, false],
     ['a.example', 'b.a.example', 443, false],
     ['a.example', 'ba.example', 443, true],
+    ['A.Example', 'b.a.example', 443, false],
     ['.a.example', 'a.example', 443, true],
     ['.a.example', 'b.a.example', 443, false],
     ['*.a.example', 'b.A.example', 443, false],

@@ -9,7 +9,9 @@ import {
   publicKeyToAddress,
   toEthereumSignature,
   verifyPersonalSignature,
+  verifySignature,
 } from '../../src/keys/signature.ts';
+import { recoverPublicKey } from '../../src/keys/secp256k1.ts';
 import { bytesToUint, parseAddress, toHex } from '../../src/pm/bytes.ts';
 import { personalMessageDigest } from '../../src/pm/personal-message.ts';
 import { concat, derInteger, derSignature, hex, tlv } from './der.ts';
@@ -239,6 +241,83 @@ describe('malformed DER signatures', () => {
   });
 });
 
+describe('what is wrong with a signature', () => {
+  const raw = (r: bigint, s: bigint) => concat(toBytes(r, 32), toBytes(s, 32));
+
+  it.each([
+    ['r', 0n, 1n],
+    ['r', n, n],
+    ['s', 1n, 0n],
+    ['s', n - 1n, n],
+  ])('is told, with the number that is out of range: %s', (which, r, s) => {
+    const refused = expect.objectContaining({
+      code: 'PROVIDER_REPLY_INVALID',
+      retryable: true,
+      message: `the key provider's signature has ${which} outside [1, n - 1]`,
+    }) as Error;
+    expect(() => parseRawSignature(raw(r, s))).toThrow(refused);
+    expect(() => parseDerSignature(derSignature(r, s))).toThrow(refused);
+  });
+
+  it('is that it is none at all, from the length on that no signature has', () => {
+    const refusalOf = (der: Uint8Array): string => {
+      try {
+        parseDerSignature(der);
+        return '';
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    const padded = (zeros: number) => tlv(0x30, tlv(0x02, new Uint8Array(zeros), R), intS);
+    expect([padded(2).length, padded(3).length]).toEqual([72, 73]);
+    expect(refusalOf(padded(2))).toMatch('is not in its one DER encoding');
+    expect(refusalOf(padded(3))).toMatch('is not DER: SEQUENCE of two INTEGERs expected');
+    expect(refusalOf(tlv(0x30, intR))).toMatch('is not DER: SEQUENCE of two INTEGERs expected');
+  });
+});
+
+describe('a signature of chosen r and s, whose key is the one that it recovers', () => {
+  const digest = hex('5a'.repeat(32));
+  const compact = (r: bigint, s: bigint) => concat(toBytes(r, 32), toBytes(s, 32));
+  const keyOf = (r: bigint, s: bigint): Uint8Array =>
+    recoverPublicKey(digest, compact(r, s), 0) ?? expect.unreachable();
+  /** The next x of a point of the curve. */
+  const xFrom = (from: bigint): bigint => {
+    for (let x = from; ; x += 1n) if (recoverPublicKey(digest, compact(x, 1n), 0)) return x;
+  };
+
+  it('keeps the largest low s, and has the next one turned', () => {
+    const r = xFrom(2n ** 200n);
+    for (const [s, low, v] of [
+      [half, half, 27],
+      [half + 1n, half, 28],
+    ] as const) {
+      const bytes = compact(r, s);
+      const signature = toEthereumSignature({ encoding: 'raw', bytes }, digest, keyOf(r, s));
+      expect(signature).toEqual(concat(compact(r, low), Uint8Array.of(v)));
+      const address = publicKeyToAddress(keyOf(r, s));
+      expect(verifySignature(address, digest, signature)).toBe(true);
+      expect(verifySignature(address, digest, concat(bytes, hex('1b')))).toBe(s === half);
+    }
+  });
+
+  it.each([
+    ['of 2 bytes', 1n, 2n, 'raw', 1],
+    ['of 62 bytes', 2n ** 240n, 2n ** 244n, 'raw', 31],
+    ['of 64 bytes, high s', 2n ** 255n, n - 5n, 'raw', 32],
+    ['of 64 bytes, DER', 2n ** 225n, 2n ** 225n, 'der', 29],
+  ] as const)('is written in 65 bytes: %s', (_, from, s, encoding, width) => {
+    const r = xFrom(from);
+    const bytes =
+      encoding === 'der' ? derSignature(r, s) : concat(toBytes(r, width), toBytes(s, width));
+    if (encoding === 'der') expect(bytes).toHaveLength(64);
+    const signature = toEthereumSignature({ encoding, bytes }, digest, keyOf(r, s));
+    const isHigh = s > half;
+    const expected = concat(compact(r, isHigh ? n - s : s), Uint8Array.of(isHigh ? 28 : 27));
+    expect(signature).toEqual(expected);
+  });
+});
+
 describe('raw signatures', () => {
   it('are two integers of the same width, 1 to 32 bytes each', () => {
     fc.assert(
@@ -382,6 +461,18 @@ describe('verifyPersonalSignature', () => {
     personalMessageDigest(message),
     publicKey,
   );
+
+  it('takes signatures with either v', () => {
+    const seen = new Set<number | undefined>();
+    for (let count = 0; count < 40; count += 1) {
+      const digest = personalMessageDigest(Uint8Array.of(count));
+      const bytes = secp256k1.sign(digest, privateKey).toCompactRawBytes();
+      const signature = toEthereumSignature({ encoding: 'raw', bytes }, digest, publicKey);
+      seen.add(signature[64]);
+      expect(verifyPersonalSignature(address, Uint8Array.of(count), signature)).toBe(true);
+    }
+    expect(seen).toEqual(new Set([27, 28]));
+  });
 
   it("takes the address's signature over exactly this message", () => {
     expect(verifyPersonalSignature(address, message, valid)).toBe(true);

@@ -22,6 +22,16 @@ function spkiOf(namedCurve: string): Uint8Array {
   return Uint8Array.from(publicKey.export({ format: 'der', type: 'spki' }));
 }
 
+/** The same key with a point that lacks its last byte. */
+function shortened(): Uint8Array {
+  return Uint8Array.from(
+    Buffer.concat([
+      Buffer.from('3055301006072a8648ce3d020106052b8104000a034100', 'hex'),
+      point.subarray(0, 64),
+    ]),
+  );
+}
+
 describe('parseSecp256k1PublicKey', () => {
   it('gives the 65-byte point of a key', () => {
     expect(parseSecp256k1PublicKey(spki)).toEqual(point);
@@ -90,5 +100,38 @@ describe('parseSecp256k1PublicKey', () => {
         expect.objectContaining({ code: 'KEY_UNSUITABLE' }),
       );
     }
+  });
+
+  it.each([
+    ['it has 4097 bytes, expected at most 4096', Uint8Array.from(Buffer.alloc(4097, 0x30))],
+    [
+      'it is not one ASN.1 value from the first byte to the last',
+      Uint8Array.from(Buffer.alloc(4096, 0x30)),
+    ],
+    ['it is not a SubjectPublicKeyInfo', Uint8Array.of(5, 0)],
+    ['it is not a SubjectPublicKeyInfo', Uint8Array.of(0x30, 0)],
+    [
+      'its curve is not named, expected 1.3.132.0.10 (secp256k1)',
+      Uint8Array.from(
+        Buffer.concat([Buffer.from('304f300b06072a8648ce3d02010500034000', 'hex'), point.slice(2)]),
+      ),
+    ],
+    ['its point has 64 bytes, expected 65 that start with 0x04', shortened()],
+    ['it is not encoded as DER', patched(1, [0x81, 0x56], 1)],
+    ['its point is not on the curve', flipped(87, 1)],
+  ])('says of what it refuses that %s', (reason, der) => {
+    let thrown: unknown;
+    try {
+      parseSecp256k1PublicKey(der);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toMatchObject({
+      code: 'KEY_UNSUITABLE',
+      retryable: false,
+      message: `the device's public key can't be used: ${reason}; configure a secp256k1 signing key`,
+    });
+    const hasCause = reason === 'its point is not on the curve';
+    expect((thrown as Error).cause).toEqual(hasCause ? expect.any(Error) : undefined);
   });
 });

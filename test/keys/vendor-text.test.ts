@@ -15,6 +15,18 @@ it.each([
   [`run ${'a'.repeat(18)}1.`, `run ${'a'.repeat(18)}1.`],
   [`run ${'a'.repeat(39)}.`, `run ${'a'.repeat(39)}.`],
   [`run ${'a/'.repeat(20)}.`, 'run [secret].'],
+  ['Bearer abc, BASIC def', 'Bearer [secret] BASIC [secret]'],
+  ['tokens ran out', 'tokens ran out'],
+  ['a basic ', 'a basic '],
+  ['pin : 1234; PIN= "5678"', '[secret]; [secret]"'],
+  ['AKIAABCDEFGHIJKL and ASIAABCDEFGHIJKL', '[secret] and [secret]'],
+  ['AKIAABCDEFGHIJK', 'AKIAABCDEFGHIJK'],
+  [`1${'a'.repeat(19)}`, '[secret]'],
+  [`${'a+'.repeat(9)}a1`, '[secret]'],
+  ['a+'.repeat(20), '[secret]'],
+  [`${'a'.repeat(20)} ${'b'.repeat(40)} ${'c'.repeat(39)}1`, `${'a'.repeat(20)} [secret] [secret]`],
+  ['-----BEGIN A-----END A-----BEGIN B-----END', '[secret] A[secret]'],
+  ['a\nb\nc', 'a b c'],
 ])('%j is told as %j', (text, told) => {
   expect(vendorText(new Error(text))).toBe(told);
   expect(vendorText(text)).toBe(told);

@@ -9,7 +9,7 @@ import {
   toHex,
 } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { toViemAccount } from '../../src/keys/viem-account.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { openTestProvider } from './open-test-gate.ts';
@@ -74,5 +74,24 @@ describe('a viem account over a key provider', () => {
     await expect(account.signMessage({ message: 'hello' })).rejects.toMatchObject({
       code: 'PROVIDER_REPLY_INVALID',
     });
+  });
+
+  it('asks for the key, and for each signature, with 30 seconds to answer', async () => {
+    const timeouts = vi.spyOn(AbortSignal, 'timeout');
+    onTestFinished(() => timeouts.mockRestore());
+    const { provider } = await openTestProvider();
+    const signals: AbortSignal[] = [];
+    const account = await toViemAccount({
+      ...provider,
+      getPublicKey: (options) => (signals.push(options.signal), provider.getPublicKey(options)),
+      signDigest: (digest, options) => (
+        signals.push(options.signal),
+        provider.signDigest(digest, options)
+      ),
+    });
+    await account.signMessage({ message: 'hello' });
+    expect(timeouts.mock.calls).toEqual([[30_000], [30_000]]);
+    expect(signals).toEqual(timeouts.mock.results.map(({ value }) => value as unknown));
+    expect(account).toMatchObject({ source: 'livepeer-hsm-signer', type: 'local' });
   });
 });
