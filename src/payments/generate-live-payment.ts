@@ -13,14 +13,9 @@ import type { PaymentProposal, SessionFacts } from '../policy/proposal.ts';
 import type { AnswerMemory, NewClaim } from '../session/answer-memory.ts';
 import { type ManifestIdRule, type RestoredSession, restoreSession } from '../session/restore.ts';
 import { encodeBase64 } from '../wire/base64.ts';
-import {
-  type OrchestratorInfo,
-  decodeCapabilities,
-  decodeOrchestratorInfo,
-  listModels,
-} from '../wire/orchestrator-info.ts';
-import type { Capabilities } from '../wire/net_pb.ts';
-import { countCopiedBytes, encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
+import { type RequestedCapabilities, decodeCapabilities } from '../wire/capabilities.ts';
+import { type OrchestratorInfo, decodeOrchestratorInfo } from '../wire/orchestrator-info.ts';
+import { encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
 import {
   type PaymentRequest,
   type UsageLabels,
@@ -229,7 +224,7 @@ async function makePayment(
     requestMaxPrice,
     isNewSession: session.isNew,
     isFork,
-    models: listModels(capabilities),
+    models: capabilities?.models ?? [],
     manifestId,
     usageLabels: request.usageLabels,
   };
@@ -286,9 +281,9 @@ const maxCopiedBytes = 32_768;
 
 function requireSmallAnswer(
   { copiedBytes }: OrchestratorInfo,
-  capabilities: Capabilities | undefined,
+  capabilities: RequestedCapabilities | undefined,
 ): void {
-  const bytes = copiedBytes + (capabilities ? countCopiedBytes(capabilities) : 0);
+  const bytes = copiedBytes + (capabilities?.copiedBytes ?? 0);
   if (bytes <= maxCopiedBytes) return;
   throw new RequestError(
     'ANSWER_TOO_LARGE',

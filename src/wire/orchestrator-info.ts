@@ -10,10 +10,9 @@ import {
   uintToMinimalBytes,
 } from '../pm/bytes.ts';
 import type { TicketParams } from '../pm/ticket.ts';
+import { decodeOnce } from './decode-once.ts';
 import {
   type AuthToken,
-  type Capabilities,
-  CapabilitiesSchema,
   OrchestratorInfoSchema,
   type PriceInfo,
   PriceInfoSchema,
@@ -21,8 +20,7 @@ import {
   type TicketParams as TicketParamsMessage,
   TicketParamsSchema,
 } from './net_pb.ts';
-import { readMessage } from './protobuf.ts';
-import { RecentlyUsed } from '../recently-used.ts';
+import { describeUnreadable, readMessage } from './protobuf.ts';
 
 /** What a payment needs of `net.OrchestratorInfo`. The caller wrote it; the orchestrator signed none of it. */
 export type OrchestratorInfo = {
@@ -41,11 +39,6 @@ export type OrchestratorInfo = {
   readonly copiedBytes: number;
 };
 
-function protobufError(what: string, cause: unknown): string {
-  const reason = cause instanceof Error ? cause.message : 'unreadable';
-  return `proto: cannot parse ${what}: ${reason}`;
-}
-
 function toTicketParams(message: TicketParamsMessage): TicketParams {
   const expiration = message.expirationParams;
   return {
@@ -62,26 +55,12 @@ function toTicketParams(message: TicketParamsMessage): TicketParams {
   };
 }
 
-/** A session sends the same bytes with each payment, until its ticket parameters are renewed. */
-const known = new RecentlyUsed<string, OrchestratorInfo>(500);
-/** Several times what orchestrators send; more is decoded each time. */
-const maxKnownBytes = 4096;
-
 /**
  * Decodes the request's `orchestrator`, in the protocol's order of checks: present, protobuf, a price of two
- * positive numbers, ticket parameters. The same bytes give the same object for a while, which nobody may change.
+ * positive numbers, ticket parameters. The same bytes may give the same object, which nobody may change.
  * Throws {@link RequestError}.
  */
-export function decodeOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
-  if (bytes.length > maxKnownBytes) return readOrchestratorInfo(bytes);
-  const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  const earlier = known.get(key);
-  if (earlier) return earlier;
-  // parts of the request's bytes would keep all of them in memory
-  const info = readOrchestratorInfo(new Uint8Array(bytes));
-  known.set(key, info);
-  return info;
-}
+export const decodeOrchestratorInfo = decodeOnce(readOrchestratorInfo);
 
 function readOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
   if (bytes.length === 0) throw new RequestError('ORCHESTRATOR_MISSING', 'missing orchestrator');
@@ -89,9 +68,8 @@ function readOrchestratorInfo(bytes: Uint8Array): OrchestratorInfo {
   try {
     info = readMessage(OrchestratorInfoSchema, bytes);
   } catch (error) {
-    throw new RequestError('ORCHESTRATOR_MALFORMED', protobufError('net.OrchestratorInfo', error), {
-      cause: error,
-    });
+    const message = describeUnreadable('net.OrchestratorInfo', error);
+    throw new RequestError('ORCHESTRATOR_MALFORMED', message, { cause: error });
   }
   const { priceInfo, ticketParams } = info;
   if (!priceInfo || priceInfo.pricePerUnit === 0n || priceInfo.pixelsPerUnit === 0n) {
@@ -132,37 +110,4 @@ function fromTicketParams(params: TicketParams): TicketParamsMessage {
     seed: unpooled(uintToMinimalBytes(params.seed)),
     expirationBlock: unpooled(uintToMinimalBytes(params.expirationBlock)),
   });
-}
-
-/** Far more than there are; each word costs work and bytes in the answer. */
-const maxBitstringWords = 64;
-
-/** Decodes the request's `capabilities`; undefined when there are none. Throws `CAPABILITIES_MALFORMED`. */
-export function decodeCapabilities(bytes: Uint8Array): Capabilities | undefined {
-  if (bytes.length === 0) return undefined;
-  let capabilities;
-  try {
-    capabilities = readMessage(CapabilitiesSchema, bytes);
-  } catch (error) {
-    throw new RequestError('CAPABILITIES_MALFORMED', protobufError('net.Capabilities', error), {
-      cause: error,
-    });
-  }
-  if (capabilities.bitstring.length > maxBitstringWords) {
-    throw new RequestError(
-      'CAPABILITIES_MALFORMED',
-      `capabilities name more than ${64 * maxBitstringWords} bits`,
-    );
-  }
-  return capabilities;
-}
-
-/** The capability numbers and model ids that a request's capabilities are constrained to. */
-export function listModels(
-  capabilities: Capabilities | undefined,
-): { capability: number; model: string }[] {
-  return Object.entries(capabilities?.constraints?.perCapability ?? {}).flatMap(
-    ([capability, { models }]) =>
-      Object.keys(models).map((model) => ({ capability: Number(capability), model })),
-  );
 }

@@ -30,6 +30,12 @@ export function readMessage<Desc extends DescMessage>(
   return message;
 }
 
+/** Why {@link readMessage} could not read a message of this name. */
+export function describeUnreadable(name: string, cause: unknown): string {
+  const reason = cause instanceof Error ? cause.message : 'unreadable';
+  return `proto: cannot parse ${name}: ${reason}`;
+}
+
 type Reading = {
   /** by path: the local names of the fields that lead to the message */
   readonly unknown: Map<string, { readonly path: readonly string[]; fields: UnknownField[] }>;

@@ -55,7 +55,7 @@ export const parts: Scenario = async () => {
     ['state: read JSON', cpuCost(() => decodeState(stateBytes))],
     ['state: write JSON', cpuCost(() => encodeExtendedState(books))],
     ['request: read JSON', cpuCost(() => decodePaymentRequest(body))],
-    ['request: read protobuf', cpuCost(() => decodeOrchestratorInfo(request.orchestrator))],
+    ['request: protobuf, read before', cpuCost(() => decodeOrchestratorInfo(request.orchestrator))],
     [
       'answer: write protobuf, payment',
       cpuCost(() => encodePayment(orchestrator, [{ ticket, signature }])),

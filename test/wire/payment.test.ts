@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type MessageInitShape, create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { addressFromBytes, bytes32FromBytes } from '../../src/pm/bytes.ts';
 import type { Ticket } from '../../src/pm/ticket.ts';
@@ -9,6 +9,7 @@ import {
   PaymentSchema,
   SegDataSchema,
 } from '../../src/wire/net_pb.ts';
+import { decodeCapabilities } from '../../src/wire/capabilities.ts';
 import { decodeOrchestratorInfo } from '../../src/wire/orchestrator-info.ts';
 import { encodePayment, encodeSegmentCredentials } from '../../src/wire/payment.ts';
 
@@ -72,11 +73,13 @@ describe('segment credentials', () => {
     'c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470',
     'hex',
   );
-  const write = (capabilities?: Parameters<typeof encodeSegmentCredentials>[3]) =>
-    fromBinary(
-      SegDataSchema,
-      encodeSegmentCredentials('é', Uint8Array.of(1, 2), authToken, capabilities),
+  const write = (given: MessageInitShape<typeof CapabilitiesSchema> = {}) => {
+    const capabilities = decodeCapabilities(
+      toBinary(CapabilitiesSchema, create(CapabilitiesSchema, given)),
     );
+    const written = encodeSegmentCredentials('é', Uint8Array.of(1, 2), authToken, capabilities);
+    return fromBinary(SegDataSchema, written);
+  };
   const usual = {
     manifestId: Uint8Array.of(0xc3, 0xa9),
     hash: Uint8Array.from(nothing),
@@ -90,9 +93,10 @@ describe('segment credentials', () => {
   });
 
   it('have capabilities as go-livepeer writes them: constraints always, capacities from the bits', () => {
-    const written = write(
-      create(CapabilitiesSchema, { bitstring: [1n | (1n << 63n), 2n], mandatories: [4n] }),
-    );
+    const written = write({
+      bitstring: [1n | (1n << 63n), 2n],
+      mandatories: [4n],
+    });
     expect(written).toEqual(
       create(SegDataSchema, {
         ...usual,
@@ -120,9 +124,7 @@ describe('segment credentials', () => {
       capacities: { 27: 9 },
       version: '0.9',
     };
-    const written = write(
-      create(CapabilitiesSchema, { ...given, constraints: constraints({ capacityInUse: 2 }) }),
-    );
+    const written = write({ ...given, constraints: constraints({ capacityInUse: 2 }) });
     expect(written.capabilities).toEqual(
       create(CapabilitiesSchema, { ...given, constraints: constraints({}) }),
     );

@@ -3,11 +3,8 @@ import { RequestError } from '../../../../src/errors.ts';
 import { readOrchestratorInfo } from '../../../../src/discovery/read-orchestrator-info.ts';
 import { OutgoingError } from '../../../../src/outgoing/outgoing-error.ts';
 import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../../../src/wire/net_pb.ts';
-import {
-  decodeCapabilities,
-  decodeOrchestratorInfo,
-  listModels,
-} from '../../../../src/wire/orchestrator-info.ts';
+import { decodeCapabilities } from '../../../../src/wire/capabilities.ts';
+import { decodeOrchestratorInfo } from '../../../../src/wire/orchestrator-info.ts';
 import { readMessage } from '../../../../src/wire/protobuf.ts';
 import { vectors } from '../../../vectors/vectors.ts';
 import { GoRefusal, readAsGo, sizeOf } from '../../go-protobuf.ts';
@@ -95,7 +92,7 @@ export const protobufTargets: readonly Target[] = [
   {
     name: 'capabilities',
     format: 'protobuf',
-    files: ['src/wire/protobuf.ts', 'src/wire/orchestrator-info.ts'],
+    files: ['src/wire/protobuf.ts', 'src/wire/capabilities.ts'],
     seeds: capabilities,
     check(input) {
       const read = attempt(
@@ -103,7 +100,7 @@ export const protobufTargets: readonly Target[] = [
         (error) => error instanceof RequestError,
       );
       if ('value' in read) {
-        for (const { capability } of listModels(read.value)) {
+        for (const { capability } of read.value?.models ?? []) {
           expectThat(Number.isInteger(capability), 'a capability that is no number');
         }
       }
