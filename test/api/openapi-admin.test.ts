@@ -60,10 +60,6 @@ beforeAll(async () => {
   });
 });
 
-it('docs/openapi-admin.json is what the code says; npm run generate:api writes it anew', () => {
-  expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(describeAdminApi());
-});
-
 it('docs/openapi-admin.json has nothing that the linter minds, who minds a path without an answer', async () => {
   expect(await lint(file)).toMatchObject({ errors: 0, warnings: 0, ignored: 0 });
   const wrong = readFileSync(file, 'utf8').replace('"responses"', '"replies"');

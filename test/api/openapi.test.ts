@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { describeApi } from '../../src/admin/openapi.ts';
@@ -97,14 +96,8 @@ async function expectCode(code: string, answer: Promise<Answer>): Promise<void> 
   expect((await answer).headers['livepeer-signer-code']).toBe(code);
 }
 
-describe('docs/openapi.json', () => {
-  it('is what the code says; npm run generate:api writes it anew', () => {
-    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(describeApi());
-  });
-
-  it('has nothing that the linter minds', async () => {
-    expect(await lint(file)).toMatchObject({ errors: 0, warnings: 0, ignored: 0 });
-  });
+it('docs/openapi.json has nothing that the linter minds', async () => {
+  expect(await lint(file)).toMatchObject({ errors: 0, warnings: 0, ignored: 0 });
 });
 
 describe('every answer of a running signer is of the document', () => {

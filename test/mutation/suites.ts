@@ -38,7 +38,7 @@ export const suites: Readonly<Record<Folder, readonly string[]>> = {
     'keys/signature',
     'keys/broker-transaction',
   ],
-  wire: ['wire', 'api/openapi', 'vectors', ...payments, 'session/seal-verifier'],
+  wire: ['wire', 'api/documents', 'api/openapi', 'vectors', ...payments, 'session/seal-verifier'],
   session: ['session', ...payments, 'guardrails/repeated-requests', 'guardrails/session-limits'],
   policy: [
     'policy',
@@ -62,6 +62,7 @@ export const suites: Readonly<Record<Folder, readonly string[]>> = {
   payments: [
     'payments',
     'byoc',
+    'api/documents',
     'api/asyncapi',
     'api/openapi',
     'audit/signer-records',
