@@ -223,6 +223,20 @@ describe('a question to the thread of the embedded ledger', () => {
     await expect(thread.ask(reserve, gone)).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
   });
 
+  it('that nobody waits for any more is answered to nobody where nobody takes late answers', async () => {
+    const { thread, hold, letGo } = openHeld();
+    await thread.ask({ kind: 'check' }, never);
+    hold();
+    const leaving = new AbortController();
+    const left = thread.ask({ kind: 'check' }, leaving.signal);
+    const staying = thread.ask({ kind: 'check' }, never);
+    await turn();
+    leaving.abort(new Error('gone'));
+    await expect(left).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+    letGo();
+    expect(await staying).toEqual({ kind: 'done' });
+  });
+
   it('leaves no listener on its signal, however it ends', async () => {
     const { thread, hold } = openHeld();
     const { signal } = new AbortController();
@@ -394,6 +408,25 @@ describe('the file of the embedded ledger', () => {
     expect(await isExceeded(ledger)).toBe(true);
     await ledger.close();
     expect(await isExceeded(await open())).toBe(true);
+  });
+
+  it('tells the time as the machine’s clock had it at the start, in whole milliseconds', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    // a process that has run for a while, to a part of a millisecond
+    vi.advanceTimersByTime(1_000_000);
+    const startMs = Date.now();
+    const real = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => real() + 0.75);
+    const ledger = await open();
+    const writtenMs = async (): Promise<unknown> => {
+      await ledger.checkHealth();
+      using file = new DatabaseSync(join(folder, 'spend.sqlite'));
+      return file.prepare('SELECT time_ms FROM clock').get()?.['time_ms'];
+    };
+    expect(await writtenMs()).toBe(startMs);
+    vi.advanceTimersByTime(90_000);
+    vi.setSystemTime(startMs - 48 * hourMs);
+    expect(await writtenMs()).toBe(startMs + 90_000);
   });
 
   it('goes on from the latest time that any process has written', async () => {

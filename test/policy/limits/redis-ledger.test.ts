@@ -300,6 +300,35 @@ describe('an answer that no script of this program gives', () => {
     });
   });
 
+  it('names as observed none but what was asked for', async () => {
+    const ledger = ledgerSaying("{1, {'12'}, {5}, {5}}");
+    const reserved = requireReserved(await ledger.reserve([window], oneTicket, never, session));
+    expect(reserved.observed).toEqual([]);
+    const sessionless = ledgerSaying("{1, {'12'}, {}, {0}}");
+    expect(requireReserved(await sessionless.reserve([window], oneTicket, never)).observed).toEqual(
+      [],
+    );
+  });
+
+  it('that comes too late is given back where it is a reservation, and else let be', async () => {
+    const runs: (readonly string[])[] = [];
+    let answerLate: ((reply: unknown) => void) | undefined;
+    const run: Redis['run'] = (_, _keys, args, onLate) => {
+      runs.push(args);
+      answerLate ??= onLate;
+      return onLate ? Promise.reject(new Error('too late')) : Promise.resolve(1);
+    };
+    const ledger = createRedisLedger({ redis: { run }, keyPrefix: 'test:' });
+    await expect(ledger.reserve([window], oneTicket, never)).rejects.toMatchObject(senseless);
+    expect(runs).toHaveLength(1);
+    for (const reply of ['OK', null, {}, [0, 0, 0, 1], [2, 0, '1 1'], [1, ['x'], [], []]]) {
+      answerLate?.(reply);
+    }
+    expect(runs).toHaveLength(1);
+    answerLate?.([1, ['12'], [], []]);
+    expect(runs[1]).toEqual(['0', '0', '0', '1', '0', '0', '12']);
+  });
+
   it('is told from one that some script gives', async () => {
     const reserved = requireReserved(
       await ledgerSaying("{1, {'12'}, {0}, {0}}").reserve([window], oneTicket, never, session),
