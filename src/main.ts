@@ -30,12 +30,16 @@ import {
   inForce,
 } from './admin/signer-status.ts';
 import { type Sender, type Senders, chooseSender, describeSender } from './payments/senders.ts';
+import { UnderWay } from './under-way.ts';
 
 /** What tests replace to make answers repeatable. */
 export type Sources = SenderClocks & {
   /** 128 random bits as 32 hex digits */
   readonly randomId: () => string;
 };
+
+/** How long stopping waits for requests whose clients have left: longer than a store or a disk should take to be told. */
+const closeTimeoutMs = 5_000;
 
 const systemNow = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
@@ -135,13 +139,18 @@ export async function startSigner(
   const signing = watchSigning(records.signingPermit, logger);
   opened.defer(() => signing.close());
   metrics.watchSwitch(() => signing.isStopped());
+  // requests outlive the connections of clients that have left
+  const underWay = new UnderWay();
+  opened.defer(() => underWay.end(closeTimeoutMs));
   const server = await serve(config, {
     async orchestratorInfo(caller) {
       await records.signingPermit.require();
       return chooseSender(senders, caller).orchestratorInfo.signed();
     },
-    generateLivePayment: (call) => generateLivePayment(service, call),
-    signByocJob: settings.byoc.enabled ? (call) => signByocJob(service, call) : undefined,
+    generateLivePayment: (call) => underWay.add(generateLivePayment(service, call)),
+    signByocJob: settings.byoc.enabled
+      ? (call) => underWay.add(signByocJob(service, call))
+      : undefined,
     identifyCaller: createCallerIdentifier({
       authenticate: authentication.authenticate,
       trustedProxies: settings.auth.trustedProxies,

@@ -34,7 +34,10 @@ export class LedgerThread {
   /** the batch that the thread has */
   #sent: readonly Waiting[] = [];
   #isSendPlanned = false;
+  /** nothing more is asked */
   #isClosed = false;
+  /** nor told: all that was asked is answered, and what came of it was told */
+  #isFinished = false;
   readonly #finished = Promise.withResolvers<undefined>();
 
   constructor(options: LedgerThreadOptions) {
@@ -76,19 +79,19 @@ export class LedgerThread {
 
   /** Resolves once the request is dealt with, or can't be; never throws. */
   tell(request: FileRequest): Promise<void> {
-    if (this.#isClosed) return Promise.resolve();
+    if (this.#isFinished) return Promise.resolve();
     return new Promise((resolve) => {
       this.#enqueue({ request, resolve: () => resolve(), reject: () => resolve() });
     });
   }
 
-  /** What was asked before is still answered, as long as the disk goes along. */
+  /** What was asked before is still answered, and what is told meanwhile is still done, as long as the disk goes along. */
   async close(): Promise<void> {
     if (!this.#isClosed) {
       this.#isClosed = true;
       this.#advance();
     }
-    const timer = setTimeout(() => this.#finished.resolve(undefined), closeTimeoutMs);
+    const timer = setTimeout(() => this.#finish(), closeTimeoutMs);
     await this.#finished.promise;
     clearTimeout(timer);
     const worker = this.#worker;
@@ -106,7 +109,7 @@ export class LedgerThread {
   #advance(): void {
     if (this.#sent.length > 0 || this.#isSendPlanned) return;
     if (this.#queue.length === 0) {
-      if (this.#isClosed) this.#finished.resolve(undefined);
+      if (this.#isClosed) this.#finish();
       return;
     }
     this.#isSendPlanned = true;
@@ -116,6 +119,11 @@ export class LedgerThread {
       if (this.#sent.length === 0) this.#advance();
       else this.#send(this.#sent.map(({ request }) => request));
     });
+  }
+
+  #finish(): void {
+    this.#isFinished = true;
+    this.#finished.resolve(undefined);
   }
 
   #send(requests: readonly FileRequest[]): void {

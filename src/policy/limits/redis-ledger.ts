@@ -3,6 +3,7 @@ import { RecordsError } from '../../errors.ts';
 import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
 import { randomId } from '../../random-id.ts';
 import { type ScriptRunner, describeScriptFailure } from '../../script-runner.ts';
+import { UnderWay } from '../../under-way.ts';
 import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
 import { joinAmount, splitAmount } from './redis-amounts.ts';
 import { healthScript, releaseScript, reserveScript, usageScript } from './redis-scripts.ts';
@@ -29,6 +30,9 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
   const keyOf = ({ ruleId, scope, windowMs }: Counter): string =>
     `${keyPrefix}spend:${JSON.stringify([ruleId, scope, windowMs])}`;
 
+  /** what is given back, and nobody waits for */
+  const givingBack = new UnderWay();
+
   return {
     async reserve(charges, spend, signal, session) {
       failIfEnded(signal);
@@ -40,7 +44,7 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
       };
       const giveBackLate = (late: unknown): void => {
         const { data: reply } = reserveReply.safeParse(late);
-        if (reply?.[0] === 1) void giveBack(reply[1]);
+        if (reply?.[0] === 1) void givingBack.add(giveBack(reply[1]));
       };
       const args = [
         ...listAmounts(spend),
@@ -55,7 +59,7 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
       if (reply[0] === 0) return describeExceeded(charges, reply);
       if (reply[0] === 2) return describeSessionExceeded(session, reply);
       const [, slots, observed, sessionObserved] = reply;
-      if (signal.aborted) void giveBack(slots);
+      if (signal.aborted) void givingBack.add(giveBack(slots));
       failIfEnded(signal);
       let released: Promise<void> | undefined;
       return {
@@ -78,10 +82,13 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
     async checkHealth() {
       await redis.run(healthScript, [`${keyPrefix}health`], []).catch(failAsUnavailable);
     },
-    /** The connection belongs to whoever made it. */
-    close: () => Promise.resolve(),
+    /** The connection belongs to whoever made it, and is needed until then. */
+    close: () => givingBack.end(closeTimeoutMs),
   };
 }
+
+/** Longer than Redis may take for an answer. */
+const closeTimeoutMs = 5_000;
 
 function listAmounts(spend: Spend): string[] {
   return spendKinds.flatMap((kind) => splitAmount(spend[kind]));

@@ -250,7 +250,7 @@ describe('a question to the thread of the embedded ledger', () => {
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
-  it('is answered before it closes; later ones are refused, and what is told then is let be', async () => {
+  it('is answered before it closes; later ones are refused, and what is told then is done', async () => {
     const { thread, endHolder } = openHeld();
     endHolder();
     const window = newWindow();
@@ -272,6 +272,27 @@ describe('a question to the thread of the embedded ledger', () => {
     await expect(telling).resolves.toBeUndefined();
     // the thread has closed its file, whose log is gone with it
     expect(await readdir(folder)).toEqual(['spend.sqlite']);
+  });
+
+  it('that its caller gives up just before the ledger is closed is given back all the same', async () => {
+    const ledger = await open();
+    const window = newWindow();
+    const gone = new AbortController();
+    const asked = ledger.reserve([window], oneTicket, gone.signal);
+    // the thread has it now, and its answer comes in a later turn
+    await turn();
+    gone.abort(new Error('gone'));
+    const closing = ledger.close();
+    await expect(asked).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+    await closing;
+    expect(await (await open()).usage([window])).toEqual([spend({})]);
+  });
+
+  it('is let be once the ledger has closed', async () => {
+    const { thread } = openHeld();
+    await thread.close();
+    await expect(thread.tell({ kind: 'check' })).resolves.toBeUndefined();
+    await expect(thread.ask({ kind: 'check' }, never)).rejects.toMatchObject(closed);
   });
 
   it('that was told, and that a thread could not take, is over as well', async () => {

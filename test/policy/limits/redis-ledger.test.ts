@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { RecordsError } from '../../../src/errors.ts';
 import { type Redis, connectRedis } from '../../../src/store/redis.ts';
 import { failOpen } from '../../../src/policy/limits/fail-open.ts';
 import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
+import { releaseScript } from '../../../src/policy/limits/redis-scripts.ts';
 import { spendKinds } from '../../../src/policy/limits/windows.ts';
 import { type RedisServer, startRedisServer } from '../../support/redis-server.ts';
 import {
@@ -111,6 +113,28 @@ it('fails soon while Redis hangs, and gives back what Redis reserved too late', 
   server.resume();
   await expect.poll(() => ledger.usage([window]).catch(() => undefined), soon).toEqual([spend({})]);
   requireReserved(await ledger.reserve([window], oneTicket, never));
+});
+
+it('is not closed before what a caller has given up is given back', async () => {
+  const { server, redis } = await start();
+  const slow: Pick<Redis, 'run'> = {
+    async run(script, ...rest) {
+      if (script === releaseScript) await sleep(50);
+      return redis.run(script, ...rest);
+    },
+  };
+  const ledger = createRedisLedger({ redis: slow, keyPrefix: 'test:' });
+  const window = newWindow();
+  const gone = new AbortController();
+  const asked = ledger.reserve([window], oneTicket, gone.signal);
+  gone.abort(new Error('gone'));
+  await expect(asked).rejects.toMatchObject({ code: 'REQUEST_ABORTED' });
+  await ledger.close();
+  await redis.close();
+  const again = await connectRedis({ url: server.url, log: () => undefined });
+  onTestFinished(() => again.close());
+  const other = createRedisLedger({ redis: again, keyPrefix: 'test:' });
+  expect(await other.usage([window])).toEqual([spend({})]);
 });
 
 it('releases without a word when Redis is gone', async () => {
