@@ -114,6 +114,36 @@ describe('Redis with onFailure: deny', () => {
     expect((await signer.post(request)).text).toBe(again.text);
   });
 
+  it('is told what became of a payment whose client leaves as the signer stops, before it ends', async () => {
+    const asked = Promise.withResolvers<undefined>();
+    const store = { kind: 'redis', url: redis.url, onFailure: 'deny' };
+    let isHeld = false;
+    signer = await startGuardedSigner({
+      policy: tenTickets,
+      settings: { store },
+      reply: (bytes) => {
+        if (!isHeld) return { encoding: 'raw', bytes };
+        asked.resolve(undefined);
+        return new Promise(() => undefined);
+      },
+    });
+    const { sealed } = expectPaid(await pay(1));
+    const request = await nextPayment(sealed, 2);
+    isHeld = true;
+    const leaving = new AbortController();
+    const paying = signer.post(request, {}, leaving.signal).catch(() => undefined);
+    await asked.promise;
+    // what the signer tells Redis takes a while, one thing after the other
+    expect(await redis.command('CLIENT PAUSE 300 WRITE')).toBe('+OK');
+    leaving.abort();
+    await paying;
+    await signer.close();
+
+    await start('deny');
+    const answer = await signer.post(request, {}, AbortSignal.timeout(3_000));
+    expectPaid(answer);
+  });
+
   it('keeps the budget, and signs nothing unrecorded, when Redis is killed under load', async () => {
     await start('deny', budgetPolicy);
     const spending = spendBudget([signer.url]);
