@@ -109,7 +109,7 @@ async function exploreSuite(
   folder: Folder,
   testFiles: readonly string[],
 ): Promise<Suite> {
-  const path = join(cachePath, `explored-${folder}.json`);
+  const path = join(cachePath, `own-time-${folder}.json`);
   const known: Record<string, Explored> = existsSync(path)
     ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, Explored>)
     : {};
@@ -150,7 +150,7 @@ function digest(files: readonly string[]): string {
 
 /**
  * A test file that is still at the same test or hook after so long, and four times its longest without a mutant, is taken to
- * hang: with its mutant it is killed, and run once more with twice the patience.
+ * hang: with its mutant it is killed, and run once more with twice the patience. What it waits for a processor is not counted.
  */
 const leastPatienceMs = 2_000;
 

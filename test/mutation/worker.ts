@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { EventEmitter } from 'node:events';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type PoolOptions, type PoolWorker, type WorkerRequest, distDir } from 'vitest/node';
 
@@ -11,6 +12,9 @@ export class LastingProcess {
   readonly events = new EventEmitter().setMaxListeners(0);
   #child: ChildProcess | undefined;
   #isReady = false;
+  #waitedMs = 0;
+  /** by the file that tells it of a thread */
+  readonly #waitedOf = new Map<string, number>();
 
   start({ env, execArgv }: PoolOptions): void {
     if (this.#child !== undefined) return;
@@ -46,6 +50,23 @@ export class LastingProcess {
     queueMicrotask(() => this.events.emit('message', { __vitest_worker_response__: true, type }));
   }
 
+  /**
+   * How long, in milliseconds, it has waited for a processor, or this process, which compiles what it loads: between two looks,
+   * as long as the thread that has waited longest. 0 where the kernel does not tell.
+   */
+  waitedMs(): number {
+    const pids = [process.pid, this.#child?.pid].filter((pid) => pid !== undefined);
+    let longest = 0;
+    for (const path of globSync(pids.map((pid) => `/proc/${pid}/task/*/schedstat`))) {
+      const before = this.#waitedOf.get(path) ?? 0;
+      const now = readWaitedMs(path);
+      this.#waitedOf.set(path, now);
+      // one that is less is that of a new thread of the same number
+      longest = Math.max(longest, now < before ? now : now - before);
+    }
+    return (this.#waitedMs += longest);
+  }
+
   /** Ends it and all that it started, in the middle of a run, which fails. */
   kill(): void {
     const pid = this.#child?.pid;
@@ -61,6 +82,15 @@ export class LastingProcess {
   renew(): void {
     this.kill();
     this.#child = undefined;
+  }
+}
+
+/** 0 where the thread has ended */
+function readWaitedMs(path: string): number {
+  try {
+    return Number(readFileSync(path, 'utf8').split(' ')[1]) / 1e6;
+  } catch {
+    return 0;
   }
 }
 
