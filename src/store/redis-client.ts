@@ -37,13 +37,28 @@ export const connectTimeoutMs = 2_000;
 /** Commands that may wait for their answers. */
 const maxWaiting = 10_000;
 
+/** The library makes a class of some hundred methods, which takes tens of ms of CPU, for each client but those made from another one. */
+let template: Promise<RedisClient> | undefined;
+
+async function createTemplate(): Promise<RedisClient> {
+  const { createClient } = await import('@redis/client');
+  return createClient({
+    RESP: 2,
+    maintNotifications: 'disabled',
+    disableClientInfo: true,
+    disableOfflineQueue: true,
+    commandsQueueMaxLength: maxWaiting,
+    commandOptions: { timeout: 0 },
+  });
+}
+
 /**
  * A client of one connection: it connects once, sends nothing twice and keeps nothing for later. The library's own clients for
  * Sentinel and Cluster send a command again when its connection ends, and so would count a payment twice; nor do they promise
  * that a command and the WAIT after it go to the same server.
  */
 export async function createSingleClient({ at, login, tls }: RedisEndpoint): Promise<RedisClient> {
-  const { createClient } = await import('@redis/client');
+  template ??= createTemplate();
   const socket = { connectTimeout: connectTimeoutMs, reconnectStrategy: false } as const;
   const secured = tls && {
     tls: true as const,
@@ -53,16 +68,10 @@ export async function createSingleClient({ at, login, tls }: RedisEndpoint): Pro
     ...(tls.serverName !== undefined && { servername: tls.serverName }),
   };
   const place = 'url' in at ? {} : { host: at.host, port: at.port };
-  return createClient({
+  return (await template).duplicate({
     ...('url' in at && { url: at.url }),
     ...(login?.username !== undefined && { username: login.username }),
     ...(login?.password !== undefined && { password: login.password.reveal() }),
-    RESP: 2,
-    maintNotifications: 'disabled',
-    disableClientInfo: true,
-    disableOfflineQueue: true,
-    commandsQueueMaxLength: maxWaiting,
-    commandOptions: { timeout: 0 },
     socket: { ...socket, ...place, ...secured },
   });
 }
