@@ -23,16 +23,18 @@ export type ReplicatedRedis = AsyncDisposable & {
   watchElection(lost: RedisServer): Promise<() => Promise<RedisServer>>;
   /** Starts a server again as an operator should: not as a master where there is another one. */
   rejoin(server: RedisServer): Promise<void>;
-  /** Resolves once so many replicas are connected to the server, with all that it has. */
-  awaitReplicas(master: RedisServer, count: number): Promise<void>;
+  /** Resolves once so many replicas have all that the master has. */
+  awaitReplicas(count: number): Promise<void>;
 };
 
 const masterName = 'spending';
 const waitMs = 60_000;
+/** Of a server before another one is elected: longer than a busy machine holds up one that works. */
+const silenceMs = 2_000;
 /** The default waits 5 s for other replicas before each full copy. */
 const promptly = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
 
-/** One master and its replicas, watched by three sentinels that name another one after a second of silence. */
+/** One master and its replicas, watched by three sentinels that name another one after some seconds of silence. */
 export async function startSentinels(
   replicaCount: number,
   ...serverArgs: readonly string[]
@@ -76,7 +78,7 @@ export async function startSentinels(
     const told = (name: string) => Number(fields[fields.indexOf(name) + 1]);
     return told('num-slaves') === replicaCount && told('num-other-sentinels') === 2;
   });
-  await replicated.awaitReplicas(master, replicaCount);
+  await replicated.awaitReplicas(replicaCount);
   return {
     ...replicated,
     async rejoin(server) {
@@ -100,8 +102,8 @@ async function startSentinel(masterPort: number) {
     'bind 127.0.0.1',
     `dir ${folder}`,
     `sentinel monitor ${masterName} 127.0.0.1 ${masterPort} 2`,
-    `sentinel down-after-milliseconds ${masterName} 1000`,
-    `sentinel failover-timeout ${masterName} 3000`,
+    `sentinel down-after-milliseconds ${masterName} ${silenceMs}`,
+    `sentinel failover-timeout ${masterName} ${3 * silenceMs}`,
     `sentinel parallel-syncs ${masterName} 5`,
   ];
   await writeFile(path, `${lines.join('\n')}\n`);
@@ -129,7 +131,13 @@ async function endChild(child: ChildProcess): Promise<void> {
 export async function startCluster(keyPrefix: string): Promise<ReplicatedRedis> {
   const servers = await Promise.all(
     Array.from({ length: 6 }, () =>
-      startRedisServer(...promptly, '--cluster-enabled', 'yes', '--cluster-node-timeout', '1000'),
+      startRedisServer(
+        ...promptly,
+        '--cluster-enabled',
+        'yes',
+        '--cluster-node-timeout',
+        `${silenceMs}`,
+      ),
     ),
   );
   const nodes = servers.map(({ port }) => `127.0.0.1:${port}`);
@@ -182,8 +190,7 @@ export async function startCluster(keyPrefix: string): Promise<ReplicatedRedis> 
     const states = await Promise.all(servers.map(({ port }) => query(port, ['CLUSTER', 'INFO'])));
     return states.every((state) => /cluster_state:ok[^]*cluster_known_nodes:6/.test(String(state)));
   });
-  const master = await findMaster();
-  if (master) await replicated.awaitReplicas(master, 1);
+  await replicated.awaitReplicas(1);
   return replicated;
 }
 
@@ -234,8 +241,10 @@ function describe({
       };
     },
     rejoin: (server) => server.start(),
-    awaitReplicas: (master, count) =>
+    awaitReplicas: (count) =>
       poll(`${count} replicas`, async () => {
+        const master = await findMaster();
+        if (!master) return false;
         const write = ['SET', `${keyPrefix}awaited`, '1'];
         const [, heard] = await queryAll(master.port, [write, ['WAIT', `${count}`, '100']]);
         return Number(heard) >= count;
@@ -254,6 +263,9 @@ async function poll(what: string, isSo: () => Promise<boolean>): Promise<void> {
   }
 }
 
+/** A client that is made from another one costs next to nothing, any other tens of ms of CPU. */
+const template = createClient({ RESP: 2, disableClientInfo: true });
+
 /** The reply, an error's message for one that is an error, undefined when there is none. */
 async function query(port: number, command: string[]): Promise<unknown> {
   const [reply] = await queryAll(port, [command]);
@@ -262,9 +274,7 @@ async function query(port: number, command: string[]): Promise<unknown> {
 
 /** The replies to commands over one connection, an error's message for one that is an error; none when it does not answer soon. */
 async function queryAll(port: number, commands: readonly string[][]): Promise<readonly unknown[]> {
-  const client = createClient({
-    RESP: 2,
-    disableClientInfo: true,
+  const client = template.duplicate({
     socket: { host: '127.0.0.1', port, reconnectStrategy: false, connectTimeout: 500 },
   });
   const failed = Promise.withResolvers<readonly unknown[]>();
