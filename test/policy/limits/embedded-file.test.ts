@@ -551,6 +551,41 @@ describe('the file of the embedded ledger', () => {
     file.close();
   });
 
+  it('writes the time with what it counts and releases, and not for a look', () => {
+    const file = new SpendFile(folder);
+    const window = newWindow();
+    const writtenMs = (): unknown => {
+      using other = new DatabaseSync(join(folder, 'spend.sqlite'));
+      return other.prepare('SELECT time_ms FROM clock').get()?.['time_ms'];
+    };
+    const [reserved] = file.answer([reserveIn(window, 'a-session')], startMs);
+    if (reserved?.kind !== 'reserved') throw new Error('not reserved');
+    file.answer([{ kind: 'usage', counters: [window] }], startMs + 1);
+    expect(writtenMs()).toBe(startMs);
+    const release = (ev: bigint, timeMs: number) =>
+      file.answer(
+        [
+          {
+            kind: 'release',
+            counters: [window],
+            slots: reserved.slots,
+            spend: spend({ ev }),
+            session: 'a-session',
+          },
+        ],
+        timeMs,
+      );
+    const sessions = () => file.exportAll(startMs + 4).filter(({ kind }) => kind === 'session');
+    release(1n, startMs + 2);
+    expect(writtenMs()).toBe(startMs + 2);
+    expect(sessions()).toMatchObject([{ id: 'a-session', ev: 1n }]);
+    release(1n, startMs + 3);
+    expect(writtenMs()).toBe(startMs + 3);
+    // of which nothing is left, nothing is kept
+    expect(sizeOf('sessions')).toBe(0);
+    file.close();
+  });
+
   it('tells all slots that count, and of each counter its own', () => {
     const file = new SpendFile(folder);
     const [window, other] = [newWindow({ windowMs: minute }), newWindow({ windowMs: minute })];

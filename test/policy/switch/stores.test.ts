@@ -243,6 +243,17 @@ describe('the switch in a folder', () => {
     expect(await store.read()).toEqual(unknown);
   });
 
+  it('that holds 4,096 characters is read, and nothing that is longer', () => {
+    const { folder, path } = open();
+    const store = openSwitchFile(folder);
+    const rest = JSON.stringify({ ...pause, reason: '' }).length;
+    const long = { ...pause, reason: 'x'.repeat(4_096 - rest) };
+    writeFileSync(path, JSON.stringify(long));
+    expect(store.known()).toEqual(long);
+    writeFileSync(path, JSON.stringify({ ...long, reason: `${long.reason}x` }));
+    expect(store.known()).toEqual(unknown);
+  });
+
   it('that is a folder, or a link to nowhere, stops signing', () => {
     const { folder, path } = open();
     symlinkSync('/nowhere', path);
