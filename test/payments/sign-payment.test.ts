@@ -1,6 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import type { KeyGate } from '../../src/keys/gate.ts';
+import type { Grant } from '../../src/keys/grant.ts';
 import { type Intent, digestsOf } from '../../src/keys/intents.ts';
 import type { KeyJournal } from '../../src/keys/key-journal.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
@@ -47,11 +49,14 @@ type Options = TestKeyOptions & {
   /** the session has them already */
   readonly credentials?: Uint8Array;
   readonly signal?: AbortSignal;
+  /** the kind of intent of whose signatures the last is lost */
+  readonly fewerOf?: string;
 };
 
 /** A payment of three tickets, its key behind the real gate. */
 async function openPayment(options: Options = {}) {
-  const { stateFields = 'extended', isSealedByInstance, credentials, signal = never } = options;
+  const { stateFields = 'extended', isSealedByInstance, credentials, fewerOf } = options;
+  const { signal = never } = options;
   const outcomes: string[] = [];
   const journal: KeyJournal = {
     begin: ({ intent }) =>
@@ -64,7 +69,19 @@ async function openPayment(options: Options = {}) {
       }),
   };
   const { provider, key } = await openTestProvider(options);
-  const { gate, issue } = await openTestGate(provider, { journal });
+  const { gate: whole, issue: issueGrant } = await openTestGate(provider, { journal });
+  const kinds = new Map<Grant, string>();
+  const issue = (intent: Intent): Grant => {
+    const grant = issueGrant(intent);
+    kinds.set(grant, intent.kind);
+    return grant;
+  };
+  const gate: Pick<KeyGate, 'sign'> = {
+    sign: async (grant, signOptions) => {
+      const signatures = await whole.sign(grant, signOptions);
+      return kinds.get(grant) === fewerOf ? signatures.slice(0, -1) : signatures;
+    },
+  };
   const credentialsIntent: Intent = { kind: 'segment-credentials', manifestId: 'm' };
   const sealed: Intent[] = [];
   const payment = {
@@ -139,6 +156,14 @@ describe('what a payment has signed', () => {
 });
 
 describe('a payment that can’t be signed as a whole', () => {
+  it.each(['ticket-batch', 'segment-credentials', 'session-state'])(
+    'is none where the gate gives fewer signatures than it was asked for: %s',
+    async (kind) => {
+      const { sign } = await openPayment({ fewerOf: kind });
+      await expect(sign()).rejects.toMatchObject({ code: 'INTERNAL' });
+    },
+  );
+
   it('asks the key for nothing where its time is over already', async () => {
     const signal = AbortSignal.abort(new Error('too late'));
     const { sign, key, keyUse } = await openPayment({ signal });
