@@ -171,7 +171,13 @@ function writeChain(opened: Opened): Omit<Chain, 'cutBytes' | 'doubt'> {
       if (end >= maxFileBytes) await beginNextFile();
       checkInPlace();
       reach = end + lines.length;
-      await appendBytes(handle, lines);
+      try {
+        await appendBytes(handle, lines);
+      } catch (error) {
+        // whoever reads the file is not to take for a record what is refused; where it stays, it is repaired later
+        await handle.truncate(end).catch(() => undefined);
+        throw error;
+      }
       unsynced.push(lines);
       end = reach;
       head = newHead;

@@ -6,6 +6,7 @@ import {
   readBytes,
   splitLines,
 } from '../audit/files.ts';
+import { type NotedEnd, readNotedEnd } from '../audit/noted-end.ts';
 import type { Position } from './positions.ts';
 import type { OutgoingEvent } from './sink.ts';
 
@@ -17,25 +18,31 @@ export type OutboxBatch = {
 
 /** of the log, at once */
 const readBytesAtOnce = 1_048_576;
+/** What has been in a file for so long is there for good: its writer is alive and has noted it, or is no more. */
+const settledAfterMs = 60_000;
 
 /**
  * The events of a chain that follow a position, and where they end; none where nothing has been written since. What it gives
- * is on the disk for good: an event can't be delivered and then be lost with the record of its payment.
+ * is on the disk for good: an event can't be delivered and then be lost with the record of its payment. Nor is anything given
+ * that the chain's writer may still take back, since the disk failed and the payment was refused.
  */
 export async function readBatch(folder: string, { file, offset }: Position): Promise<OutboxBatch> {
   // listed before it is read, so that a file with another one after it is complete
   const hasNext = (await listChainFiles(folder)).some(({ number }) => number > file);
+  const noted = await readNote(folder);
   const handle = await open(chainFile(folder, file).path, 'r');
   try {
-    const { size } = await handle.stat();
+    const { size, mtimeMs } = await handle.stat();
+    const isSettled = Date.now() - mtimeMs > settledAfterMs;
+    const upTo = isSettled ? size : Math.min(size, durableBytes(file, noted));
     if (size < offset) throw new Error(`${chainFile(folder, file).path} is shorter than it was`);
     for (let atOnce = readBytesAtOnce; ; atOnce *= 2) {
-      const length = Math.min(atOnce, size - offset);
+      const length = Math.min(atOnce, Math.max(0, upTo - offset));
       const bytes = await readBytes(handle, offset, length);
       const wholeBytes = countWholeLineBytes(bytes);
       if (wholeBytes === 0 && bytes.length === atOnce) continue;
       if (wholeBytes === 0) {
-        const end = hasNext ? { file: file + 1, offset: 0 } : { file, offset };
+        const end = hasNext && upTo === size ? { file: file + 1, offset: 0 } : { file, offset };
         return { events: [], end };
       }
       await handle.datasync();
@@ -45,6 +52,17 @@ export async function readBatch(folder: string, { file, offset }: Position): Pro
   } finally {
     await handle.close();
   }
+}
+
+/** Again where it was just being replaced; undefined where there is none, as in chains of earlier releases. */
+async function readNote(folder: string): Promise<NotedEnd | undefined> {
+  return (await readNotedEnd(folder)) ?? (await readNotedEnd(folder)) ?? readNotedEnd(folder);
+}
+
+/** Of a file of the chain; a file is whole before the next one is noted. */
+function durableBytes(file: number, noted: NotedEnd | undefined): number {
+  if (!noted || file < noted.file) return Infinity;
+  return file === noted.file ? noted.size : 0;
 }
 
 const eventMark = ',"event":"';
