@@ -8,13 +8,23 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { basename, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { verifyChain } from '../../src/audit/verify-chain.ts';
-import { TestLog, fileHandlePrototype, filesOf, numbered, openIn, recordsOf } from './test-log.ts';
+import {
+  TestLog,
+  failClose,
+  fileHandlePrototype,
+  filesOf,
+  numbered,
+  openIn,
+  recordsOf,
+} from './test-log.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
+  syncBuiltinESMExports();
 });
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index);
@@ -120,6 +130,16 @@ describe('the log', () => {
     vi.spyOn(await fileHandlePrototype(), 'datasync').mockRejectedValueOnce(new Error('no'));
     await log.close();
     expect(test.logged).toMatchObject([{ level: 'error', fields: { reason: 'no' } }]);
+  });
+
+  it('is closed without an error where its file fails to close, which it logs', async () => {
+    await using test = new TestLog();
+    failClose(join(test.chain, '000001.jsonl'));
+    const log = await test.open();
+    await log.append(numbered(1));
+    await log.close();
+    expect(test.logged).toMatchObject([{ level: 'error', fields: { reason: 'no' } }]);
+    expect(openIn(test.chain)).toEqual([]);
   });
 
   it('lets go of its chain where the disk fails at the start', async () => {

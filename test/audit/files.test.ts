@@ -1,22 +1,26 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, truncateSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import fs, { mkdirSync, readFileSync, truncateSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
+  appendBytes,
   chainFile,
   countWholeLineBytes,
+  identify,
   listChainFiles,
   listChains,
   openPlainFile,
   readBytes,
   readLastLines,
   splitLines,
+  writeBytesAt,
 } from '../../src/audit/files.ts';
 import { readLines } from '../../src/audit/read-lines.ts';
 import { createChainTail } from '../../src/audit/tail-chain.ts';
 import { Folder } from '../cli/cli.ts';
-import { openIn } from './test-log.ts';
+import { fileHandlePrototype, openIn } from './test-log.ts';
 
 const texts = (lines: readonly Buffer[]): string[] => lines.map(String);
 
@@ -25,6 +29,19 @@ beforeEach(() => {
   folder = new Folder();
   return () => folder[Symbol.dispose]();
 });
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  syncBuiltinESMExports();
+});
+
+type DiskWrite = (
+  this: FileHandle,
+  bytes: Buffer,
+  from: number,
+  length: number | undefined,
+  position: number | null | undefined,
+) => Promise<unknown>;
 
 describe('the files of a chain', () => {
   it('are those with a number of six digits or more, in the order of their numbers', async () => {
@@ -88,6 +105,41 @@ describe('the files of a chain', () => {
     await created.write('2', 0);
     expect([readFileSync(path, 'utf8'), readFileSync(missing, 'utf8')]).toEqual(['OLd!', '12']);
   });
+});
+
+describe('what is written', () => {
+  it.each<[string, (handle: FileHandle, bytes: Buffer) => Promise<void>]>([
+    ['at the end', appendBytes],
+    ['at a place', (handle, bytes) => writeBytesAt(handle, bytes, 4)],
+  ])('%s is there as a whole where the disk takes three bytes at a time', async (_, write) => {
+    folder.write('file', '0123');
+    const path = join(folder.path, 'file');
+    const handles = (await fileHandlePrototype()) as unknown as Record<'write', DiskWrite>;
+    const { write: original } = handles;
+    vi.spyOn(handles, 'write').mockImplementation(function (this: FileHandle, ...args) {
+      const [bytes, from, , position] = args;
+      const length = Math.min(3, bytes.length - from);
+      return original.call(this, bytes, from, length, position);
+    });
+    await using handle = await openPlainFile(path, write === appendBytes ? 'append' : 'update');
+    await write(handle, Buffer.from('abcdefgh'));
+    expect(readFileSync(path, 'utf8')).toBe('0123abcdefgh');
+  });
+});
+
+it('a file is told from another one by numbers that a double can’t hold', async () => {
+  folder.write('file', '');
+  await using handle = await openPlainFile(join(folder.path, 'file'), 'read');
+  const inode = 2n ** 60n + 1n;
+  // what some file systems have, and none here
+  vi.spyOn(fs, 'fstatSync').mockImplementation(
+    (_, options) =>
+      (options?.bigint === true
+        ? { dev: 7n, ino: inode }
+        : { dev: 7, ino: Number(inode) }) as never,
+  );
+  syncBuiltinESMExports();
+  expect(identify(handle)).toEqual({ device: '7', inode: '1152921504606846977' });
 });
 
 describe('lines', () => {

@@ -82,11 +82,32 @@ function readlinkIfThere(path: string): string {
 
 /** What every open file's methods come from, so that a test can stand between the program and the disk. */
 export async function fileHandlePrototype(): Promise<
-  Pick<FileHandle, 'createReadStream' | 'datasync' | 'fd' | 'readFile' | 'stat' | 'sync' | 'write'>
+  Pick<
+    FileHandle,
+    'createReadStream' | 'datasync' | 'fd' | 'readFile' | 'stat' | 'sync' | 'truncate' | 'write'
+  >
 > {
   const handle = await open('/dev/null');
   await handle.close();
   return Object.getPrototypeOf(handle) as FileHandle;
+}
+
+/** Has the first handle that is opened on a file from now on fail when it is closed, which it is then. */
+export function failClose(path: string): void {
+  const { open: openFile } = fs.promises;
+  let isFirst = true;
+  vi.spyOn(fs.promises, 'open').mockImplementation(async (...args) => {
+    const handle = await openFile(...args);
+    if (args[0] !== path || !isFirst) return handle;
+    isFirst = false;
+    const close = handle.close.bind(handle);
+    vi.spyOn(handle, 'close').mockImplementationOnce(async () => {
+      await close();
+      throw new Error('no');
+    });
+    return handle;
+  });
+  syncBuiltinESMExports();
 }
 
 /** Lets whatever has been asked of the disk before come to its end. */

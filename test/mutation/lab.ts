@@ -167,9 +167,10 @@ async function startVitest(
       include,
       exclude: ['**/*.long.test.ts', '**/node_modules/**'],
       setupFiles: [join(copy, 'test/mutation/stop-at-first-failure.ts')],
-      testTimeout: 30_000,
-      hookTimeout: 30_000,
-      expect: { poll: { timeout: 15_000 } },
+      // as where no mutant is: what hangs is ended sooner
+      testTimeout: 120_000,
+      hookTimeout: 240_000,
+      expect: { poll: { timeout: 60_000 } },
       pool: { name: 'lasting', createPoolWorker: (options) => poolWorker(lasting, options) },
       maxWorkers: 1,
       reporters: [reporter],
