@@ -97,6 +97,7 @@ export async function spendThroughFailovers(
 
   let hasEnded = false;
   const isOver = (): boolean => hasEnded;
+  const end = (): void => void (hasEnded = true);
   let answered503 = 0;
   let isMasterLost = false;
   let slowestMs = 0;
@@ -115,7 +116,7 @@ export async function spendThroughFailovers(
     let state: SealedState | undefined;
     let connection: Connection | undefined;
     let target: ServeProcess | undefined;
-    for (;;) {
+    while (!isOver()) {
       const batch = 1 + random.int(largestBatch);
       const changes = { ticketParams: { recipientRandHash }, authToken: { expiration } };
       const body = await (state
@@ -145,7 +146,7 @@ export async function spendThroughFailovers(
       }
       await sleep(random.int(2 * pauseMs));
     }
-    connection.close();
+    connection?.close();
   }
 
   const recoveries: Recovery[] = [];
@@ -250,12 +251,13 @@ export async function spendThroughFailovers(
     }
   }
 
-  const faults = Promise.all([loseMasters(), killInstances(), freezeReplicas()]);
+  // whatever ends first, in success or not, ends the others
+  const spent = Promise.all(Array.from({ length: clientCount }, client)).finally(end);
+  const faults = Promise.all([loseMasters(), killInstances(), freezeReplicas()]).finally(end);
   try {
-    await Promise.all(Array.from({ length: clientCount }, client));
+    await Promise.all([spent, faults]);
   } finally {
-    hasEnded = true;
-    await faults;
+    await Promise.allSettled([spent, faults]);
     for (const instance of serving) await instance?.[Symbol.asyncDispose]();
   }
   return {
