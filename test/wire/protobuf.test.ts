@@ -5,6 +5,7 @@ import {
   FloatValueSchema,
   ListValueSchema,
 } from '@bufbuild/protobuf/wkt';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { describe, expect, it } from 'vitest';
 import { CapabilitiesSchema, OrchestratorInfoSchema } from '../../src/wire/net_pb.ts';
 import { readMessage } from '../../src/wire/protobuf.ts';
@@ -69,6 +70,22 @@ describe('readMessage', () => {
       within('2a', within('12', `0823${within('12', nested(depth))}`));
     expect(() => readCapabilities(inMap(97))).not.toThrow();
     expect(() => readCapabilities(inMap(98))).toThrow(/nested/);
+  });
+
+  it('refuses a hundred and one messages within each other', () => {
+    const nested = (messages: number): Uint8Array => {
+      let inner = new Uint8Array();
+      // a list of one value, a value that is a list, and so on
+      for (let depth = messages; depth > 1; depth--) {
+        const tag = depth % 2 === 0 ? 1 : 6;
+        inner = new BinaryWriter().tag(tag, WireType.LengthDelimited).bytes(inner).finish();
+      }
+      return inner;
+    };
+    expect(() => readMessage(ListValueSchema, nested(100))).not.toThrow();
+    expect(() => readMessage(ListValueSchema, nested(101))).toThrow(
+      'messages are nested more than 100 deep',
+    );
   });
 
   it('takes each kind of field under its own wire types alone', () => {
