@@ -49,7 +49,7 @@ const outage: Meaning = {
 const throttled: Meaning = {
   code: 'PROVIDER_THROTTLED',
   retryable: true,
-  fix: 'lower requestsPerSecond to this instance’s share of the quota, or have the quota raised',
+  fix: "lower requestsPerSecond to this instance's share of the quota, or have the quota raised",
 };
 
 const noAnswer: Meaning = {
@@ -84,7 +84,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   DisabledException: { code: 'KEY_UNSUITABLE', fix: 'the key is disabled: enable it' },
   KMSInvalidStateException: {
     code: 'KEY_UNSUITABLE',
-    fix: 'the key can’t be used in its present state: see describe-key, cancel its deletion or import its material',
+    fix: "the key can't be used in its present state: see describe-key, cancel its deletion or import its material",
   },
   InvalidKeyUsageException: {
     code: 'KEY_UNSUITABLE',
@@ -92,7 +92,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   UnsupportedOperationException: {
     code: 'KEY_UNSUITABLE',
-    fix: 'this kind of key can’t do it: make one with usage SIGN_VERIFY and spec ECC_SECG_P256K1',
+    fix: "this kind of key can't do it: make one with usage SIGN_VERIFY and spec ECC_SECG_P256K1",
   },
   AlreadyExistsException: {
     code: 'KEY_ALREADY_EXISTS',

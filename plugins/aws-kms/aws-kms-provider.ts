@@ -64,7 +64,7 @@ export class AwsKmsProvider implements KeyProvider {
     if (metadata.Arn !== this.#arn) {
       throw new ProviderError(
         'KEY_UNSUITABLE',
-        `${this.#keyId} now stands for ${metadata.Arn}, at start it stood for ${this.#arn}; move the alias back, or restart to pay from the new key’s address`,
+        `${this.#keyId} now stands for ${metadata.Arn}, at start it stood for ${this.#arn}; move the alias back, or restart to pay from the new key's address`,
       );
     }
     checkKey(metadata);

@@ -96,7 +96,7 @@ export class KmsRequests {
     if (reason instanceof DOMException && reason.name === 'TimeoutError') {
       return new ProviderError(
         'PROVIDER_TIMEOUT',
-        `${subject}: the request’s deadline has passed`,
+        `${subject}: the request's deadline has passed`,
         {
           retryable: true,
         },

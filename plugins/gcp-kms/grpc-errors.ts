@@ -51,7 +51,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   RESOURCE_EXHAUSTED: {
     code: 'PROVIDER_THROTTLED',
     retryable: true,
-    fix: 'lower requestsPerSecond to this instance’s share of the quota, or have the quota raised',
+    fix: "lower requestsPerSecond to this instance's share of the quota, or have the quota raised",
   },
   FAILED_PRECONDITION: {
     code: 'KEY_UNSUITABLE',

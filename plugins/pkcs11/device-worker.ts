@@ -25,7 +25,7 @@ async function openToken(): Promise<Token> {
   } catch (cause) {
     throw new ProviderError(
       'PROVIDER_MISSING',
-      `the PKCS#11 library ${modulePath} can’t be loaded: install the vendor’s PKCS#11 package or correct module`,
+      `the PKCS#11 library ${modulePath} can't be loaded: install the vendor's PKCS#11 package or correct module`,
       { details: cause instanceof Error ? cause.message : String(cause) },
     );
   }

@@ -49,7 +49,7 @@ export async function readPublicKey(
   const params = Buffer.from(key.ecParams).toString('hex');
   if (!secp256k1Names.includes(params)) {
     const found = otherCurves[params] ?? `another one (CKA_EC_PARAMS ${params.slice(0, 64)})`;
-    return refuse(`the key’s curve is ${found}, and Ethereum needs secp256k1`, makeAnother);
+    return refuse(`the key's curve is ${found}, and Ethereum needs secp256k1`, makeAnother);
   }
   if (key.sign === false) {
     return refuse('the key may not sign (CKA_SIGN is false)', 'allow it, or use a signing key');

@@ -60,7 +60,7 @@ const refusedPins: Readonly<Record<string, string>> = {
     'the token refused the PIN; it is not tried again, because tokens lock: correct it and restart',
   CKR_PIN_INVALID: 'the token refused the PIN: it has characters that this token does not take',
   CKR_PIN_LEN_RANGE: 'the token refused the PIN: it is too short or too long for this token',
-  CKR_PIN_EXPIRED: 'the PIN has expired: set a new one with the vendor’s tool and restart',
+  CKR_PIN_EXPIRED: "the PIN has expired: set a new one with the vendor's tool and restart",
   CKR_PIN_LOCKED: 'the PIN is locked after too many wrong ones: the security officer must reset it',
 };
 
@@ -72,7 +72,7 @@ const refusedLogins: Readonly<Record<string, string>> = {
 
 const unsuitableKeys: Readonly<Record<string, string>> = {
   CKR_MECHANISM_INVALID:
-    'the token can’t sign with CKM_ECDSA, which takes a digest as it is; use another token, or allow the mechanism in its policy',
+    "the token can't sign with CKM_ECDSA, which takes a digest as it is; use another token, or allow the mechanism in its policy",
   CKR_KEY_FUNCTION_NOT_PERMITTED: 'the key may not sign: make one with CKA_SIGN true',
   CKR_KEY_TYPE_INCONSISTENT: 'the key is not an EC key',
   CKR_CURVE_NOT_SUPPORTED: 'the token does not support secp256k1',
@@ -119,7 +119,7 @@ export function toProviderError(error: unknown, keyRef: string): ProviderError {
   }
   return new ProviderError(
     'PROVIDER_UNAVAILABLE',
-    `${keyRef}: the PKCS#11 device does not serve; check the device, its connection and the module’s own settings`,
+    `${keyRef}: the PKCS#11 device does not serve; check the device, its connection and the module's own settings`,
     { details, retryable: true },
   );
 }

@@ -274,7 +274,7 @@ export class Token {
         `${keyRef}: several private keys match, with the ids ${ids.join(', ')}; ${
           areDifferent(ids)
             ? 'name one with id'
-            : 'only one may stay: give the others an id or a label of their own with the vendor’s tool'
+            : "only one may stay: give the others an id or a label of their own with the vendor's tool"
         }`,
       );
     }

@@ -7,7 +7,7 @@ const reasons: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'the host is out of reach',
   ENETUNREACH: 'the network is out of reach',
   ENOTFOUND: 'the host name is unknown',
-  EAI_AGAIN: 'the host name can’t be looked up now',
+  EAI_AGAIN: "the host name can't be looked up now",
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
   SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is of an authority that is not trusted here',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is of an authority that is not trusted here',

@@ -1,12 +1,17 @@
 import { resolve } from 'node:path';
 import { type ChainFolder, listChains } from '../audit/files.ts';
 import { ConfigError } from '../errors.ts';
+import { describeReadFailure } from '../plain-file.ts';
 
 /** The chains in a folder. Throws `CONFIG_INVALID` where there are none. */
 export async function requireChains(folder: string): Promise<ChainFolder[]> {
   const path = resolve(folder);
   const chains = await listChains(path).catch((cause: unknown) => {
-    throw unreadable(path, cause);
+    const reason =
+      (cause as NodeJS.ErrnoException).code === 'ENOTDIR'
+        ? 'it is no folder, or lies in none'
+        : describeReadFailure(cause);
+    throw new ConfigError('CONFIG_INVALID', `${path} can't be read: ${reason}`, { cause });
   });
   if (chains.length > 0) return chains;
   throw new ConfigError(
@@ -35,12 +40,8 @@ export async function readingChains<Result>(read: () => Promise<Result>): Promis
   try {
     return await read();
   } catch (cause) {
-    if (isUnreadable(cause)) throw unreadable('the audit log', cause);
-    throw cause;
+    if (!isUnreadable(cause)) throw cause;
+    const message = `the audit log can't be read: ${cause.message}`;
+    throw new ConfigError('CONFIG_INVALID', message, { cause });
   }
-}
-
-function unreadable(what: string, cause: unknown): ConfigError {
-  const reason = cause instanceof Error ? cause.message : 'unknown';
-  return new ConfigError('CONFIG_INVALID', `${what} can't be read: ${reason}`, { cause });
 }

@@ -102,7 +102,7 @@ export function factsOfRecord(record: ChainedRecord): PaymentFacts | string {
   }
   const { limit, actual } = textsOf(record, 'data');
   if (limit === 'sessionIdle') {
-    return 'the spend ledger had forgotten what its session spent, which rules can’t tell';
+    return "the spend ledger had forgotten what its session spent, which rules can't tell";
   }
   // the ledger knew more of the session than the state that the client carried
   const [known, ev] = [toWhole(actual), toWhole(amounts['evWei'])];

@@ -4,7 +4,6 @@ import { type AdminListener, openAdmin } from '../compose/admin.ts';
 import { startDeliveries } from '../compose/events.ts';
 import { workerSlot } from '../compose/this-worker.ts';
 import { type Config, loadConfig } from '../config/load.ts';
-import { overridePrefix } from '../config/overrides.ts';
 import { type RunningSigner, startSigner } from '../main.ts';
 import { type Logger, createLogger } from '../telemetry/logger.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -17,11 +16,7 @@ import { type Started, startWorkers } from './workers.ts';
 
 /** `serve`: runs until SIGINT or SIGTERM, then lets requests under way finish. */
 export async function serve(options: { config: string; listen?: string }): Promise<void> {
-  const environment =
-    options.listen === undefined
-      ? process.env
-      : { ...process.env, [`${overridePrefix}SERVER__LISTEN`]: JSON.stringify(options.listen) };
-  const config = await loadConfig(options.config, environment);
+  const config = await loadConfig(options.config, process.env, options.listen);
   const { server, log } = config.settings;
   const logger = createLogger(log.level, cluster.worker?.id);
   // whoever watches a file reads it again then; without one there is nothing to do, and no reason to end

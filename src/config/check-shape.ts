@@ -42,15 +42,49 @@ const wordOfType: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
+/** What the field that tells the members of a union apart may say. */
+type Choices = { readonly options?: readonly z.core.util.Primitive[] };
+
 /** undefined where zod's own words say enough. */
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code === 'unrecognized_keys') {
-    const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
-    return `unknown field; there are ${known.join(', ')}`;
+  switch (issue.code) {
+    case 'unrecognized_keys': {
+      const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
+      return `unknown field; there are ${known.join(', ')}`;
+    }
+    case 'invalid_type':
+      return `expected ${wordOfType[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return `expected ${listChoices(issue.values)}`;
+    case 'invalid_union': {
+      const { discriminator, options, input } = issue as z.core.$ZodIssueInvalidUnion & Choices;
+      if (discriminator === undefined || !options) return undefined;
+      const isMissing = !Object.hasOwn(input as object, discriminator);
+      return `${isMissing ? 'missing; ' : ''}expected ${listChoices(options)}`;
+    }
+    case 'too_small':
+      return `expected ${issue.inclusive ? 'at least' : 'more than'} ${measure(issue.minimum, issue.origin)}`;
+    case 'too_big':
+      return `expected ${issue.inclusive ? 'at most' : 'less than'} ${measure(issue.maximum, issue.origin)}`;
+    case 'custom':
+    case 'invalid_element':
+    case 'invalid_format':
+    case 'invalid_key':
+    case 'not_multiple_of':
+      return undefined;
   }
-  return issue.code === 'invalid_type'
-    ? `expected ${wordOfType[issue.expected] ?? issue.expected}`
-    : undefined;
+}
+
+function listChoices(values: readonly z.core.util.Primitive[]): string {
+  const choices = values.map((value) => JSON.stringify(value));
+  const last = choices.pop() ?? '';
+  return choices.length === 0 ? last : `${choices.join(', ')} or ${last}`;
+}
+
+/** `5`, `1 character`, `2 items` */
+function measure(bound: number | bigint, origin: string): string {
+  const unit = { string: 'character', array: 'item' }[origin];
+  return `${bound}${unit === undefined ? '' : ` ${unit}${Number(bound) === 1 ? '' : 's'}`}`;
 }
 
 function formatPath(path: readonly PropertyKey[]): string {

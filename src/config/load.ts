@@ -4,7 +4,7 @@ import { ConfigError, isSignerError } from '../errors.ts';
 import type { KeyProviderPlugin } from '../keys/provider.ts';
 import { loadProviderPlugin } from '../../plugins/registry.ts';
 import { checkShape } from './check-shape.ts';
-import { applyOverrides } from './overrides.ts';
+import { applyOverrides, overridePrefix } from './overrides.ts';
 import { readTextFile } from './read-text-file.ts';
 import { type Settings, configSchema } from './schema.ts';
 import { parseYaml } from './yaml.ts';
@@ -43,27 +43,33 @@ export type ConfigDraft = {
 
 /**
  * Reads a YAML configuration, lays environment overrides over it and checks it as a whole, the key provider's section
- * included. Throws `CONFIG_INVALID` with every problem and its path.
+ * included. `listen`, what `--listen` says, comes before both. Throws `CONFIG_INVALID` with every problem and its path.
  */
 export async function loadConfig(
   file: string,
   environment: Readonly<NodeJS.ProcessEnv> = process.env,
+  listen?: string,
 ): Promise<Config> {
-  const { config, problems, refuse } = await readConfig(file, environment);
+  const { config, problems, refuse } = await readConfig(file, environment, listen);
   return config ?? refuse(problems);
 }
+
+const listenVariable = `${overridePrefix}SERVER__LISTEN`;
 
 /** As {@link loadConfig}, for whoever looks for more problems. Throws `CONFIG_INVALID` when the file can't be read, or is no YAML. */
 export async function readConfig(
   file: string,
   environment: Readonly<NodeJS.ProcessEnv> = process.env,
+  listen?: string,
 ): Promise<ConfigDraft> {
   const path = resolve(file);
   const folder = dirname(path);
   const resolvePath = (relative: string): string => resolve(folder, relative);
   const { document, names } = applyOverrides(
     parseYaml(readTextFile(path, 'configuration file'), path),
-    environment,
+    listen === undefined
+      ? environment
+      : { ...environment, [listenVariable]: JSON.stringify(listen) },
   );
   const problems: string[] = [];
   const settings = checkShape(configSchema, document, [], problems);
@@ -77,7 +83,10 @@ export async function readConfig(
     problems,
     config: isValid ? { settings, keys: [first, ...others], resolvePath } : undefined,
     refuse(found) {
-      const overridden = names.length > 0 ? ` (overridden by ${names.join(', ')})` : '';
+      const givenAs = names.map((name) =>
+        name === listenVariable && listen !== undefined ? '--listen' : name,
+      );
+      const overridden = names.length > 0 ? ` (overridden by ${givenAs.join(', ')})` : '';
       throw new ConfigError(
         'CONFIG_INVALID',
         `${path}${overridden} is not a valid configuration:\n${found.map((line) => `  ${line}`).join('\n')}\n` +

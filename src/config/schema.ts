@@ -349,7 +349,7 @@ export const configSchema = z
     {
       path: ['policy', 'forks'],
       message:
-        'workers see each other’s used states only through Redis: set store.kind: redis, server.workers: 1 or forks: count',
+        "workers see each other's used states only through Redis: set store.kind: redis, server.workers: 1 or forks: count",
     },
   )
   .refine(({ discovery, chain }) => !discovery?.chain || chain.source === 'on-chain', {

@@ -109,7 +109,7 @@ export function openWatchedFile<Value>({
     try {
       value = parse(text, path);
     } catch (error) {
-      refuse('invalid', isSignerError(error) ? error.message : 'it can’t be understood');
+      refuse('invalid', isSignerError(error) ? error.message : "it can't be understood");
       return;
     }
     problem = undefined;

@@ -54,12 +54,12 @@ export function parseYaml(text: string, source: string): unknown {
   try {
     if (problems.length === 0) return document.toJS();
   } catch {
-    problems.push('its aliases (*) can’t be resolved, or are too many');
+    problems.push("its aliases (*) can't be resolved, or are too many");
   }
   const list = [...new Set(problems)];
   const [first = '', ...others] = list;
   throw new ConfigError(
     'CONFIG_INVALID',
-    `${source} is not valid YAML: ${others.length === 0 ? first : list.map((line) => `\n  ${line}`).join('')}`,
+    `${source} is not valid YAML:${others.length === 0 ? ` ${first}` : list.map((line) => `\n  ${line}`).join('')}`,
   );
 }

@@ -88,7 +88,7 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
   function reportDown(error: unknown): void {
     if (isKnownDown || closing.signal.aborted) return;
     isKnownDown = true;
-    log('warn', 'Redis can’t be reached', { reason: describeFailure(error).message });
+    log('warn', "Redis can't be reached", { reason: describeFailure(error).message });
   }
 
   async function connectOnce(onOpen: () => void): Promise<never> {

@@ -212,8 +212,8 @@ describe('the operator’s page', () => {
     expect(complaints).toEqual([]);
     const records = readRecords(join(signer.audit, 'page'));
     expect(records.filter(({ kind }) => kind.startsWith('signing-'))).toMatchObject([
-      { kind: 'signing-paused', reason: 'a drill <b>', by: 'operator’s page, 127.0.0.1' },
-      { kind: 'signing-resumed', by: 'operator’s page, 127.0.0.1' },
+      { kind: 'signing-paused', reason: 'a drill <b>', by: "operator's page, 127.0.0.1" },
+      { kind: 'signing-resumed', by: "operator's page, 127.0.0.1" },
     ]);
   });
 

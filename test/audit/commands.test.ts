@@ -74,7 +74,7 @@ describe('audit', () => {
     it('wants a folder with an audit log in it', async () => {
       const { status, stderr } = await run(['audit', 'verify', `${test.folder}/none`]);
       expect(status).toBe(2);
-      expect(stderr).toContain(`${test.folder}/none can't be read`);
+      expect(stderr).toContain(`${test.folder}/none can't be read: it does not exist`);
     });
   });
 

@@ -206,7 +206,7 @@ describe('why an address gave no answer', () => {
     ['EHOSTUNREACH', 'the host is out of reach'],
     ['ENETUNREACH', 'the network is out of reach'],
     ['ENOTFOUND', 'the host name is unknown'],
-    ['EAI_AGAIN', 'the host name can’t be looked up now'],
+    ['EAI_AGAIN', "the host name can't be looked up now"],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', 'its certificate is self-signed'],
     ['SELF_SIGNED_CERT_IN_CHAIN', 'its certificate is of an authority that is not trusted here'],
     [

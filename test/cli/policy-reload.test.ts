@@ -48,7 +48,7 @@ describe('the policy file of a running signer', () => {
     await until(async () => (await pay(url)) === 200);
     folder.write('policy.yaml', 'default: dany\n');
     await until(() => countLines(cli, 'file not reloaded') === 1);
-    expect(cli.stderr).toContain('default: Invalid option');
+    expect(cli.stderr).toContain(String.raw`default: expected \"allow\" or \"deny\"`);
     const window = '{ id: a, window: { per: all, every: 1h, tickets: 0 } }';
     folder.write('policy.yaml', `${allow}rules: [${window}]\n`);
     await until(() => countLines(cli, 'file not reloaded') === 2);

@@ -70,7 +70,7 @@ describe('a PKCS#11 key that can’t be used', () => {
       what: 'missing library',
       changes: { module: '/opt/vendor/lib/libpkcs11.so' },
       code: 'PROVIDER_MISSING',
-      says: ['/opt/vendor/lib/libpkcs11.so can’t be loaded', 'correct module'],
+      says: ["/opt/vendor/lib/libpkcs11.so can't be loaded", 'correct module'],
     },
   ])('$what: keys check and serve say how to mend it', async ({ changes, code, says }) => {
     using folder = new Folder();

@@ -60,6 +60,9 @@ auth:
     url: ftp://example.org
     headers: { Authorization: Bearer hunter2, X-Api-Key: hunter2, X-Tenant: plain }
   trustedProxies: [10.0.0.0/33, localhost]
+store: { kind: memcached }
+audit: { path: '' }
+traces: { sampleRatio: 2 }
 log: { level: chatty }
 `;
 
@@ -72,29 +75,33 @@ describe('a configuration with many faults', () => {
       [
         'sever: unknown field; there are server, keys, failover, maxQueuedSignatures, chain, billing, tickets, prices, session, auth, discovery, byoc, policy, audit, events, store, admin, traces, log',
         'server.listen: expected HOST:PORT with a port up to 65535',
-        'server.bodyLimitBytes: Too small: expected number to be >=1024',
+        'server.bodyLimitBytes: expected at least 1024',
         'server.tls.key: missing; expected text',
-        'server.headersTimeoutMs: Too small: expected number to be >0',
+        'server.headersTimeoutMs: expected more than 0',
         'keys.0.password: expected a reference, env:NAME or file:PATH, not the password itself',
         'keys.0.colour: unknown field; there are path, address, password, emptyPassword',
         'chain.l1Block: expected a whole number',
-        'chain.round: Too small: expected number to be >=0',
+        'chain.round: expected at least 0',
         'chain.roundBlockHash: expected 0x and 64 hex digits',
         `chain.deposit: expected ${amount}`,
         'chain.reserve: expected whole wei',
-        'billing.rule: Invalid option: expected one of "keep-one-ticket"|"upstream"',
+        'billing.rule: expected "keep-one-ticket" or "upstream"',
         `tickets.maxTicketEv: expected ${amount}`,
         'tickets.depositMultiplier: expected at least 1',
         'tickets.maxTickets: expected 1 to 100',
         'prices.maxPrice.lv2v: expected a price, such as "1200 wei", "3.6 usd/hour" or, for requests, "0.05 usd"',
         'prices.capabilities.0.pipeline: there is no such pipeline; there are text-to-image, image-to-image, image-to-video, upscale, audio-to-text, segment-anything-2, llm, image-to-text, live-video-to-video, text-to-speech, byoc',
-        'session.seal: Invalid option: expected one of "delegated"|"key"',
+        'session.seal: expected "delegated" or "key"',
         'auth.webhook.url: expected an http or https URL',
         'auth.webhook.headers.Authorization: expected a reference, env:NAME or file:PATH, not the credential itself',
         'auth.webhook.headers.X-Api-Key: expected a reference, env:NAME or file:PATH, not the credential itself',
         'auth.trustedProxies.0: expected an IP address, or a network such as 10.0.0.0/8',
         'auth.trustedProxies.1: expected an IP address, or a network such as 10.0.0.0/8',
-        'log.level: Invalid option: expected one of "debug"|"info"|"warn"|"error"',
+        'store.kind: expected "embedded" or "redis"',
+        'audit.path: expected at least 1 character',
+        'traces.otlp: missing; expected fields',
+        'traces.sampleRatio: expected at most 1',
+        'log.level: expected "debug", "info", "warn" or "error"',
       ].toSorted(),
     );
   });
@@ -188,7 +195,7 @@ describe('what is not YAML', () => {
     {
       fault: 'an alias without an anchor',
       text: 'keys: *other\n',
-      says: 'its aliases (*) can’t be resolved',
+      says: "its aliases (*) can't be resolved",
     },
   ])('$fault', async ({ text, says }) => {
     const { message } = await refusalOf(text);
@@ -203,6 +210,11 @@ describe('what is not YAML', () => {
       '0x7624778dedc75f8b322b9fa1632a610d40b85e106c7d9bf0e743a9ce291b9c6f',
     );
   });
+});
+
+it('says which field is to tell what kind of section it is, where that is missing', async () => {
+  const { problems } = await refusalOf(devConfig.replace('source: static', ''));
+  expect(problems).toContain('chain.source: missing; expected "static" or "on-chain"');
 });
 
 describe('a file that can’t be read', () => {
@@ -372,6 +384,16 @@ describe('environment overrides', () => {
   ])('are refused by name for $fault', async ({ name, value, says }) => {
     const { message } = await refusalOf(devConfig, { [name]: value });
     for (const text of says) expect(message).toContain(text);
+  });
+
+  it('are not named where --listen is what is wrong', async () => {
+    using folder = new Folder();
+    const file = folder.write('signer.yaml', devConfig);
+    await expect(loadConfig(file, {}, 'here')).rejects.toThrow(
+      `${file} (overridden by --listen) is not a valid configuration:\n  server.listen: expected HOST:PORT`,
+    );
+    const { settings } = await loadConfig(file, {}, '127.0.0.1:8001');
+    expect(settings.server.listen.port).toBe(8001);
   });
 
   it('are not what Kubernetes sets for a service named livepeer-hsm-signer', async () => {

@@ -89,7 +89,7 @@ describe('a file of cases', () => {
     { cases: '[]', says: 'cases: expected at least one case' },
     { cases: '[{ expect: deny }]', says: 'cases.0.name: missing' },
     { cases: '[{ name: a }]', says: 'cases.0.expect: missing' },
-    { cases: '[{ name: a, expect: maybe }]', says: 'cases.0.expect: Invalid option' },
+    { cases: '[{ name: a, expect: maybe }]', says: 'cases.0.expect: expected "allow" or "deny"' },
     { cases: '[{ name: a, expect: deny, reqest: {} }]', says: 'cases.0.reqest: unknown field' },
     {
       cases: '[{ name: a, expect: deny, request: { ticketEv: 5 } }]',

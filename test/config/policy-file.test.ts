@@ -170,8 +170,11 @@ describe('a policy file', () => {
       rule: 'id: a, window: { per: all, every: 1h, ev: $5 }',
       says: 'rules.0.window.ev: expected an amount',
     },
-    { rule: 'id: a, then: maybe', says: 'rules.0.then: Invalid option' },
-    { rule: 'id: a, mode: warn, then: deny', says: 'rules.0.mode: Invalid option' },
+    { rule: 'id: a, then: maybe', says: 'rules.0.then: expected "allow" or "deny"' },
+    {
+      rule: 'id: a, mode: warn, then: deny',
+      says: 'rules.0.mode: expected "enforce" or "observe"',
+    },
     { rule: 'id: a, unless: {}, then: deny', says: 'rules.0.unless: unknown field' },
     { rule: 'id: a, when: { tennant: [x] }, then: deny', says: 'rules.0.when.tennant: unknown' },
     {
@@ -192,7 +195,7 @@ describe('a policy file', () => {
     },
     {
       rule: 'id: a, when: { type: [video] }, then: deny',
-      says: 'rules.0.when.type.0: Invalid option',
+      says: 'rules.0.when.type.0: expected "lv2v", "live", "fixed" or "untyped"',
     },
     {
       rule: 'id: a, when: { capability: [gpt] }, then: deny',
@@ -285,7 +288,9 @@ extra: 1`;
         'rules.0: expected exactly one of then, limit, window, found then and limit',
       ),
       expect.stringContaining('rules.0.limit.price: expected when.type'),
-      expect.stringContaining('rules.2.window.per: Invalid option'),
+      expect.stringContaining(
+        'rules.2.window.per: expected "principal", "tenant", "orchestrator", "app" or "all"',
+      ),
       expect.stringContaining('rules.2.window.every: expected a time'),
       expect.stringContaining('rules.2.window: expected at least one limit'),
       expect.stringContaining('rules.2.id: another rule is called b already'),

@@ -7,6 +7,7 @@ import { advance, fetchStats } from '../sandbox-orchestrator/admin-client.ts';
 import { toInteger } from '../sandbox-orchestrator/bytes.ts';
 import type { SandboxStats } from '../sandbox-orchestrator/stats.ts';
 import { maxWinProb } from '../sandbox-orchestrator/ticket.ts';
+import { testSeed } from '../support/random.ts';
 import type { ProcessGroup } from './managed-process.ts';
 import { type Column, formatHeading, formatRow, groupDigits } from './table.ts';
 
@@ -142,6 +143,10 @@ async function startSession(
     ],
     cwd: root,
     ready: /"url":"(https:[^"]+)"/,
+    // of the same seed, both would name their sessions alike
+    environment: {
+      LIVEPEER_HSM_SIGNER_TEST_SEED: `${(testSeed + (type === 'live' ? 1 : 0)) % 2 ** 31}`,
+    },
   });
   const session = await GatewaySession.start({ signerUrl, orchestratorUrl, paymentType: type });
   const unit = type === 'lv2v' ? 'pixel' : 'second';

@@ -34,7 +34,7 @@ const withoutKeys = [
   {
     provider: 'pkcs11',
     environment: { LIVEPEER_HSM_SIGNER__KEYS__0__PIN: 'env:HOME' },
-    says: 'the PKCS#11 library /opt/vendor/lib/libpkcs11.so can’t be loaded',
+    says: "the PKCS#11 library /opt/vendor/lib/libpkcs11.so can't be loaded",
   },
 ];
 

@@ -83,7 +83,7 @@ it('connects later when Redis is not there at first, and complains once', async 
   await server.start();
   await expect.poll(() => count('a'), soon).toBe(1);
   expect(lines).toEqual([
-    expect.stringContaining('warn Redis can’t be reached'),
+    expect.stringContaining("warn Redis can't be reached"),
     'info connected to Redis {}',
   ]);
 });

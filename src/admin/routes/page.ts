@@ -138,5 +138,5 @@ function field({ body }: Request, name: string): string {
 /** For the audit log. */
 function nameOperator({ socket }: Request): string {
   const subject = certificateOf(socket)?.subject;
-  return `operator’s page, ${subject ?? socket.remoteAddress ?? 'unknown'}`;
+  return `operator's page, ${subject ?? socket.remoteAddress ?? 'unknown'}`;
 }

@@ -26,7 +26,7 @@ export function damagedFile(path: string, details: string): LedgerFileError {
 }
 
 const noRoom = 'finds no room on its disk: make room';
-const notWritable = 'can’t be opened for writing: let the user of the signer write into its folder';
+const notWritable = "can't be opened for writing: let the user of the signer write into its folder";
 const damaged =
   'is damaged: stop the signer and put back a copy, or move the file away, and all windows begin empty';
 
@@ -35,7 +35,7 @@ const bySqliteCode: Readonly<Record<number, string>> = {
   3: notWritable,
   5: 'is held by another process: end whatever else has it open',
   8: notWritable,
-  10: 'can’t be read or written: see to its disk, and to the room on it',
+  10: "can't be read or written: see to its disk, and to the room on it",
   11: damaged,
   13: noRoom,
   14: notWritable,
@@ -55,5 +55,5 @@ const bySystemCode: Readonly<Record<string, string>> = {
 function describe(error: unknown): string {
   const { code = '', errcode = 0 } = error as { code?: string; errcode?: number };
   const remedy = code === 'ERR_SQLITE_ERROR' ? bySqliteCode[errcode & 0xff] : bySystemCode[code];
-  return remedy ?? 'can’t be used';
+  return remedy ?? "can't be used";
 }

@@ -43,7 +43,7 @@ export function createRedisSwitch(options: RedisSwitchOptions): SwitchStore {
   }
 
   function noteFailure(error: unknown): void {
-    if (!isFailing) log('warn', 'the switch that stops signing can’t be read', describe(error));
+    if (!isFailing) log('warn', "the switch that stops signing can't be read", describe(error));
     isFailing = true;
   }
 

@@ -109,7 +109,7 @@ describe('the caller’s signal', () => {
       provider.signDigest(digest, { signal: AbortSignal.timeout(100) }),
     ).rejects.toMatchObject({
       code: 'PROVIDER_TIMEOUT',
-      message: `Sign on ${keyId}: the request’s deadline has passed`,
+      message: `Sign on ${keyId}: the request's deadline has passed`,
       retryable: true,
     });
     expect(server.requests['Sign']).toBeLessThan(10);

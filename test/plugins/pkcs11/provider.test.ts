@@ -174,13 +174,13 @@ describe('opening', () => {
       what: 'a module that does not exist',
       changes: { module: '/nowhere/libvendor.so' },
       code: 'PROVIDER_MISSING',
-      message: /\/nowhere\/libvendor\.so can’t be loaded: install the vendor’s PKCS#11 package/,
+      message: /\/nowhere\/libvendor\.so can't be loaded: install the vendor's PKCS#11 package/,
     },
     {
       what: 'a module that is not a library',
       changes: { module: join(root, 'package.json') },
       code: 'PROVIDER_MISSING',
-      message: /can’t be loaded/,
+      message: /can't be loaded/,
     },
     {
       what: 'a token that wants a PIN when there is none',

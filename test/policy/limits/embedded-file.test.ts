@@ -743,7 +743,7 @@ describe('the file of the embedded ledger', () => {
     await writeFile(join(folder, 'file'), '');
     await expect(open({ folder: join(folder, 'file') })).rejects.toMatchObject({
       code: 'LEDGER_UNAVAILABLE',
-      message: `the spend ledger ${join(folder, 'file', 'spend.sqlite')} can’t be opened for writing: let the user of the signer write into its folder`,
+      message: `the spend ledger ${join(folder, 'file', 'spend.sqlite')} can't be opened for writing: let the user of the signer write into its folder`,
     });
   });
 

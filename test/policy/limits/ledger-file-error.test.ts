@@ -19,7 +19,7 @@ function told(error: unknown): LedgerFileError {
 }
 
 const noRoom = 'finds no room on its disk: make room';
-const notWritable = 'can’t be opened for writing: let the user of the signer write into its folder';
+const notWritable = "can't be opened for writing: let the user of the signer write into its folder";
 const damaged =
   'is damaged: stop the signer and put back a copy, or move the file away, and all windows begin empty';
 
@@ -32,7 +32,7 @@ describe('a file of the ledger that can’t be used', () => {
     ['EROFS', notWritable],
     ['ENOTDIR', notWritable],
     ['EEXIST', notWritable],
-    ['EIO', 'can’t be used'],
+    ['EIO', "can't be used"],
   ])('for %s: %s', (code, words) => {
     const error = told(Object.assign(new Error(`${code}: x`), { code }));
     expect(error).toMatchObject({
@@ -46,13 +46,13 @@ describe('a file of the ledger that can’t be used', () => {
     [3, notWritable],
     [5, 'is held by another process: end whatever else has it open'],
     [8, notWritable],
-    [10, 'can’t be read or written: see to its disk, and to the room on it'],
-    [266, 'can’t be read or written: see to its disk, and to the room on it'],
+    [10, "can't be read or written: see to its disk, and to the room on it"],
+    [266, "can't be read or written: see to its disk, and to the room on it"],
     [11, damaged],
     [13, noRoom],
     [14, notWritable],
     [26, damaged],
-    [1, 'can’t be used'],
+    [1, "can't be used"],
   ])('for SQLite’s %i: %s', (errcode, words) => {
     const error = Object.assign(new Error('x'), { code: 'ERR_SQLITE_ERROR', errcode });
     expect(told(error).message).toBe(`the spend ledger /spend.sqlite ${words}`);

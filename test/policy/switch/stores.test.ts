@@ -142,7 +142,7 @@ describe('the switch in Redis', () => {
     expect(store.known()).toBeUndefined();
     const line = [
       'warn',
-      'the switch that stops signing can’t be read',
+      "the switch that stops signing can't be read",
       { reason: 'connection lost' },
     ];
     expect(lines).toEqual([line]);
