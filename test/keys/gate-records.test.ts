@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { SignerError } from '../../src/errors.ts';
 import { openKeyGate } from '../../src/keys/gate.ts';
 import type { GrantReason } from '../../src/keys/grant.ts';
 import { type Intent, digestsOf } from '../../src/keys/intents.ts';
@@ -24,6 +25,7 @@ async function openRecordedGate({
   recordMs = 0,
   inBatches = false,
   held = Promise.resolve(),
+  requireSigning = () => undefined,
 }: {
   callMs?: number;
   failure?: Error;
@@ -31,6 +33,7 @@ async function openRecordedGate({
   recordMs?: number;
   inBatches?: boolean;
   held?: Promise<unknown>;
+  requireSigning?: (intent: Intent) => void;
 }) {
   const { provider: real } = await openTestProvider();
   const turns: (CallTurn | undefined)[] = [];
@@ -69,7 +72,7 @@ async function openRecordedGate({
   const grants = createGrantAuthority(() => 0);
   const gate = await openKeyGate({
     provider,
-    requireSigning: () => undefined,
+    requireSigning,
     redeem: (grant) => grants.redeem(grant),
     journal,
     maxQueued: 100,
@@ -180,6 +183,29 @@ describe('a call of the key', () => {
       expect(onCall).toHaveBeenCalledTimes(2);
       expect(gate.condition.failure).toBeUndefined();
       expect(gate.condition.signedAtMs).toBeGreaterThan(0);
+    }
+  });
+
+  it('is not made once signing has been stopped, be others of its payment made or not', async () => {
+    const stopped = new SignerError('SIGNING_PAUSED', 'an operator has stopped all signing');
+    for (const inBatches of [false, true]) {
+      for (const permitted of inBatches ? [0] : [0, 1]) {
+        const asked: Intent[] = [];
+        const requireSigning = (intent: Intent): void => {
+          asked.push(intent);
+          if (asked.length > permitted) throw stopped;
+        };
+        const { gate, grant, intent, turns, told } = await openRecordedGate({
+          requireSigning,
+          inBatches,
+        });
+        const onCall = vi.fn();
+        await expect(gate.sign(grant, { signal: never, onCall })).rejects.toBe(stopped);
+        expect(turns).toHaveLength(permitted);
+        expect(onCall).toHaveBeenCalledTimes(permitted);
+        expect(asked[0]).toBe(intent);
+        expect(told).toEqual([['failed', 'SIGNING_PAUSED', expect.any(Number)]]);
+      }
     }
   });
 

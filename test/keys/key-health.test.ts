@@ -197,6 +197,20 @@ describe('the health of a key', () => {
     await expect(asking()).resolves.toBeUndefined();
   });
 
+  it('leaves no failure unheard of that nobody waits for', async () => {
+    const unheard: unknown[] = [];
+    const hear = (error: unknown): void => void unheard.push(error);
+    process.on('unhandledRejection', hear);
+    condition.failure = unavailable;
+    signing = unavailable;
+    await expect(check()).rejects.toBe(unavailable);
+    await settle();
+    await settle();
+    process.off('unhandledRejection', hear);
+    expect(asked).toEqual(['health', 'signature']);
+    expect(unheard).toEqual([]);
+  });
+
   it('does not wait for a question that nobody answers while the key fails', async () => {
     condition.failure = unavailable;
     const stuck = createKeyHealthCheck({

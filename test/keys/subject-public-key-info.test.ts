@@ -117,6 +117,7 @@ describe('parseSecp256k1PublicKey', () => {
       ),
     ],
     ['its point has 64 bytes, expected 65 that start with 0x04', shortened()],
+    ['its point has 65 bytes, expected 65 that start with 0x04', patched(23, [6])],
     ['it is not encoded as DER', patched(1, [0x81, 0x56], 1)],
     ['its point is not on the curve', flipped(87, 1)],
   ])('says of what it refuses that %s', (reason, der) => {
