@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { checksum } from 'ox/Address';
 import { afterEach, describe, expect, it } from 'vitest';
-import { anonymous, principalOfAuthId } from '../../src/auth/principal.ts';
+import { anonymous, authIdOf, principalOfAuthId } from '../../src/auth/principal.ts';
 import type { KeyConfig } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { type RunningSigner, startSigner } from '../../src/main.ts';
@@ -25,6 +25,12 @@ describe('the principal of an auth id', () => {
 
   it('is nobody’s when there is none', () => {
     expect(principalOfAuthId('')).toBe(anonymous);
+  });
+
+  it('is written by tenant and id, and as nothing for nobody', () => {
+    expect(authIdOf({ id: 'alice', tenant: 'acme', attributes: {} })).toBe('acme:alice');
+    expect(authIdOf({ id: 'alice', tenant: '', attributes: {} })).toBe(':alice');
+    expect(authIdOf(anonymous)).toBe('');
   });
 });
 

@@ -58,7 +58,7 @@ export const suites: Readonly<Record<Folder, readonly string[]>> = {
     ...payments,
     'plugins/registry',
   ],
-  auth: ['auth', ...payments],
+  auth: ['auth', ...payments, 'telemetry/traces'],
   payments: [
     'payments',
     'byoc',
