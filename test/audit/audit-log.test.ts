@@ -142,6 +142,16 @@ describe('the log', () => {
     expect(openIn(test.chain)).toEqual([]);
   });
 
+  it('tells what fails without an error as unknown', async () => {
+    await using test = new TestLog();
+    const log = await test.open();
+    vi.spyOn(await fileHandlePrototype(), 'write').mockRejectedValueOnce('no');
+    await expect(log.append(numbered(1))).rejects.toMatchObject({
+      message: `the audit log in ${test.chain} can't be written: unknown`,
+    });
+    expect(test.logged).toMatchObject([{ level: 'error', fields: { reason: 'unknown' } }]);
+  });
+
   it('lets go of its chain where the disk fails at the start', async () => {
     await using test = new TestLog();
     const handles = await fileHandlePrototype();
