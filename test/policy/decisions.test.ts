@@ -891,3 +891,13 @@ describe('where there is no ledger', () => {
     expect(await usageOf(() => Promise.resolve(forgetful), [charge])).toEqual([]);
   });
 });
+
+it('what the signer signs of its own accord is granted once, for nobody', () => {
+  const policy = openPolicy();
+  const intent = { kind: 'self-test', sender: address('3') } as const;
+  const grant = policy.grantOwn(intent);
+  expect(policy.redeem(grant)).toStrictEqual({ intent, reason: {} });
+  expect(() => policy.redeem(grant)).toThrow(
+    expect.objectContaining({ code: 'GRANT_INVALID' }) as Error,
+  );
+});

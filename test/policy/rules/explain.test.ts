@@ -115,3 +115,23 @@ it('one that the rules deny, or that is larger than its window, is denied whatev
     },
   });
 });
+
+it('each condition that does not hold is named as the policy file names it', () => {
+  const when = [
+    'kind: [byocJob]',
+    'principal: [nobody]',
+    'tenant: [globex]',
+    'app: [other]',
+    `orchestrator: ["0x${'c'.repeat(40)}"]`,
+    `recipient: ["0x${'c'.repeat(40)}"]`,
+    'capability: [text-to-image]',
+    'type: [live]',
+  ];
+  const rules = when.map(
+    (condition, index) => `{ id: r${index}, when: { ${condition} }, then: deny }`,
+  );
+  const each = parsePolicy(`default: allow\nrules: [${rules.join(', ')}]`, 'policy.yaml');
+  expect(explainRules(each, paymentFacts()).map(({ unmet }) => unmet)).toEqual(
+    when.map((condition) => [condition.slice(0, condition.indexOf(':'))]),
+  );
+});
