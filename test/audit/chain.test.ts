@@ -138,6 +138,7 @@ describe('a repair', () => {
   it('is not of another file that has the name, whatever it holds', async () => {
     renameSync(file(1), file(9));
     copyFileSync(file(9), file(1));
+    expect(() => chain.checkInPlace()).toThrow(`${file(1)} was replaced by another file`);
     await failSync(chain);
     await expect(chain.repair()).rejects.toThrow(`${file(1)} was replaced by another file`);
     renameSync(file(9), file(1));
