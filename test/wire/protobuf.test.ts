@@ -110,6 +110,11 @@ describe('readMessage', () => {
     expect(list('0a 05 0d 00000000').map(({ kind }) => kind.case)).toEqual([undefined]);
   });
 
+  it('keeps the order of fields where some that nobody knows are taken out', () => {
+    expect(readInfo('9202 01 61 78 01 9202 01 62 9202 01 63').nodes).toEqual(['a', 'b', 'c']);
+    expect(readInfo('0a 01 61 78 01 0a 01 62').transcoder).toBe('b');
+  });
+
   it('takes 4,096 fields and no more', () => {
     expect(readInfo('7801'.repeat(4096)).$unknown).toHaveLength(4096);
     expect(() => readInfo('7801'.repeat(4097))).toThrow('more than 4096 fields');
