@@ -204,6 +204,17 @@ describe('lines', () => {
     expect(openIn(folder.path)).toEqual([]);
   });
 
+  it('are whole where a piece that is read ends within them, be it by a byte', async () => {
+    for (const begun of [0, 1, 2]) {
+      const first = 'x'.repeat(1_048_576 - 1 - begun);
+      folder.write('file', `${first}\nabc\n`);
+      const lines: string[] = [];
+      for await (const { bytes } of readLines(join(folder.path, 'file'))) lines.push(String(bytes));
+      expect(lines.map((line) => line.length)).toEqual([first.length, 3]);
+      expect(lines[1]).toBe('abc');
+    }
+  });
+
   it('are told from what follows the last line feed', async () => {
     const read = async (text: string): Promise<unknown[]> => {
       const lines: unknown[] = [];
