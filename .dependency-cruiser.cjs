@@ -6,7 +6,7 @@ const layer = (folder, allowed, modules = []) => ({
   from: from(folder),
   to: {
     path: '^(src|plugins|test)/',
-    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(durable-folder|errors|event-loop-turns|ip-networks|principal-name|program-version|foreign-error|plain-file|private-file|random-id|script-runner|secret|trace-context|trace-steps)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
+    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(durable-folder|errors|event-loop-turns|ip-networks|principal-name|program-version|foreign-error|plain-file|private-file|random-id|recently-used|script-runner|secret|trace-context|trace-steps|under-way)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
   },
 });
 
