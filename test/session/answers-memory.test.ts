@@ -200,3 +200,37 @@ it('nonces of a request that was answered stay used, whatever is said afterwards
   await answered.forget('unused');
   expect((await claim(undefined)).nonces).toMatchObject({ lastNonce: 3 });
 });
+
+it('answers that have expired give way to those that have not, whoever holds more', () => {
+  let nowMs = 0;
+  // for three answers of one holder, of 7 steps of 256 bytes each and 4 for him, and no more
+  const kept = new KeptAnswers({ ttlMs: 1000, maxBytes: 30 * 256, nowMs: () => nowMs });
+  const text = 'a'.repeat(1000);
+  const [one, other] = ['one', 'other'].map((principal) => ({ tenant: '', principal }));
+  if (!one || !other) throw new Error('two are needed');
+  kept.add('old', text, one);
+  nowMs = 1000;
+  for (const key of ['first', 'second', 'third']) kept.add(key, text, other);
+  expect(['old', 'first', 'second', 'third'].map((key) => kept.get(key) === text)).toEqual([
+    false,
+    true,
+    true,
+    true,
+  ]);
+});
+
+it('nonces that were given back once are not taken from who has them now', async () => {
+  const { memory } = open();
+  const nonces = newNonces();
+  const claim = async () =>
+    requireNew(await memory.claim({ use: undefined, requestHash: payment, nonces, holder }, never));
+  const first = await claim();
+  await first.forget('unused');
+  const second = await claim();
+  expect(second.nonces).toEqual(first.nonces);
+  await first.forget('unused');
+  const third = await claim();
+  expect(third.nonces).not.toMatchObject({
+    lastNonce: (second.nonces as { lastNonce: number }).lastNonce,
+  });
+});

@@ -615,3 +615,26 @@ it('is no way round a Redis that is full: one that refuses a write was reached',
   await server.command('CONFIG SET maxmemory 0');
   await requireNew(await lenient.claim(request(), never)).forget('unused');
 });
+
+it('gives nonces back without a word where Redis is gone', async () => {
+  const { memory, server } = await openForOne();
+  const nonces = newNonces();
+  for (const use of [undefined, newState()]) {
+    const claim = requireNew(
+      await memory.claim({ use, requestHash: payment, nonces, holder }, never),
+    );
+    await server.kill();
+    await expect(claim.forget('unused')).resolves.toBeUndefined();
+    await server.start();
+    await expect
+      .poll(
+        () =>
+          memory.checkHealth().then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 30_000 },
+      )
+      .toBe(true);
+  }
+});

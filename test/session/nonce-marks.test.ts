@@ -93,6 +93,14 @@ describe('room for nonces', () => {
     expect(fill(marks, 'other', 20_000, 100)).toBeGreaterThan(90);
   });
 
+  it('comes back whole to whoever gives all back', () => {
+    const { marks } = open(10);
+    marks.giveBack(demand(9), marks.take(demand(9)));
+    const taken = Array.from({ length: 9 }, (_, index) => marks.take(demand(index)).kind);
+    // four fifths of the room are for one alone
+    expect(taken).toEqual([...Array<string>(8).fill('taken'), 'no-room']);
+  });
+
   it('comes back with nonces that were not used', () => {
     const { marks } = open(10);
     for (let number = 0; number < 100; number += 1) {

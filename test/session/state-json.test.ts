@@ -83,6 +83,14 @@ describe('a session’s books as JSON', () => {
     });
   });
 
+  it('have credentials of no manifest id where none is named with the signature', () => {
+    const sig = Buffer.alloc(65);
+    expect(decode(`{"SegCredsSig":"${sig.toString('base64')}"}`).segmentCredentials).toEqual({
+      manifestIdHash: '',
+      signature: new Uint8Array(sig),
+    });
+  });
+
   it.each([64, 66])('have no credentials whose signature is of %i bytes', (size) => {
     const sig = Buffer.alloc(size).toString('base64');
     expect(decode(`{"ManifestIDHash":"a","SegCredsSig":"${sig}"}`)).toStrictEqual(emptyState);
