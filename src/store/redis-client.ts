@@ -3,6 +3,7 @@ import type { Secret } from '../secret.ts';
 
 export type HostAndPort = { readonly host: string; readonly port: number };
 
+/** `HOST:PORT`, which tells servers from each other. */
 export function addressOf({ host, port }: HostAndPort): string {
   return `${host}:${port}`;
 }

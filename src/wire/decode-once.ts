@@ -11,7 +11,7 @@ type Decoded = { readonly copiedBytes: number };
 
 /**
  * Makes `decode` remember the values of the bytes that came last: a session sends the same with each payment. So the same object
- * may be given again, and nobody may change it. What `decode` throws is not remembered, nor what it makes of no bytes.
+ * may be given again, and nobody may change it. What `decode` throws is not remembered.
  */
 export function decodeOnce<Value extends Decoded>(
   decode: (bytes: Uint8Array) => Value,
