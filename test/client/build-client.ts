@@ -22,7 +22,7 @@ export async function buildClient(): Promise<BuiltClient> {
   const folder = join(top, 'node_modules/livepeer-remote-signer-client');
   await mkdir(folder, { recursive: true });
   await run(process.execPath, [
-    join(root, 'node_modules/typescript/bin/tsc'),
+    join(root, 'node_modules/typescript-7/bin/tsc'),
     ...['-p', join(root, 'client/tsconfig.build.json'), '--outDir', join(folder, 'dist')],
   ]);
   for (const file of ['package.json', 'README.md', 'LICENSE']) {

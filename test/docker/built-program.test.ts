@@ -16,7 +16,7 @@ describe('the built program', () => {
   beforeAll(() => {
     const project = join(root, 'tsconfig.build.json');
     const options = ['-p', project, '--outDir', join(app.path, 'dist')];
-    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const tsc = join(root, 'node_modules/typescript-7/bin/tsc');
     const build = spawnSync(process.execPath, [tsc, ...options], { encoding: 'utf8' });
     expect(build).toMatchObject({ status: 0, stdout: '' });
     for (const name of ['package.json', 'bin']) {
