@@ -10,7 +10,7 @@ export default defineConfig({
     hookTimeout: 240_000,
     // a condition that is waited for tells by itself when it is met; how soon depends on the machine
     expect: { poll: { timeout: 60_000 } },
-    maxWorkers: 2,
+    maxWorkers: 3,
     // a test that is skipped or focused proves nothing
     allowOnly: false,
     reporters: ['default', new CountReporter(), new MatrixReporter()],
