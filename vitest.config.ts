@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { CountReporter } from './test/support/count-reporter.ts';
+import { EvidenceReporter } from './test/support/evidence-reporter.ts';
 import { MatrixReporter } from './test/support/matrix-reporter.ts';
 
 export default defineConfig({
@@ -13,6 +14,6 @@ export default defineConfig({
     maxWorkers: 3,
     // a test that is skipped or focused proves nothing
     allowOnly: false,
-    reporters: ['default', new CountReporter(), new MatrixReporter()],
+    reporters: ['default', new CountReporter(), new MatrixReporter(), new EvidenceReporter()],
   },
 });
