@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { bundledProviders, loadProviderPlugin } from '../../../../plugins/registry.ts';
 import { isSameName } from '../../../../src/auth/distinguished-name.ts';
 import { checkShape } from '../../../../src/config/check-shape.ts';
@@ -24,6 +24,12 @@ import {
 
 const isConfigError = (error: unknown): boolean => error instanceof ConfigError;
 
+/** The YAML of a document under docs/: sections of configuration as operators write them. */
+function examplesOf(name: string): string[] {
+  const text = readFileSync(new URL(`../../../../docs/${name}`, import.meta.url), 'utf8');
+  return [...text.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, yaml = '']) => yaml);
+}
+
 /** A file under config/ without its comments. */
 function configFile(name: string): string {
   return readFileSync(new URL(`../../../../config/${name}`, import.meta.url), 'utf8')
@@ -31,6 +37,10 @@ function configFile(name: string): string {
     .filter((line) => !/^\s*(#|$)/.test(line))
     .join('\n');
 }
+
+const documents = readdirSync(new URL('../../../../docs/', import.meta.url)).filter((name) =>
+  name.endsWith('.md'),
+);
 
 const plugins = await Promise.all(bundledProviders.map((name) => loadProviderPlugin(name)));
 
@@ -121,17 +131,14 @@ export const configTargets: readonly Target[] = [
         'src/config/units.ts',
       ],
       ...['src/config/auth-schema.ts', 'src/config/store-schema.ts', 'src/config/prices-schema.ts'],
-      ...['src/config/discovery-schema.ts', 'src/config/secrets.ts', 'plugins/pkcs11/config.ts'],
-      ...[
-        'plugins/aws-kms/config.ts',
-        'plugins/gcp-kms/config.ts',
-        'plugins/local-keystore/index.ts',
-      ],
+      ...['src/config/discovery-schema.ts', 'plugins/pkcs11/config.ts'],
+      ...['plugins/aws-kms/config.ts', 'plugins/gcp-kms/config.ts'],
     ],
     seeds: [
       ...['dev.yaml', 'aws-kms.yaml', 'gcp-kms.yaml', 'pkcs11.yaml', 'softhsm.yaml'].map(
         configFile,
       ),
+      ...documents.flatMap(examplesOf),
       `keys:\n- provider: pkcs11\n  pin: ${secret}\n  uri: pkcs11:token=a?pin-value=${secret}\n${secret}: 1\nauth:\n  webhook:\n    url: https://u:${secret}@h/\n    headers: {Authorization: ${secret}}\nchain:\n  rpcUrls: [https://h/${secret}]\n`,
     ],
     words: [secret, `env:${secret}`, 'env:A', 'file:/a', '127.0.0.1:1', '10.0.0.0/8', '::1', '5s'],
