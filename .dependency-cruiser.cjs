@@ -6,7 +6,7 @@ const layer = (folder, allowed, modules = []) => ({
   from: from(folder),
   to: {
     path: '^(src|plugins|test)/',
-    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(durable-folder|errors|event-loop-turns|ip-networks|principal-name|program-version|foreign-error|plain-file|private-file|random-id|recently-used|script-runner|secret|trace-context|trace-steps|under-way)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
+    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(durable-folder|closest-name|errors|event-loop-turns|ip-networks|principal-name|program-version|foreign-error|plain-file|private-file|random-id|read-all|recently-used|script-runner|secret|trace-context|trace-steps|under-way)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
   },
 });
 
@@ -22,7 +22,7 @@ module.exports = {
     },
     layer('pm', []),
     layer('wire', ['pm']),
-    { ...layer('keys', ['pm']), to: { path: '^(src|plugins|test)/', pathNot: '^src/(keys|pm)/|^src/(durable-folder|errors|event-loop-turns|secret|trace-steps)\\.ts$' } },
+    { ...layer('keys', ['pm']), to: { path: '^(src|plugins|test)/', pathNot: '^src/(keys|pm)/|^src/(durable-folder|closest-name|errors|event-loop-turns|secret|trace-steps)\\.ts$' } },
     layer('chain', ['pm']),
     layer('auth', ['pm', 'wire', 'outgoing']),
     layer('session', ['pm', 'wire', 'keys']),

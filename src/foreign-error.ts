@@ -8,12 +8,18 @@ export function nameOf(error: unknown): string {
     const { code } = each as NodeJS.ErrnoException;
     if (typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,63}$/.test(code)) return code;
   }
-  return /^\w{1,64}$/.test(error.name) ? error.name : 'unknown';
+  // few classes give their errors a name of their own
+  const name = error.name === 'Error' ? error.constructor.name : error.name;
+  return /^\w{1,64}$/.test(name) ? name : 'unknown';
 }
 
 /** Where an error was thrown, without its message. */
 export function framesOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
-  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  // a message can have lines that look like frames
+  const frames = (error.stack ?? '')
+    .replace(error.message, '')
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line));
   return frames.join('\n');
 }

@@ -115,21 +115,24 @@ function assertExpectedKey(
   secp256k1: Secp256k1,
 ): void {
   if (!secp256k1.isPrivateKey(privateKey)) {
-    throw new ProviderError('KEY_UNSUITABLE', `${path} holds no secp256k1 private key.`);
+    throw new ProviderError(
+      'KEY_UNSUITABLE',
+      `${path} holds no secp256k1 private key; name another file`,
+    );
   }
   const address = addressOf(secp256k1.publicKeyOf(privateKey));
   const stated = statedAddress && bareAddress(statedAddress);
   if (stated !== undefined && stated !== address) {
     throw new ProviderError(
       'KEY_UNSUITABLE',
-      `${path} states the address 0x${stated}, but its key has 0x${address}: restore the file.`,
+      `${path} states the address 0x${stated}, but its key has 0x${address}; restore the file`,
     );
   }
   const wanted = wantedAddress(config);
   if (wanted !== undefined && wanted !== address) {
     throw new ProviderError(
       'KEY_UNSUITABLE',
-      `The key of ${path} has the address 0x${address}, but \`address\` is 0x${wanted}: correct one of them.`,
+      `the key of ${path} has the address 0x${address}, but address is 0x${wanted}; correct one of them`,
     );
   }
 }
@@ -146,9 +149,9 @@ function createProvider(
 
   const whileOpen = <Result>({ signal }: CallOptions, action: () => Result): Promise<Result> =>
     new Promise((resolve) => {
-      if (isClosed) throw new ProviderError('PROVIDER_CLOSED', `${keyRef} is closed.`);
+      if (isClosed) throw new ProviderError('PROVIDER_CLOSED', `${keyRef}: the key was closed`);
       if (signal.aborted) {
-        throw new ProviderError('REQUEST_ABORTED', `The call of ${keyRef} was aborted.`);
+        throw new ProviderError('REQUEST_ABORTED', `${keyRef}: the call was aborted`);
       }
       resolve(action());
     });
@@ -186,7 +189,7 @@ async function generateKey(config: Config, context: ProviderContext): Promise<Ge
   if (config.address !== undefined) {
     throw new ProviderError(
       'KEY_UNSUITABLE',
-      "A new key's address can't be chosen: leave `address` out to make a key.",
+      "a new key's address can't be chosen; leave address out to make a key",
     );
   }
   const secp256k1 = chooseSecp256k1();
@@ -221,17 +224,17 @@ async function readKeyToImport(
   context: ProviderContext,
 ): Promise<{ privateKey: Uint8Array; address: string | undefined }> {
   if (key.kind === 'keystore') {
-    const { text } = await readKeystoreText(key.path);
+    const { text } = await readKeystoreText(key.path, '--keystore');
     const keystore = parseKeystore(text, key.path);
     const password = key.password ?? readPassword(config, context);
-    const privateKey = await decryptKeystore(keystore, password, key.path);
+    const privateKey = await decryptKeystore(keystore, password, key.path, '--keystore-password');
     return { privateKey, address: keystore.address };
   }
   const [, digits] = /^\s*(?:0x)?([0-9a-fA-F]{64})\s*$/.exec(key.privateKey.reveal()) ?? [];
   if (digits === undefined) {
     throw new ProviderError(
       'KEY_UNSUITABLE',
-      `${key.path} holds no private key: expected 64 hex digits and nothing else.`,
+      `${key.path} holds no private key; expected 64 hex digits and nothing else`,
     );
   }
   return { privateKey: Uint8Array.from(Buffer.from(digits, 'hex')), address: undefined };

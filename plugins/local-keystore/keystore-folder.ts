@@ -28,39 +28,42 @@ export async function findKeystore(path: string, address: string | undefined): P
   );
   if (match === undefined) {
     const wanted = address === undefined ? '' : ` for 0x${address}`;
-    throw notFound(`${path} holds no keystore file${wanted} (UTC--<time>--<address>).`);
+    throw notFound(`${path} holds no keystore file${wanted} (UTC--<time>--<address>)`);
   }
   if (others.length > 0) {
     const addresses = [match, ...others].map(({ namedAddress }) => `0x${namedAddress}`);
     throw new ProviderError(
       'KEY_AMBIGUOUS',
-      `${path} holds ${addresses.length} keystore files that fit (${addresses.join(', ')}): ` +
+      `${path} holds ${addresses.length} keystore files that fit (${addresses.join(', ')}); ` +
         (new Set(addresses).size > 1
-          ? 'set `address`, or let `path` name the file.'
-          : 'let `path` name the file.'),
+          ? 'set address, or let path name the file'
+          : 'let path name the file'),
+      { data: { field: 'path' } },
     );
   }
   return join(path, match.name);
 }
 
 /**
- * Reads a keystore file; `isExposed` says that its mode lets others than the owner read or write it.
+ * Reads a keystore file, which `setting` names; `isExposed` says that its mode lets others than the owner read or write it.
  * Throws `KEY_NOT_FOUND`, `KEY_ACCESS_DENIED`, `KEY_UNSUITABLE` or `PROVIDER_UNAVAILABLE`.
  */
 export async function readKeystoreText(
   path: string,
+  setting = 'path',
 ): Promise<{ text: string; isExposed: boolean }> {
-  const found = await translateFailure(path, () => stat(path));
-  assertReadableSize(path, found);
-  const text = await translateFailure(path, () => readFile(path, 'utf8'));
+  const found = await translateFailure(path, () => stat(path), setting);
+  assertReadableSize(path, found, setting);
+  const text = await translateFailure(path, () => readFile(path, 'utf8'), setting);
   return { text, isExposed: (found.mode & 0o077) !== 0 };
 }
 
-function assertReadableSize(path: string, found: Stats): void {
+function assertReadableSize(path: string, found: Stats, setting: string): void {
   if (!found.isFile() || found.size > maxFileBytes) {
     throw new ProviderError(
       'KEY_UNSUITABLE',
-      `${path} is not a keystore file: expected a regular file of at most ${maxFileBytes} bytes.`,
+      `${path} is not a keystore file; expected a regular file of at most ${maxFileBytes} bytes`,
+      { data: { field: setting } },
     );
   }
 }
@@ -75,14 +78,14 @@ export async function assertRoomForKey(path: string): Promise<void> {
   if (occupant !== undefined) {
     throw new ProviderError(
       'KEY_ALREADY_EXISTS',
-      `${occupant} exists: a new key is only made where nothing is. Name another \`path\`, ` +
-        'or move the file away if the key is not needed any more.',
+      `${occupant} exists, and a new key is only made where nothing is; set path to another place, ` +
+        'or move the file away if the key is not needed any more',
     );
   }
   if (standardName.test(basename(path))) {
     throw new ProviderError(
       'KEY_UNSUITABLE',
-      `${path} states the address of one particular key; to make a new one, name its folder.`,
+      `${path} states the address of one particular key; to make a new one, let path name its folder`,
     );
   }
 }
@@ -132,39 +135,46 @@ async function syncFolder(path: string): Promise<void> {
   await handle.sync();
 }
 
-function notFound(what: string, cause?: unknown): ProviderError {
-  return new ProviderError(
-    'KEY_NOT_FOUND',
-    `${what} Correct \`path\`, or make a key with \`livepeer-hsm-signer keys new --config FILE\`.`,
-    { cause },
-  );
+function notFound(what: string, setting = 'path', cause?: unknown): ProviderError {
+  const orMake =
+    setting === 'path' ? ', or make a key with livepeer-hsm-signer keys new --config FILE' : '';
+  return new ProviderError('KEY_NOT_FOUND', `${what}; correct ${setting}${orMake}`, {
+    data: { field: setting },
+    cause,
+  });
 }
 
 async function translateFailure<Result>(
   path: string,
   action: () => Promise<Result>,
+  setting = 'path',
 ): Promise<Result> {
   try {
     return await action();
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
+    const options = { data: { field: setting }, cause };
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw notFound(`There is no keystore at ${path}.`, cause);
+      throw notFound(`there is no keystore at ${path}`, setting, cause);
     }
     if (code === 'EACCES' || code === 'EPERM') {
       throw new ProviderError(
         'KEY_ACCESS_DENIED',
-        `This process may not use ${path}: give its user access to the file and its folder.`,
-        { cause },
+        `this process may not use ${path}; give its user access to the file and its folder`,
+        options,
       );
     }
     if (code === 'EEXIST') {
-      throw new ProviderError('KEY_ALREADY_EXISTS', `${path} exists and is not replaced.`, {
-        cause,
-      });
+      throw new ProviderError(
+        'KEY_ALREADY_EXISTS',
+        `${path} exists and is not replaced; set path to another place`,
+        options,
+      );
     }
-    throw new ProviderError('PROVIDER_UNAVAILABLE', `The file system failed for ${path}.`, {
-      cause,
-    });
+    throw new ProviderError(
+      'PROVIDER_UNAVAILABLE',
+      `the file system failed for ${path}; check the disk`,
+      { ...options, ...(code !== undefined && { details: `the system's error is ${code}` }) },
+    );
   }
 }

@@ -89,7 +89,7 @@ export function chooseSecp256k1(
   }
   throw new ProviderError(
     'PROVIDER_UNAVAILABLE',
-    'No secp256k1 library of this installation gives the known signature; install the dependencies again.',
+    'no secp256k1 library of this installation gives the known signature; install the dependencies again',
     { cause: new AggregateError(failures) },
   );
 }

@@ -86,6 +86,7 @@ export function parseKeystore(text: string, path: string): KeystoreFile {
   throw new ProviderError(
     'KEY_UNSUITABLE',
     `${path} is not a Web3 Secret Storage file of version 3: ${problems.join('; ')}`,
+    { data: { field: 'path' } },
   );
 }
 
@@ -102,7 +103,8 @@ function parseJson(text: string, path: string): unknown {
     // The parser's own words quote the text, which may be a password file named by mistake.
     throw new ProviderError(
       'KEY_UNSUITABLE',
-      `${path} is not a keystore file: its content is not JSON.`,
+      `${path} is not a keystore file: its content is not JSON; name a Web3 Secret Storage file`,
+      { data: { field: 'path' } },
     );
   }
 }
@@ -110,13 +112,14 @@ function parseJson(text: string, path: string): unknown {
 /**
  * Decrypts the private key, 32 bytes; the caller wipes it. Derivation leaves the event loop free. A password that does not
  * open the file is tried again without the white space and the byte order mark around it, which go-livepeer cuts off.
- * Throws `KEY_ACCESS_DENIED` when the message authentication code does not match: the password is wrong, or the
- * file was altered.
+ * `setting` is what names the password. Throws `KEY_ACCESS_DENIED` when the message authentication code does not match: the
+ * password is wrong, or the file was altered.
  */
 export async function decryptKeystore(
   keystore: KeystoreFile,
   password: Secret,
   path: string,
+  setting = 'password',
 ): Promise<Uint8Array> {
   // `trim` takes U+FEFF for white space.
   const bare = password.reveal().trim();
@@ -126,7 +129,8 @@ export async function decryptKeystore(
   if (key !== undefined) return key;
   throw new ProviderError(
     'KEY_ACCESS_DENIED',
-    `The password does not open ${path}: check \`password\`, or restore the file if it was altered.`,
+    `the password does not open ${path}; correct ${setting}, or restore the file if it was altered`,
+    { data: { field: setting } },
   );
 }
 

@@ -17,7 +17,10 @@ export const plugin: KeyProviderPlugin<Pkcs11Config> = {
   check(config, context) {
     const { module } = resolveConfig(config, context);
     if (existsSync(module)) return;
-    throw new ProviderError('PROVIDER_MISSING', `module: there is no file ${module}`);
+    const data = { field: config.module === undefined ? 'uri' : 'module' };
+    throw new ProviderError('PROVIDER_MISSING', `there is no file ${module}; correct the path`, {
+      data,
+    });
   },
 
   async open(config, context) {

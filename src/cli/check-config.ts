@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { readAdminToken } from '../compose/admin.ts';
 import { toTlsFiles } from '../compose/tls.ts';
 import { createProviderContext } from '../compose/key.ts';
+import { readWebhookUrl } from '../compose/discovery.ts';
 import { readPem } from '../compose/events.ts';
 import { readHeaders } from '../compose/headers.ts';
 import { readRedisOptions } from '../compose/redis-options.ts';
@@ -14,10 +15,15 @@ import { readRpcUrl } from '../config/rpc-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { readTlsFiles } from '../http/tls.ts';
+import { ProviderError } from '../keys/provider.ts';
+import { Secret } from '../secret.ts';
 import { createLogger } from '../telemetry/logger.ts';
 
-/** Looks at something that a field names, and may say what it found. Throws what is wrong with it. */
-type Check = readonly [field: string, look: () => unknown];
+/** Tells of a problem, and lets the look go on. Throws what is no problem of the configuration. */
+type Report = (error: unknown) => void;
+
+/** Looks at something that a field names, and may say what it found. Throws, or reports, what is wrong with it. */
+type Check = readonly [field: string, look: (report: Report) => unknown];
 
 /**
  * `config check`: the file, and all that it names: files, secrets, URLs. Nothing is opened that `serve` would connect to.
@@ -25,20 +31,23 @@ type Check = readonly [field: string, look: () => unknown];
  */
 export async function checkConfig(options: { config: string }): Promise<void> {
   const draft = await readConfig(options.config);
-  const problems = [...draft.problems];
+  const problems = new Set(draft.problems);
   const notes: string[] = [];
   for (const [field, look] of listChecks(draft)) {
-    try {
-      const note = await look();
-      if (typeof note === 'string') notes.push(note);
-    } catch (error) {
+    const report: Report = (error) => {
       if (!isSignerError(error)) throw error;
       const message = error.message.replaceAll('\n', '\n  ');
-      problems.push(message.startsWith(field) ? message : `${field}: ${message}`);
+      problems.add(message.startsWith(field) ? message : `${field}: ${message}`);
+    };
+    try {
+      const note = await look(report);
+      if (typeof note === 'string') notes.push(note);
+    } catch (error) {
+      report(error);
     }
   }
   const { config } = draft;
-  if (!config || problems.length > 0) return draft.refuse(problems);
+  if (!config || problems.size > 0) return draft.refuse([...problems]);
   const { settings, keys } = config;
   const { host, port } = settings.server.listen;
   process.stdout.write(
@@ -51,6 +60,7 @@ export async function checkConfig(options: { config: string }): Promise<void> {
 function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
   const { server, admin, auth, policy, store, session, chain, audit, events, prices, traces } =
     sections;
+  const webhookUrl = sections.discovery?.webhookUrl;
   const checks: Check[] = [];
   if (server && auth) checks.push(['server.listen', () => refuseOpenServer({ server, auth })]);
   for (const [setting, tls] of [
@@ -79,10 +89,14 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
       checks.push([`${setting}.${name}`, look]);
     }
   }
+  if (webhookUrl !== undefined) {
+    checks.push(['discovery.webhookUrl', () => void readWebhookUrl(webhookUrl, resolvePath)]);
+  }
   const { sasl, tls } = events?.kafka ?? {};
   if (sasl) {
-    const options = { resolvePath, createMissingFiles: false };
-    checks.push(['events.kafka.sasl.password', () => void readSecret(sasl.password, options)]);
+    const setting = 'events.kafka.sasl.password';
+    const options = { setting, resolvePath, createMissingFiles: false };
+    checks.push([setting, () => void readSecret(sasl.password, options)]);
   }
   if (tls?.ca !== undefined) {
     const path = resolvePath(tls.ca);
@@ -100,10 +114,7 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
     checks.push(['auth.apiKeys.file', () => `API keys: ${countKeys()}`]);
   }
   if (store?.kind === 'redis') {
-    checks.push([
-      store.url === undefined ? 'store' : 'store.url',
-      () => void readRedisOptions(store, resolvePath),
-    ]);
+    checks.push(['store', () => void readRedisOptions(store, resolvePath)]);
   } else if (store?.path !== undefined) {
     checks.push(['store.path', requireFolder(resolvePath(store.path))]);
   }
@@ -111,14 +122,49 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
   return checks;
 }
 
-/** A key that is made on first use has no files yet. */
+/** A secret that can't be read does not keep the plugin from looking for more: it gets an empty one. */
 function checkKey(key: KeyConfig, resolvePath: ConfigDraft['resolvePath']): Check {
-  const context = createProviderContext({ resolvePath }, key, createLogger('warn'));
+  const { plugin, section } = key;
   const [field = ''] = key.name.split(':');
+  const context = createProviderContext(
+    { resolvePath },
+    { ...key, generateIfMissing: false },
+    createLogger('warn'),
+  );
   return [
     field,
-    () => (key.generateIfMissing ? undefined : key.plugin.check?.(key.section, context)),
+    async (report) => {
+      const readSecret = (reference: string): Secret => {
+        try {
+          return context.readSecret(reference);
+        } catch (error) {
+          if (!isMadeOnFirstUse(key, error)) report(error);
+          return new Secret('');
+        }
+      };
+      try {
+        await plugin.check?.(section, { ...context, readSecret });
+      } catch (error) {
+        if (!isMadeOnFirstUse(key, error)) report(underField(field, error));
+      }
+    },
   ];
+}
+
+/** A key that is made on first use has no files yet: neither its own nor those of its secrets. */
+function isMadeOnFirstUse({ generateIfMissing }: KeyConfig, error: unknown): boolean {
+  if (!generateIfMissing || !isSignerError(error)) return false;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  return (
+    error.code === 'KEY_NOT_FOUND' || (error.code === 'SECRET_UNREADABLE' && code === 'ENOENT')
+  );
+}
+
+/** A plugin knows its section's fields, and not where the section is. */
+function underField(section: string, error: unknown): unknown {
+  if (!(error instanceof ProviderError) || error.data.field === undefined) return error;
+  const { code, message, data } = error;
+  return new ProviderError(code, `${section}.${data.field}: ${message}`, { cause: error });
 }
 
 /** One that is missing is made by `serve`. */

@@ -2,10 +2,12 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { checksum } from 'ox/Address';
 import { type Config, type KeyConfig, loadConfig } from '../config/load.ts';
+import { readSecret } from '../config/secrets.ts';
 import { ConfigError } from '../errors.ts';
 import { type KeyReport, runSafeConformance } from '../keys/conformance/safe.ts';
 import type { KeyToImport } from '../keys/provider.ts';
 import { publicKeyToAddress } from '../keys/signature.ts';
+import type { Secret } from '../secret.ts';
 import { createProviderContext, openKeyForCommand } from '../compose/key.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { type Row, printRows } from './print-rows.ts';
@@ -50,14 +52,18 @@ export async function importKey(options: ImportOptions, command: Command): Promi
   }
   const context = createProviderContext(config, entry, logger);
   const path = resolve(keystore ?? privateKeyFile ?? '');
+  const read = (setting: string, reference: string): Secret =>
+    readSecret(reference, { setting, resolvePath: resolve, createMissingFiles: false });
   const key: KeyToImport =
     keystore === undefined
-      ? { kind: 'private-key', path, privateKey: context.readSecret(`file:${path}`) }
+      ? { kind: 'private-key', path, privateKey: read('--private-key-file', `file:${path}`) }
       : {
           kind: 'keystore',
           path,
           password:
-            keystorePassword === undefined ? undefined : context.readSecret(keystorePassword),
+            keystorePassword === undefined
+              ? undefined
+              : read('--keystore-password', keystorePassword),
         };
   const { keyRef, publicKey } = await plugin.importKey(section, key, context);
   process.stdout.write(`imported ${keyRef}\naddress ${checksum(publicKeyToAddress(publicKey))}\n`);

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, Option } from 'commander';
+import { closestName } from '../closest-name.ts';
 import { errorFamilies, isSignerError } from '../errors.ts';
 import { framesOf, nameOf } from '../foreign-error.ts';
 import { newAuthKey, parseExpiry } from './auth.ts';
@@ -35,6 +36,7 @@ import { showKeyStatus } from './keys-status.ts';
 import { checkPolicy, explainPolicy, printPolicySchema, testPolicy } from './policy.ts';
 import { serve } from './serve.ts';
 import { pauseSigning, resumeSigning } from './signing.ts';
+import { onStopSignal } from './stop-signals.ts';
 
 const exitFailure = 1;
 const exitUsage = 2;
@@ -48,6 +50,7 @@ const program = new Command('livepeer-hsm-signer')
     `\nExit codes: 0 done, ${exitFailure} failed, ${exitUsage} wrong usage or configuration.`,
   )
   .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(withoutFarSuggestion(text)) })
   .showHelpAfterError('(run with --help for the options)');
 
 const configOption = ['-c, --config <file>', 'configuration file (YAML)'] as const;
@@ -364,9 +367,20 @@ async function runDemo(options: { config?: string }): Promise<void> {
   }
   const args = options.config === undefined ? [] : ['--config', resolve(options.config)];
   const child = spawn(process.execPath, [demo, ...args], { stdio: 'inherit' });
+  // it says itself that it was stopped
+  onStopSignal((signal) => child.kill(signal));
   process.exitCode = await new Promise<number>((settle) => {
     child.once('exit', (code) => settle(code ?? exitFailure));
   });
+}
+
+/** commander suggests names that have little in common with what was written; it tells of them in this form only. */
+function withoutFarSuggestion(text: string): string {
+  const [suggestion, unknown = '', names = ''] =
+    /unknown (?:option|command) '(.*)'\n\(Did you mean (?:one of )?(.*)\?\)/.exec(text) ?? [];
+  if (suggestion === undefined || closestName(unknown, names.split(', ')) !== undefined)
+    return text;
+  return text.replace(/\n\(Did you mean .*\)/, '');
 }
 
 /** An error that nobody expected: what it says may quote a secret, so only its kind and its place are told. */

@@ -92,10 +92,11 @@ export function readAdminToken({
 }: Pick<Config, 'resolvePath'> & { readonly settings: Pick<Config['settings'], 'admin'> }):
   Secret | undefined {
   if (admin.token === undefined) return undefined;
-  const token = readSecret(admin.token, { resolvePath, createMissingFiles: false });
+  const setting = 'admin.token';
+  const token = readSecret(admin.token, { setting, resolvePath, createMissingFiles: false });
   if (/^[\x21-\x7e]+$/.test(token.reveal()) && token.reveal().length >= shortestToken) return token;
   throw new ConfigError(
     'CONFIG_INVALID',
-    `admin.token: expected at least ${shortestToken} visible ASCII characters, such as openssl rand -hex 32 prints`,
+    `${setting}: expected at least ${shortestToken} visible ASCII characters, such as openssl rand -hex 32 prints`,
   );
 }

@@ -158,13 +158,14 @@ async function listSources(
 }
 
 /** Throws `CONFIG_INVALID` when what a reference names is no URL. */
-function readWebhookUrl(text: string, resolvePath: Config['resolvePath']): string {
+export function readWebhookUrl(text: string, resolvePath: Config['resolvePath']): string {
+  const setting = 'discovery.webhookUrl';
   const url = isReference(text)
-    ? readSecret(text, { resolvePath, createMissingFiles: false }).reveal()
+    ? readSecret(text, { setting, resolvePath, createMissingFiles: false }).reveal()
     : text;
   if (parseHttpUrl(url)) return url;
   throw new ConfigError(
     'CONFIG_INVALID',
-    'discovery.webhookUrl: expected an http or https URL without user name and password',
+    `${setting}: expected an http or https URL without user name and password`,
   );
 }

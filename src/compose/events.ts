@@ -84,7 +84,8 @@ async function openSinks(
   { kafka, webhook, file }: EventSettings,
   resolvePath: Config['resolvePath'],
 ): Promise<EventSink[]> {
-  const secrets = { resolvePath, createMissingFiles: false };
+  const setting = 'events.kafka.sasl.password';
+  const secrets = { setting, resolvePath, createMissingFiles: false };
   const sinks: EventSink[] = [];
   if (kafka) {
     const { createKafkaSink } = await import('../events/sinks/kafka.ts');

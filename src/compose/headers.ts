@@ -15,7 +15,13 @@ export function readHeaders(
   const read = Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [
       name,
-      isReference(value) ? readSecret(value, { resolvePath, createMissingFiles: false }) : value,
+      isReference(value)
+        ? readSecret(value, {
+            setting: `${setting}.${name}`,
+            resolvePath,
+            createMissingFiles: false,
+          })
+        : value,
     ]),
   );
   requireSendable(read, setting);

@@ -46,6 +46,21 @@ export type KeySurroundings = Pick<
   readonly journal: KeyJournal;
 };
 
+/** The field of a key's section that holds a secret reference; the section itself where none is it, but has it inside. */
+function findSetting({ name, section }: KeyConfig, reference: string): string {
+  const [setting = ''] = name.split(':');
+  const find = (node: unknown): string[] | undefined => {
+    if (node === reference) return [];
+    if (typeof node !== 'object' || node === null) return undefined;
+    for (const [field, value] of Object.entries(node)) {
+      const path = find(value);
+      if (path) return [field, ...path];
+    }
+    return undefined;
+  };
+  return [setting, ...(find(section) ?? [])].join('.');
+}
+
 /** What a key's plugin is given; secrets are read here and nowhere else. */
 export function createProviderContext(
   { resolvePath }: Pick<Config, 'resolvePath'>,
@@ -55,7 +70,11 @@ export function createProviderContext(
   return {
     resolvePath,
     readSecret: (reference) =>
-      readSecret(reference, { resolvePath, createMissingFiles: key.generateIfMissing }),
+      readSecret(reference, {
+        setting: findSetting(key, reference),
+        resolvePath,
+        createMissingFiles: key.generateIfMissing,
+      }),
     log: (level, message, fields = {}) => logger[level](fields, message),
   };
 }

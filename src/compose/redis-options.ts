@@ -1,10 +1,12 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Config } from '../config/load.ts';
+import { readAll } from '../read-all.ts';
 import { readTextFile } from '../config/read-text-file.ts';
 import { readRedisUrl } from '../config/rpc-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError } from '../errors.ts';
+import type { Secret } from '../secret.ts';
 import type { RedisAccess } from '../store/redis.ts';
 import type { RedisLogin, RedisTls } from '../store/redis-client.ts';
 
@@ -21,31 +23,43 @@ export function readRedisOptions(
   resolvePath: Config['resolvePath'],
 ): RedisAccess {
   const { url, sentinel, cluster, tls, acknowledge } = store;
-  const login = readLogin(store, resolvePath);
   const readTls = tls && (() => readTlsFiles(tls, resolvePath));
-  readTls?.();
+  const { login, sentinelLogin, location } = readAll({
+    login: () => readLogin(store, resolvePath, 'store.password'),
+    sentinelLogin: () => sentinel && readLogin(sentinel, resolvePath, 'store.sentinel.password'),
+    location: () => (url === undefined ? undefined : readLocation(url, tls, resolvePath)),
+    tls: () => readTls?.(),
+  });
   const access = { login, readTls, acknowledge };
   if (sentinel) {
     const { master, nodes } = sentinel;
-    return { ...access, sentinel: { master, nodes, login: readLogin(sentinel, resolvePath) } };
+    return { ...access, sentinel: { master, nodes, login: sentinelLogin } };
   }
   if (cluster) {
     return { ...access, cluster: { nodes: cluster.nodes, keyPrefix: keyPrefixOf(store) } };
   }
-  const location = readRedisUrl(url ?? '', resolvePath);
+  return { ...access, url: location ?? '' };
+}
+
+function readLocation(
+  url: string,
+  tls: RedisSettings['tls'],
+  resolvePath: Config['resolvePath'],
+): Secret | string {
+  const location = readRedisUrl(url, resolvePath);
   const text = typeof location === 'string' ? location : location.reveal();
-  if (tls && !text.startsWith('rediss:')) {
-    throw new ConfigError('CONFIG_INVALID', 'store.tls: needs a URL that begins with rediss://');
-  }
-  return { ...access, url: location };
+  if (!tls || text.startsWith('rediss:')) return location;
+  throw new ConfigError('CONFIG_INVALID', 'store.tls: needs a URL that begins with rediss://');
 }
 
 function readLogin(
   { username, password }: Pick<RedisSettings, 'username' | 'password'>,
   resolvePath: Config['resolvePath'],
+  setting: string,
 ): RedisLogin | undefined {
   if (password === undefined) return undefined;
-  return { username, password: readSecret(password, { resolvePath, createMissingFiles: false }) };
+  const options = { setting, resolvePath, createMissingFiles: false };
+  return { username, password: readSecret(password, options) };
 }
 
 type TlsPaths = NonNullable<RedisSettings['tls']>;
@@ -54,9 +68,15 @@ function readTlsFiles(
   { ca, cert, key, serverName }: TlsPaths,
   resolvePath: Config['resolvePath'],
 ): RedisTls {
-  const read = (path: string | undefined): string | undefined =>
-    path === undefined ? undefined : readTextFile(resolvePath(path), 'certificate file');
-  const files = { ca: read(ca), cert: read(cert), key: read(key) };
+  const read = (field: string, path: string | undefined): string | undefined =>
+    path === undefined
+      ? undefined
+      : readTextFile(resolvePath(path), `store.tls.${field}: certificate file`);
+  const files = readAll({
+    ca: () => read('ca', ca),
+    cert: () => read('cert', cert),
+    key: () => read('key', key),
+  });
   try {
     if (files.ca !== undefined) requireCertificates(files.ca);
     createSecureContext(files);

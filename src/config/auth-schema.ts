@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isPrincipalName, principalNameForm } from '../principal-name.ts';
+import { refuseBlockedPort } from './blocked-ports.ts';
 import { address, milliseconds, network } from './fields.ts';
 import { isReference } from './rpc-urls.ts';
 
@@ -21,7 +22,8 @@ export const webhookUrl = z
   .url({ protocol: /^https?$/, abort: true, error: 'expected an http or https URL' })
   .refine((url) => new URL(url).username + new URL(url).password === '', {
     message: 'expected a URL without user name and password: send credentials by `headers`',
-  });
+  })
+  .superRefine(refuseBlockedPort);
 
 const headerName = z
   .string()
@@ -69,7 +71,8 @@ const jwksUrl = z
   }, 'expected an https URL; http is for this machine only')
   .refine((text) => new URL(text).username + new URL(text).password === '', {
     message: 'expected a URL without user name and password',
-  });
+  })
+  .superRefine(refuseBlockedPort);
 
 const algorithms = z.enum(['RS256', 'ES256', 'EdDSA']);
 

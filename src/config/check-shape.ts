@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import type { z } from 'zod';
+import { describeUnknownFields } from './unknown-field.ts';
 
 /** The checked value; undefined, with a line for each problem added to `problems`, when it does not fit. */
 export function checkShape<Value>(
@@ -12,12 +13,11 @@ export function checkShape<Value>(
   for (const issue of parsed.error.issues) {
     const path = [...prefix, ...issue.path];
     if (issue.code === 'unrecognized_keys') {
-      problems.push(
-        ...issue.keys.map((key) => {
-          const field = formatPath([...path, key]);
-          return `${field}: ${successors[field] ?? issue.message}`;
-        }),
-      );
+      const described = describeUnknownFields(schema, issue.path, issue.input, issue.keys);
+      for (const [key, description] of described) {
+        const field = formatPath([...path, key]);
+        problems.push(`${field}: ${successors[field] ?? description}`);
+      }
     } else {
       const isMissing = issue.input === undefined && issue.code !== 'custom';
       problems.push(`${formatPath(path)}: ${isMissing ? 'missing; ' : ''}${issue.message}`);
@@ -25,6 +25,24 @@ export function checkShape<Value>(
   }
   return undefined;
 }
+
+/** The checked value as if fields that nobody knows were not there; undefined where more is wrong. */
+export function parseKnownFields<Value>(
+  schema: z.ZodType<Value>,
+  value: unknown,
+): Value | undefined {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const known = structuredClone(value);
+  for (const issue of parsed.error.issues) {
+    if (issue.code !== 'unrecognized_keys') return undefined;
+    const parent = issue.path.reduce((node, segment) => node[segment] as Fields, known as Fields);
+    for (const key of issue.keys) Reflect.deleteProperty(parent, key);
+  }
+  return schema.safeParse(known).data;
+}
+
+type Fields = Record<PropertyKey, unknown>;
 
 /** What became of fields that configurations had. */
 const successors: Readonly<Record<string, string>> = {
@@ -48,10 +66,6 @@ type Choices = { readonly options?: readonly z.core.util.Primitive[] };
 /** undefined where zod's own words say enough. */
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
-    case 'unrecognized_keys': {
-      const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
-      return `unknown field; there are ${known.join(', ')}`;
-    }
     case 'invalid_type':
       return `expected ${wordOfType[issue.expected] ?? issue.expected}`;
     case 'invalid_value':
@@ -66,6 +80,7 @@ function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
       return `expected ${issue.inclusive ? 'at least' : 'more than'} ${measure(issue.minimum, issue.origin)}`;
     case 'too_big':
       return `expected ${issue.inclusive ? 'at most' : 'less than'} ${measure(issue.maximum, issue.origin)}`;
+    case 'unrecognized_keys':
     case 'custom':
     case 'invalid_element':
     case 'invalid_format':

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ConfigError, isSignerError } from '../errors.ts';
 import type { KeyProviderPlugin } from '../keys/provider.ts';
 import { loadProviderPlugin } from '../../plugins/registry.ts';
-import { checkShape } from './check-shape.ts';
+import { checkShape, parseKnownFields } from './check-shape.ts';
 import { applyOverrides, overridePrefix } from './overrides.ts';
 import { readTextFile } from './read-text-file.ts';
 import { type Settings, configSchema } from './schema.ts';
@@ -29,7 +29,7 @@ export type KeyConfig = {
 
 /** What is right of a configuration, and all that is wrong with it. */
 export type ConfigDraft = {
-  /** the sections that are right by themselves */
+  /** the sections that are right by themselves, but for fields that nobody knows */
   readonly sections: Partial<Settings>;
   readonly keys: readonly KeyConfig[];
   readonly resolvePath: Config['resolvePath'];
@@ -100,8 +100,8 @@ function readSections(document: unknown): Partial<Settings> {
   const given = z.record(z.string(), z.unknown()).safeParse(document).data ?? {};
   return Object.fromEntries(
     Object.entries(configSchema.shape).flatMap(([name, schema]) => {
-      const section = schema.safeParse(given[name]);
-      return section.success ? [[name, section.data]] : [];
+      const section = parseKnownFields<unknown>(schema, given[name]);
+      return section === undefined ? [] : [[name, section]];
     }),
   );
 }
@@ -141,8 +141,10 @@ async function checkKey(
     problems.push(`keys.${index}.provider: ${error.message}`);
     return undefined;
   }
-  const checked = checkShape(plugin.configSchema, section, ['keys', index], problems);
-  if (!checked) return undefined;
+  const checked =
+    checkShape(plugin.configSchema, section, ['keys', index], problems) ??
+    parseKnownFields(plugin.configSchema, section);
+  if (checked === undefined) return undefined;
   return {
     name: `keys.${index}:${plugin.name}`,
     plugin,

@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
+import { blockedPortOf } from './blocked-ports.ts';
 import { readSecret } from './secrets.ts';
 
 /** Whether JSON-RPC can be sent there. */
@@ -54,12 +55,13 @@ export function readRpcUrl(
   resolvePath: (path: string) => string,
 ): string {
   if (!isReference(text)) return text;
-  const url = readSecret(text, { resolvePath, createMissingFiles: false }).reveal();
-  if (isHttpUrl(url)) return url;
-  throw new ConfigError(
-    'CONFIG_INVALID',
-    `chain.rpcUrls.${index}: what ${text} holds is no http or https URL`,
-  );
+  const setting = `chain.rpcUrls.${index}`;
+  const url = readSecret(text, { setting, resolvePath, createMissingFiles: false }).reveal();
+  if (isHttpUrl(url) && blockedPortOf(url) === undefined) return url;
+  const problem = isHttpUrl(url)
+    ? 'is a URL with a port that HTTP clients refuse: expected another port'
+    : 'is no http or https URL';
+  throw new ConfigError('CONFIG_INVALID', `${setting}: what ${text} holds ${problem}`);
 }
 
 /**
@@ -67,11 +69,12 @@ export function readRpcUrl(
  */
 export function readRedisUrl(text: string, resolvePath: (path: string) => string): Secret | string {
   if (!isReference(text)) return text;
-  const secret = readSecret(text, { resolvePath, createMissingFiles: false });
+  const setting = 'store.url';
+  const secret = readSecret(text, { setting, resolvePath, createMissingFiles: false });
   if (isRedisUrl(secret.reveal())) return secret;
   throw new ConfigError(
     'CONFIG_INVALID',
-    `store.url: what ${text} holds is no URL such as redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT/0, or special characters in ` +
+    `${setting}: what ${text} holds is no URL such as redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT/0, or special characters in ` +
       'its password are not percent-encoded',
   );
 }

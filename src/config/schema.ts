@@ -13,6 +13,7 @@ import {
   webhookHeaders,
   webhookUrl,
 } from './auth-schema.ts';
+import { refuseBlockedPort } from './blocked-ports.ts';
 import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, wholeAmount } from './fields.ts';
 import { isLoopback } from './loopback.ts';
@@ -157,7 +158,8 @@ const onChain = z
           .refine(
             (url) => isReference(url) || isHttpUrl(url),
             'expected an http or https URL, or a reference to one, env:NAME or file:PATH',
-          ),
+          )
+          .superRefine(refuseBlockedPort),
       )
       .min(1, 'expected at least one URL'),
     refreshIntervalMs: milliseconds.default(5_000),

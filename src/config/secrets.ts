@@ -6,6 +6,8 @@ import { describeReadFailure, readPlainFile } from '../plain-file.ts';
 import { Secret } from '../secret.ts';
 
 export type SecretOptions = {
+  /** what names the secret: the path of a setting, or an option of the command line */
+  readonly setting: string;
   readonly resolvePath: (path: string) => string;
   /** Write a random secret, for its owner's eyes only, where a file is missing. */
   readonly createMissingFiles: boolean;
@@ -13,7 +15,7 @@ export type SecretOptions = {
 
 /**
  * Reads the secret that `env:NAME` or `file:PATH` refers to; a file's trailing line break is cut off.
- * Throws `SECRET_UNREADABLE`, which names the reference and never the content.
+ * Throws `SECRET_UNREADABLE`, which names the setting and the reference, and never the content.
  */
 export function readSecret(reference: string, options: SecretOptions): Secret {
   const [, kind, target = ''] = /^(env|file):(.+)$/.exec(reference) ?? [];
@@ -23,30 +25,35 @@ export function readSecret(reference: string, options: SecretOptions): Secret {
     const shown = /^[A-Z][A-Z0-9_]*$/.test(target)
       ? target
       : '(its name is not shown: it is not in upper case, and may be the secret itself)';
-    throw new ConfigError('SECRET_UNREADABLE', `environment variable ${shown} is not set`);
+    throw unreadable(options, `environment variable ${shown} is not set`);
   }
   if (kind === 'file') return readSecretFile(options.resolvePath(target), options);
-  throw new ConfigError(
-    'SECRET_UNREADABLE',
+  throw unreadable(
+    options,
     'a secret is named by reference, env:NAME or file:PATH, and never written into the configuration',
   );
 }
 
-function readSecretFile(path: string, { createMissingFiles }: SecretOptions): Secret {
-  if (createMissingFiles) createSecretFile(path);
+function unreadable({ setting }: SecretOptions, reason: string, cause?: unknown): ConfigError {
+  const data = { field: setting };
+  return new ConfigError('SECRET_UNREADABLE', `${setting}: ${reason}`, { data, cause });
+}
+
+function readSecretFile(path: string, options: SecretOptions): Secret {
+  if (options.createMissingFiles) createSecretFile(path);
   let text: string;
   try {
     text = readPlainFile(path)
       .toString('utf8')
       .replace(/\r?\n$/, '');
   } catch (cause) {
-    throw new ConfigError(
-      'SECRET_UNREADABLE',
+    throw unreadable(
+      options,
       `secret file ${path} can't be read: ${describeReadFailure(cause)}`,
-      { cause },
+      cause,
     );
   }
-  if (text === '') throw new ConfigError('SECRET_UNREADABLE', `secret file ${path} is empty`);
+  if (text === '') throw unreadable(options, `secret file ${path} is empty`);
   return new Secret(text);
 }
 

@@ -107,9 +107,13 @@ function logRefusal(
   else logger.error({ ...fields, stack: framesOf(error) }, 'defect');
 }
 
+const namesThatSayNothing = ['Error', 'unknown'];
+
 /** Own words as they are; of others' the code or the kind only, since a message may quote what it is about. */
 function describeCause(error: unknown): string | undefined {
   if (!(error instanceof Error) || error.cause === undefined) return undefined;
   const { cause } = error;
-  return isSignerError(cause) ? cause.message : nameOf(cause);
+  if (isSignerError(cause)) return cause.message;
+  const name = nameOf(cause);
+  return namesThatSayNothing.includes(name) ? undefined : name;
 }

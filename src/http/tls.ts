@@ -3,6 +3,7 @@ import type https from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TlsOptions, createSecureContext } from 'node:tls';
 import { type ClientCertificate, describeCertificate } from '../auth/client-certificate.ts';
+import { readAll } from '../read-all.ts';
 import { ConfigError } from '../errors.ts';
 import { describeReadFailure, readPlainFile } from '../plain-file.ts';
 
@@ -19,14 +20,19 @@ export type TlsFiles = {
 
 /** TLS options of the server. Throws `CONFIG_INVALID` when a file can't be read or used. */
 export function readTlsFiles(files: TlsFiles): TlsOptions {
-  const pair = readCertificate(files);
-  return files.clientCa === undefined
-    ? pair
-    : { ...pair, ...askForCertificate(files, files.clientCa) };
+  const { clientCa } = files;
+  const { pair, clients } = readAll({
+    pair: () => readCertificate(files),
+    clients: () => (clientCa === undefined ? {} : askForCertificate(files, clientCa)),
+  });
+  return { ...pair, ...clients };
 }
 
 function readCertificate(tls: TlsFiles): { cert: Buffer; key: Buffer } {
-  const pair = { cert: readPem(tls, 'cert', tls.cert), key: readPem(tls, 'key', tls.key) };
+  const pair = readAll({
+    cert: () => readPem(tls, 'cert', tls.cert),
+    key: () => readPem(tls, 'key', tls.key),
+  });
   try {
     createSecureContext(pair);
     // an EC key beside an RSA certificate would pass, and every handshake fail

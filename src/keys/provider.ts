@@ -101,7 +101,7 @@ export interface KeyProviderPlugin<Config = unknown> {
   readonly name: string;
   /** Strict schema of the plugin's own section of the configuration, `provider` itself left out. */
   readonly configSchema: z.ZodType<Config>;
-  /** Looks for what `open` would miss, files and secrets, without the device. Throws `ConfigError` and {@link ProviderError}. */
+  /** Looks for what `open` would miss, files and secrets, without the device; a secret that can't be read is '' here. Throws {@link ProviderError}, whose `data.field` may name the section's field. */
   check?(config: Config, context: ProviderContext): Promise<void> | void;
   /** Opens the key. Throws {@link ProviderError}: what is wrong, where, and what to do about it. */
   open(config: Config, context: ProviderContext): Promise<KeyProvider>;

@@ -20,7 +20,8 @@ async function run(order: BareOrder): Promise<BareReport> {
   const plugin = await loadProviderPlugin(order.provider, { resolvePath });
   const provider = await plugin.open(plugin.configSchema.parse(order.section), {
     resolvePath,
-    readSecret: (reference) => readSecret(reference, { resolvePath, createMissingFiles: false }),
+    readSecret: (reference) =>
+      readSecret(reference, { setting: 'keys.0', resolvePath, createMissingFiles: false }),
     log: () => undefined,
   });
   const { signal } = new AbortController();

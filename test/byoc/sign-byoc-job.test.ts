@@ -240,7 +240,7 @@ describe('the configuration', () => {
   const parse = (auth: object) =>
     configSchema.safeParse({
       keys: [{ provider: 'any' }],
-      chain: { source: 'on-chain', rpcUrls: ['http://127.0.0.1:1'] },
+      chain: { source: 'on-chain', rpcUrls: ['http://127.0.0.1:2'] },
       byoc: { enabled: true },
       auth,
     });

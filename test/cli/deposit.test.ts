@@ -319,7 +319,7 @@ describe('what can go wrong', () => {
     );
     try {
       const { port } = down.address() as AddressInfo;
-      const urls = `["http://127.0.0.1:1/secret-token", "http://user:secret-token@127.0.0.1:${port}"]`;
+      const urls = `["http://127.0.0.1:2/secret-token", "http://user:secret-token@127.0.0.1:${port}"]`;
       const section = chainSection(anvil, contracts).replace(/\[.*\]/, urls);
       const file = folder.write('down.yaml', keySection + section);
       const { status: code, stderr } = await run(['deposit', 'status', '-c', file]);
@@ -335,7 +335,7 @@ describe('what can go wrong', () => {
   });
 
   it('a node that does not answer beside one that does: goes on', async () => {
-    const section = chainSection(anvil, contracts).replace('["', '["http://127.0.0.1:1", "');
+    const section = chainSection(anvil, contracts).replace('["', '["http://127.0.0.1:2", "');
     const file = folder.write('failover.yaml', keySection + section);
     expect(await status(file)).toMatchObject({ address });
   });

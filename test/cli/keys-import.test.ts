@@ -70,8 +70,32 @@ describe('keys import', () => {
     const refused = await importKey(folder.config, '--private-key-file', key);
     expect(refused).toMatchObject({ status: 1, stdout: '' });
     expect(refused.stderr).toBe(
-      `livepeer-hsm-signer: ${key} holds no private key: expected 64 hex digits and nothing else. [KEY_UNSUITABLE]\n`,
+      `livepeer-hsm-signer: ${key} holds no private key; expected 64 hex digits and nothing else [KEY_UNSUITABLE]\n`,
     );
+  });
+
+  it('makes no file, also where keys are made on first use', async () => {
+    using folder = prepare(devConfig);
+    const absent = join(folder.path, 'absent');
+    const [key, keystore, password] = await Promise.all([
+      importKey(folder.config, '--private-key-file', absent),
+      importKey(folder.config, '--keystore', absent),
+      importKey(folder.config, '--keystore', absent, '--keystore-password', 'env:ABSENT'),
+    ]);
+    const says = (text: string) => expect.stringContaining(text) as string;
+    expect(key).toMatchObject({
+      status: 2,
+      stderr: says(`--private-key-file: secret file ${absent} can't be read`),
+    });
+    expect(keystore).toMatchObject({
+      status: 1,
+      stderr: says(`there is no keystore at ${absent}; correct --keystore [KEY_NOT_FOUND]`),
+    });
+    expect(password).toMatchObject({
+      status: 2,
+      stderr: says('--keystore-password: environment variable ABSENT is not set'),
+    });
+    expect(readdirSync(folder.path)).toEqual(['password', 'signer.yaml']);
   });
 
   it.each([

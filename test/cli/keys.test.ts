@@ -76,8 +76,11 @@ describe('keys with a local keystore', () => {
   });
 
   it.each([
-    { reference: 'env:SIGNER_TEST_PASSWORD', says: 'SIGNER_TEST_PASSWORD is not set' },
-    { reference: 'file:absent', says: "absent can't be read" },
+    {
+      reference: 'env:SIGNER_TEST_PASSWORD',
+      says: 'keys.0.password: environment variable SIGNER_TEST_PASSWORD is not set',
+    },
+    { reference: 'file:absent', says: 'keys.0.password: secret file ' },
   ])('names the secret that is missing: $reference', async ({ reference, says }) => {
     using folder = new Folder();
     const config = folder.write('signer.yaml', wantsPassword.replace('file:password', reference));

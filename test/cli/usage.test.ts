@@ -56,6 +56,19 @@ describe.concurrent('wrong usage ends with exit code 2 and says where help is', 
     expect(stderr).toContain('--help');
   });
 
+  it.each([
+    { args: ['serv'], says: 'Did you mean serve?' },
+    { args: ['serve', '-c', 'x', '--listn', 'y'], says: 'Did you mean --listen?' },
+    { args: ['resume', '-c', 'x', '--reason', 'y'], says: undefined },
+    { args: ['config', 'check', '-c', 'x', '--list'], says: undefined },
+    { args: ['start'], says: undefined },
+  ])('$args: a name is suggested where it is close: $says', async ({ args, says }) => {
+    const { status, stderr } = await run(args);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^error: unknown (?:option|command) /);
+    expect(/Did you mean .*\?/.exec(stderr)?.[0]).toBe(says);
+  });
+
   it.each([{ args: [] }, { args: ['keys'] }, { args: ['config'] }])(
     'no command after livepeer-hsm-signer $args',
     async ({ args }) => {

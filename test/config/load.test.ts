@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkConfig } from '../../src/cli/check-config.ts';
+import { blockedPortOf } from '../../src/config/blocked-ports.ts';
 import { describeConfig } from '../../src/config/json-schema.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
@@ -73,7 +74,7 @@ describe('a configuration with many faults', () => {
     const { problems } = await refusalOf(broken);
     expect(problems.toSorted()).toEqual(
       [
-        'sever: unknown field; there are server, keys, failover, maxQueuedSignatures, chain, billing, tickets, prices, session, auth, discovery, byoc, policy, audit, events, store, admin, traces, log',
+        'sever: unknown field; did you mean server?',
         'server.listen: expected HOST:PORT with a port up to 65535',
         'server.bodyLimitBytes: expected at least 1024',
         'server.tls.key: missing; expected text',
@@ -166,6 +167,144 @@ describe('single faults', () => {
     expect(problems[0]).toMatch(
       /^keys\.0\.provider: there is no key provider "?vault"?.*local-keystore, pkcs11/,
     );
+  });
+});
+
+describe('a field that nobody knows', () => {
+  const chain = devConfig.split('chain:')[1] ?? '';
+  const withKeys = (keys: string): string => `keys:\n  - { ${keys} }\nchain:${chain}`;
+
+  it.each([
+    {
+      what: 'is told what was probably meant',
+      text: `${devConfig}server: { listn: 1, body_limit_bytes: 2048, lameDuck: 1 }\n`,
+      problems: [
+        'server.listn: unknown field; did you mean listen?',
+        'server.body_limit_bytes: unknown field; did you mean bodyLimitBytes?',
+        'server.lameDuck: unknown field; did you mean lameDuckMs?',
+      ],
+    },
+    {
+      what: 'is told what there is, once, where that is little',
+      text: `${devConfig}session: { wax: 1, colour: red, seals: key }\n`,
+      problems: [
+        'session.wax: unknown field; there are seal, clockSkewMs, fields, ticketNonces, manifestId',
+        'session.colour: unknown field',
+        'session.seals: unknown field; did you mean seal?',
+      ],
+    },
+    {
+      what: 'is not told of a long list',
+      text: `${devConfig}server: { colour: red }\nsize: 1\n`,
+      problems: ['server.colour: unknown field', 'size: unknown field'],
+    },
+    {
+      what: 'that belongs somewhere else is told where',
+      text: `${devConfig}maxTicketEv: 1 wei\nlisten: 8000\n`,
+      problems: [
+        'maxTicketEv: unknown field here; did you mean tickets.maxTicketEv?',
+        'listen: unknown field here; did you mean server.listen or admin.listen?',
+      ],
+    },
+    {
+      what: 'of static chain facts is told what was meant, and what belongs to the other source',
+      text: `${devConfig}  rpcUrls: []\n  refreshinterval: 1\n  withdrawround: 1\n  colour: red\n`,
+      problems: [
+        'chain.rpcUrls: unknown field; rpcUrls belongs to source: on-chain, and source is static here',
+        'chain.refreshinterval: unknown field; refreshIntervalMs belongs to source: on-chain, and source is static here',
+        'chain.withdrawround: unknown field; did you mean withdrawRound?',
+        'chain.colour: unknown field',
+      ],
+    },
+    {
+      what: 'of a chain that is read is told what belongs to static facts',
+      text: `keys:${devConfig.split('keys:')[1]?.split('chain:')[0] ?? ''}chain: { source: on-chain, rpcUrls: [http://127.0.0.1:8545], deposit: 1 ether, rpcurl: x }\n`,
+      problems: [
+        'chain.deposit: unknown field; deposit belongs to source: static, and source is on-chain here',
+        'chain.rpcurl: unknown field; did you mean rpcUrls?',
+      ],
+    },
+    {
+      what: 'of a store is told what belongs to the other kind',
+      text: `${devConfig}store: { url: redis://127.0.0.1:6379 }\n`,
+      problems: ['store.kind: missing; expected "embedded" or "redis"'],
+    },
+    {
+      what: 'of an embedded store is told what belongs to Redis',
+      text: `${devConfig}store: { kind: embedded, url: redis://127.0.0.1:6379 }\n`,
+      problems: ['store.url: unknown field; url belongs to kind: redis, and kind is embedded here'],
+    },
+    {
+      what: 'of a key is told what was meant, by the plugin that has it',
+      text: withKeys('provider: pkcs11, module: /a.so, tokne: t, token: t, label: l, colour: red'),
+      problems: [
+        'keys.0.tokne: unknown field; did you mean token?',
+        'keys.0.colour: unknown field',
+      ],
+    },
+    {
+      what: 'in a list is told so too',
+      text: `${devConfig}prices: { capabilities: [{ pipeline: llm, modle: a, maxPrice: 1 wei }] }\n`,
+      problems: ['prices.capabilities.0.modle: unknown field; did you mean model?'],
+    },
+  ])('$what', async ({ text, problems }) => {
+    expect((await refusalOf(text)).problems).toEqual(problems);
+  });
+
+  it('is never told of by a name that may be a secret', async () => {
+    const { problems } = await refusalOf(`${devConfig}session: { "seal-4f1c9a8d7e6b5a49": 1 }\n`);
+    expect(problems).toEqual([
+      'session.(a name that is not shown): unknown field; did you mean seal?',
+    ]);
+  });
+});
+
+describe('a port that fetch refuses', () => {
+  it.each([
+    [6000, true],
+    [1, true],
+    [10080, true],
+    [2, false],
+    [8545, false],
+    [4318, false],
+  ])('%i is refused wherever fetch would be told to ask it: %s', async (port, isRefused) => {
+    const url = `http://127.0.0.1:${port}/a`;
+    const text = `${devConfig.split('chain:')[0] ?? ''}chain: { source: on-chain, rpcUrls: ["${url}"] }
+auth: { webhook: { url: "${url}" }, jwt: [{ issuer: a, audience: b, jwksUrl: "${url}" }] }
+audit: { path: audit }
+events: { webhook: { url: "${url}" } }
+traces: { otlp: { endpoint: "${url}" } }
+nothing: else
+`;
+    const { problems } = await refusalOf(text);
+    const settings = [
+      'chain.rpcUrls.0',
+      'auth.webhook.url',
+      'auth.jwt.0.jwksUrl',
+      'events.webhook.url',
+      'traces.otlp.endpoint',
+    ];
+    const says = `HTTP clients refuse port ${port}, which is another protocol's: expected another port`;
+    expect(problems.toSorted()).toEqual(
+      [
+        'nothing: unknown field',
+        ...(isRefused ? settings.map((setting) => `${setting}: ${says}`) : []),
+      ].toSorted(),
+    );
+  });
+
+  it('is one that this Node refuses, and no other is', async () => {
+    const dispatcher = {
+      dispatch: () => {
+        throw new Error('asked');
+      },
+    };
+    for (let port = 0; port < 11_000; port += 1) {
+      const url = `http://127.0.0.1:${port}/`;
+      await expect(fetch(url, { dispatcher } as never), url).rejects.toMatchObject({
+        cause: { message: blockedPortOf(url) === undefined ? 'asked' : 'bad port' },
+      });
+    }
   });
 });
 
@@ -338,7 +477,7 @@ describe('environment overrides', () => {
       name: 'LIVEPEER_HSM_SIGNER__SERVER__BODY_LIMIT',
       value: '1',
       says: [
-        'server.bodyLimit: unknown field; there are listen,',
+        'server.bodyLimit: unknown field; did you mean bodyLimitBytes?',
         'overridden by LIVEPEER_HSM_SIGNER__SERVER__BODY_LIMIT',
       ],
     },
@@ -465,16 +604,19 @@ describe('the configurations that come with the product', () => {
     using own = new Folder();
     own.write('redis', 'redis://signer:a%zz@127.0.0.1:99999');
     own.write('rpc', 'not a URL');
+    own.write('rpc-port', 'http://127.0.0.1:6000');
     own.write('audit', '');
     const config = own.write(
       'signer.yaml',
-      `server: { listen: 0.0.0.0:7936, tls: { cert: absent.pem, key: absent.pem } }
+      `server: { listen: 0.0.0.0:7936, tls: { cert: absent.pem, key: absent.key, clientCa: absent-ca.pem } }
 keys:
   - { provider: local-keystore, path: absent, password: env:ABSENT_PASSWORD }
-  - { provider: pkcs11, module: /absent.so, token: t, label: l }
-chain: { source: on-chain, rpcUrls: [env:ABSENT_RPC, file:rpc, http://127.0.0.1:8545] }
-auth: { apiKeys: { file: absent-keys.yaml }, webhook: { url: http://127.0.0.1:1, headers: { Cookie: env:ABSENT_COOKIE } } }
+  - { provider: pkcs11, module: /absent.so, token: t, label: l, pin: env:ABSENT_PIN, colour: red }
+  - { provider: pkcs11, uri: "pkcs11:token=t;object=l?module-path=/absent.so&pin-source=file:absent-pin" }
+chain: { source: on-chain, rpcUrls: [env:ABSENT_RPC, file:rpc, file:rpc-port, http://127.0.0.1:8545] }
+auth: { apiKeys: { file: absent-keys.yaml }, webhook: { url: http://127.0.0.1:2, headers: { Cookie: env:ABSENT_COOKIE } } }
 policy: { file: . }
+discovery: { webhookUrl: env:ABSENT_DISCOVERY }
 audit: { path: audit }
 store: { kind: redis, url: file:redis }
 extra: 1
@@ -485,11 +627,20 @@ extra: 1
     for (const problem of [
       'extra: unknown field',
       'server.tls.cert: ',
-      'keys.0: environment variable ABSENT_PASSWORD is not set',
-      'keys.1: module: there is no file /absent.so',
+      'server.tls.key: ',
+      'server.tls.clientCa: ',
+      'keys.0.password: environment variable ABSENT_PASSWORD is not set',
+      'keys.0.path: there is no keystore at ',
+      'keys.1.colour: unknown field',
+      'keys.1.pin: environment variable ABSENT_PIN is not set',
+      'keys.1.module: there is no file /absent.so; correct the path',
+      'keys.2: secret file ',
+      'keys.2.uri: there is no file /absent.so; correct the path',
       'chain.rpcUrls.0: environment variable ABSENT_RPC is not set',
       'chain.rpcUrls.1: what file:rpc holds is no http or https URL',
+      'chain.rpcUrls.2: what file:rpc-port holds is a URL with a port that HTTP clients refuse',
       'auth.webhook.headers.Cookie: environment variable ABSENT_COOKIE is not set',
+      'discovery.webhookUrl: environment variable ABSENT_DISCOVERY is not set',
       'policy.file: policy file ',
       'auth.apiKeys.file: file of API keys ',
       'store.url: what file:redis holds is no URL',
@@ -526,7 +677,7 @@ extra: 1
     },
     {
       store: 'cluster: { nodes: [a:1] }, password: env:ABSENT',
-      says: 'store: environment variable ABSENT is not set',
+      says: 'store.password: environment variable ABSENT is not set',
     },
     {
       store: 'url: redis://127.0.0.1:1, username: u, password: env:ABSENT',
@@ -544,7 +695,10 @@ extra: 1
       store: 'cluster: { nodes: [a:1] }, tls: { cert: a.pem }',
       says: 'store.tls: expected cert and key, or neither',
     },
-    { store: 'cluster: { nodes: [a:1] }, tls: { ca: absent.pem }', says: 'absent.pem' },
+    {
+      store: 'cluster: { nodes: [a:1] }, tls: { ca: absent.pem }',
+      says: 'store.tls.ca: certificate file ',
+    },
     { store: 'cluster: { nodes: [a:1] }, tls: { ca: redis }', says: 'store.tls: ca, cert and key' },
     {
       store: 'url: redis://127.0.0.1:1, acknowledge: { replicas: 0 }',

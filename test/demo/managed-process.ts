@@ -18,12 +18,14 @@ const stopTimeoutMs = 5_000;
 
 /** A Node process that is started, waited for, and stopped. */
 class ManagedProcess {
+  /** The match of what it prints once it is ready. Rejects, with what it wrote to stderr, if it ends before or takes over a minute. */
+  readonly ready: Promise<RegExpExecArray>;
   readonly #child: ChildProcess;
   readonly #name: string;
   #stdout = '';
   #stderr = '';
 
-  private constructor(options: ManagedProcessOptions) {
+  constructor(options: ManagedProcessOptions) {
     const { name, args, cwd, environment = {} } = options;
     this.#name = name;
     this.#child = spawn(process.execPath, args, {
@@ -33,22 +35,7 @@ class ManagedProcess {
     });
     this.#child.stdout?.on('data', (chunk: Buffer) => (this.#stdout += chunk.toString('utf8')));
     this.#child.stderr?.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString('utf8')));
-  }
-
-  /**
-   * Starts the process and waits for its ready line. Returns it with the line's match. Throws Error, with what
-   * the process wrote to stderr, if it ends before or takes over 20 s.
-   */
-  static async start(
-    options: ManagedProcessOptions,
-  ): Promise<{ process: ManagedProcess; match: RegExpExecArray }> {
-    const managed = new ManagedProcess(options);
-    try {
-      return { process: managed, match: await managed.#waitFor(options.ready) };
-    } catch (error) {
-      await managed.stop();
-      throw error;
-    }
+    this.ready = this.#waitFor(options.ready);
   }
 
   /** Its name and everything that it has written to stderr so far; empty for nothing. */
@@ -95,33 +82,34 @@ class ManagedProcess {
 
 /** The processes that one run needs, ended together. */
 export class ProcessGroup {
-  readonly #processes: ManagedProcess[] = [];
+  readonly #processes = new Set<ManagedProcess>();
+  #isStopped = false;
 
   /**
    * Starts a process and waits for its ready line. Returns the line's match. Throws Error, with what the process wrote, if
-   * it ends before or takes over 20 s.
+   * it ends before or takes over a minute.
    */
   async start(options: ManagedProcessOptions): Promise<RegExpExecArray> {
-    const { process: started, match } = await ManagedProcess.start(options);
-    this.#processes.push(started);
-    return match;
+    if (this.#isStopped) throw new Error(`${options.name} is not started: all have been stopped`);
+    const started = new ManagedProcess(options);
+    this.#processes.add(started);
+    try {
+      return await started.ready;
+    } catch (error) {
+      await started.stop();
+      this.#processes.delete(started);
+      throw error;
+    }
   }
 
   /** What the processes have written to stderr so far, each under its name. */
   get stderr(): string {
-    return this.#processes.map(({ stderr }) => stderr).join('');
+    return [...this.#processes].map(({ stderr }) => stderr).join('');
   }
 
-  /** Ends the processes, and this one with exit code 1, when this one is told to end. */
-  stopOnSignals(): void {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        void this.stop().then(() => process.exit(1));
-      });
-    }
-  }
-
+  /** Ends the processes, and starts no more. */
   async stop(): Promise<void> {
-    await Promise.all(this.#processes.map((each) => each.stop()));
+    this.#isStopped = true;
+    await Promise.all([...this.#processes].map((each) => each.stop()));
   }
 }

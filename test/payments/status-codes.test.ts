@@ -186,6 +186,13 @@ describe('statuses and headers', () => {
     expect(refusals()).toBe(before);
     await signer.post('no JSON');
     expect(refusals()).toBe(before + 1);
+    expect(signer.logLines.at(-1)).toMatchObject({
+      code: 'BODY_MALFORMED',
+      cause: 'JsonSyntaxError',
+    });
+    await signer.post('{"orchestrator":"CgM=","type":"fixed"}');
+    expect(signer.logLines.at(-1)).toMatchObject({ code: 'ORCHESTRATOR_MALFORMED' });
+    expect(signer.logLines.at(-1)).not.toHaveProperty('cause');
   });
 
   it('reads a body sent in chunks, and none at all', async () => {

@@ -24,7 +24,7 @@ const secrets: Readonly<Record<string, string>> = {
   'webhook header': 'Bearer whsec_5f7QzT9mKx2LpR8vB3nW',
   'Redis URL': 'rediss://signer:R3dis-pa55-7Qx@127.0.0.1:6379/0',
   JWT: 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJnYXRld2F5LTEifQ.c2lnbmF0dXJlLTg4MTIzNDU2Nzg5',
-  'RPC URL': 'https://user:rpc-pa55-Kq2@127.0.0.1:1/v3/4f1c9a8d7e6b5a4938271605',
+  'RPC URL': 'https://user:rpc-pa55-Kq2@127.0.0.1:2/v3/4f1c9a8d7e6b5a4938271605',
   'PKCS#11 URI': 'pkcs11:token=t;object=o?pin-value=55081937264',
   'proxy URL': 'http://proxy:pr0xy-pa55-Zt8@127.0.0.1:3128',
 };
@@ -96,7 +96,7 @@ keys:
 chain: { source: on-chain, rpcUrls: [http://127.0.0.1:8545], lowDeposit: 1 ether }
 prices: { maxPrice: { live: 5 wei }, capabilities: [{ pipeline: llm, maxPrice: 5 wei }] }
 auth:
-  webhook: { url: http://127.0.0.1:1/hook, headers: { Authorization: env:HOOK } }
+  webhook: { url: http://127.0.0.1:2/hook, headers: { Authorization: env:HOOK } }
 store: { kind: redis, url: env:REDIS }
 `,
   policy: `default: allow
@@ -205,7 +205,11 @@ describe('a secret that was pasted into the wrong place', () => {
 });
 
 describe('a reference', () => {
-  const options = { resolvePath: (path: string) => path, createMissingFiles: false };
+  const options = {
+    setting: 'store.password',
+    resolvePath: (path: string) => path,
+    createMissingFiles: false,
+  };
 
   it('that is the secret itself is not repeated', () => {
     for (const secret of Object.values(secrets)) {

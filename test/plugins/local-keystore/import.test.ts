@@ -111,7 +111,7 @@ describe('importing a key', () => {
     const workspace = await makeWorkspace();
     const config = { path: 'keys', address: '11'.repeat(20) };
     const error = await failureOf(workspace.import(raw(privateKeyHex), config));
-    expect(error.message).toContain(`The key of /elsewhere/key has the address 0x${address}`);
+    expect(error.message).toContain(`the key of /elsewhere/key has the address 0x${address}`);
     expect(await readdir(workspace.folder)).toEqual([]);
   });
 });

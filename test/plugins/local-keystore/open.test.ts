@@ -136,7 +136,7 @@ describe('folders', () => {
     expect(error.code).toBe('KEY_AMBIGUOUS');
     expect(error.message).toContain(`0x${address}`);
     expect(error.message).toContain('0x00000000000000000000000000000000000000aa');
-    expect(error.message).toContain('set `address`, or let `path` name the file');
+    expect(error.message).toContain('set address, or let path name the file');
   });
 
   test.each([{}, { address: `0x${address}` }])(
@@ -147,8 +147,8 @@ describe('folders', () => {
       await workspace.write(standardName.replace('2026-11-20', '2026-11-21'), gethLight);
       const error = await failureOf(workspace.open(config));
       expect(error.code).toBe('KEY_AMBIGUOUS');
-      expect(error.message).toContain('let `path` name the file');
-      expect(error.message).not.toContain('`address`');
+      expect(error.message).toContain('let path name the file');
+      expect(error.message).not.toContain('set address');
     },
   );
 
