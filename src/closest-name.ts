@@ -21,7 +21,9 @@ function rankOf(wanted: string, name: string): number {
   const longer = Math.max(wanted.length, name.length);
   const shorter = Math.min(wanted.length, name.length);
   const slips = countSlips(wanted, name);
-  if (slips <= Math.max(1, Math.floor(longer / 3)) && slips < shorter) return slips;
+  // who writes a name with several slips has its first letter right
+  const mostSlips = wanted[0] === name[0] ? Math.max(1, Math.floor(longer / 3)) : 1;
+  if (slips <= mostSlips && slips < shorter) return slips;
   const isStart = name.startsWith(wanted) || wanted.startsWith(name);
   return isStart && shorter >= shortestStart ? afterSlips + longer - shorter : Infinity;
 }

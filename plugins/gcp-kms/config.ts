@@ -26,6 +26,7 @@ export const configSchema = z
     endpoint: z
       .string()
       .regex(endpointPattern, 'expected host or host:port, without https:// and path')
+      .refine((endpoint) => isPort(parseEndpoint(endpoint).port), 'expected a port, 1 to 65535')
       .optional(),
     /** No TLS and no credentials; for a test server on this machine. */
     insecure: z.boolean().default(false),
@@ -69,6 +70,8 @@ export function parseKeyVersion(keyVersion: string): {
   } = keyVersionPattern.exec(keyVersion)?.groups ?? {};
   return { project, keyRing, keyId, version };
 }
+
+const isPort = (port: number): boolean => port > 0 && port <= 65_535;
 
 function isLoopback(endpoint: string | undefined): boolean {
   return endpoint !== undefined && loopbackPattern.test(parseEndpoint(endpoint).host);

@@ -26,5 +26,5 @@ export function newAuthKey({ principal, tenant, expires }: NewKeyOptions): void 
 export function parseExpiry(text: string): string {
   const time = Date.parse(text);
   if (/^\d{4}-\d{2}-\d{2}T/.test(text) && time > Date.now()) return new Date(time).toISOString();
-  throw new InvalidArgumentError('expected a time to come, such as 2027-01-31T00:00:00Z.');
+  throw new InvalidArgumentError('Expected a time to come, such as 2027-01-31T00:00:00Z.');
 }

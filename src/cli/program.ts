@@ -32,7 +32,7 @@ import {
   plan,
   plannedProviders,
 } from './plan.ts';
-import { showKeyStatus } from './keys-status.ts';
+import { parseUrl, showKeyStatus } from './keys-status.ts';
 import { checkPolicy, explainPolicy, printPolicySchema, testPolicy } from './policy.ts';
 import { serve } from './serve.ts';
 import { pauseSigning, resumeSigning } from './signing.ts';
@@ -125,7 +125,7 @@ keys
     'ask the running signer what each of its keys is used for; says when a retiring one may go',
   )
   .requiredOption(...configOption)
-  .option('--url <url>', 'ask this admin listener instead of the configured one')
+  .option('--url <url>', 'ask this admin listener instead of the configured one', parseUrl)
   .action(showKeyStatus);
 
 const keyPositionOption = [

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { describeUnknownFields } from './unknown-field.ts';
 
 /** The checked value; undefined, with a line for each problem added to `problems`, when it does not fit. */
@@ -67,7 +67,7 @@ type Choices = { readonly options?: readonly z.core.util.Primitive[] };
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
     case 'invalid_type':
-      return `expected ${wordOfType[issue.expected] ?? issue.expected}`;
+      return `expected ${wordOfType[issue.expected] ?? issue.expected}${nameSome(issue.inst)}`;
     case 'invalid_value':
       return `expected ${listChoices(issue.values)}`;
     case 'invalid_union': {
@@ -88,6 +88,15 @@ function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
     case 'not_multiple_of':
       return undefined;
   }
+}
+
+const mostNamed = 2;
+
+/** The first fields of an object, for whoever wrote something else in its place. */
+function nameSome(schema: unknown): string {
+  if (!(schema instanceof z.ZodObject)) return '';
+  const names = Object.keys(schema.shape).slice(0, mostNamed);
+  return names.length === 0 ? '' : `, such as ${names.join(' and ')}`;
 }
 
 function listChoices(values: readonly z.core.util.Primitive[]): string {

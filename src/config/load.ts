@@ -86,10 +86,12 @@ export async function readConfig(
       const givenAs = names.map((name) =>
         name === listenVariable && listen !== undefined ? '--listen' : name,
       );
+      // names that are not shown are all alike
+      const lines = new Set(found.map((line) => `  ${line}`));
       const overridden = names.length > 0 ? ` (overridden by ${givenAs.join(', ')})` : '';
       throw new ConfigError(
         'CONFIG_INVALID',
-        `${path}${overridden} is not a valid configuration:\n${found.map((line) => `  ${line}`).join('\n')}\n` +
+        `${path}${overridden} is not a valid configuration:\n${[...lines].join('\n')}\n` +
           'docs/configuration.md describes every field',
       );
     },

@@ -46,6 +46,12 @@ const listen = z
     return z.NEVER;
   });
 
+/** Whether the port at the end can be connected to. */
+function hasPort(text: string): boolean {
+  const port = Number(text.slice(text.lastIndexOf(':') + 1));
+  return port > 0 && port <= 65_535;
+}
+
 /** As browsers send it: scheme, host and port, and nothing after them. */
 const origin = z
   .string()
@@ -222,7 +228,10 @@ const events = z
       .strictObject({
         brokers: z
           .array(
-            z.string().regex(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/@]+):\d{1,5}$/, 'expected HOST:PORT'),
+            z
+              .string()
+              .regex(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/@]+):\d{1,5}$/, 'expected HOST:PORT')
+              .refine(hasPort, 'expected a port, 1 to 65535'),
           )
           .min(1, 'expected a broker'),
         topic: z

@@ -49,7 +49,7 @@ describe('auth new-key', () => {
 
   it.each([
     { args: [], says: "required option '--principal <id>' not specified" },
-    { args: ['--principal', 'a', '--expires', 'tomorrow'], says: 'expected a time to come' },
+    { args: ['--principal', 'a', '--expires', 'tomorrow'], says: 'Expected a time to come' },
     { args: ['--principal', 'a', '--expires', '2020-01-31T00:00:00Z'], says: 'a time to come' },
     { args: ['--principal', ''], says: '0.principal: expected 1 to 255 characters' },
   ])('$args is wrong usage', async ({ args, says }) => {

@@ -49,6 +49,7 @@ describe.concurrent('wrong usage ends with exit code 2 and says where help is', 
     { args: ['serve'], says: "required option '-c, --config <file>' not specified" },
     { args: ['keys', 'new'], says: "required option '-c, --config <file>' not specified" },
     { args: ['config', 'check', '--config'], says: 'argument missing' },
+    { args: ['keys', 'status', '-c', 'x', '--url', '127.0.0.1:7937'], says: 'Expected an http' },
   ])('$args', async ({ args, says }) => {
     const { status, stdout, stderr } = await run(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

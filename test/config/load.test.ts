@@ -100,7 +100,7 @@ describe('a configuration with many faults', () => {
         'auth.trustedProxies.1: expected an IP address, or a network such as 10.0.0.0/8',
         'store.kind: expected "embedded" or "redis"',
         'audit.path: expected at least 1 character',
-        'traces.otlp: missing; expected fields',
+        'traces.otlp: missing; expected fields, such as endpoint and headers',
         'traces.sampleRatio: expected at most 1',
         'log.level: expected "debug", "info", "warn" or "error"',
       ].toSorted(),
@@ -126,7 +126,11 @@ describe('a configuration with many faults', () => {
 describe('single faults', () => {
   it.each([
     { fault: 'an empty file', text: '', problems: ['keys: missing; expected a list'] },
-    { fault: 'text only', text: 'hello', problems: ['the document: expected fields'] },
+    {
+      fault: 'text only',
+      text: 'hello',
+      problems: ['the document: expected fields, such as server and keys'],
+    },
     { fault: 'keys not in a list', text: 'keys: {}', problems: ['keys: expected a list'] },
     {
       fault: 'no key',
@@ -149,6 +153,23 @@ describe('single faults', () => {
       fault: 'a webhook without a URL',
       text: `${devConfig}auth: { webhook: { url: example.org/authorize } }`,
       problems: ['auth.webhook.url: expected an http or https URL'],
+    },
+    {
+      fault: 'text where a section belongs',
+      text: `${devConfig}policy: policy.yaml\nlog: debug\nbyoc: true\n`,
+      problems: [
+        'policy: expected fields, such as file and forks',
+        'log: expected fields, such as level',
+        'byoc: expected fields, such as enabled',
+      ],
+    },
+    {
+      fault: 'a broker with a port that nobody has',
+      text: `${devConfig}audit: { path: a }\nevents: { kafka: { topic: t, brokers: [a:0, a:99999, a:9092] } }`,
+      problems: [
+        'events.kafka.brokers.0: expected a port, 1 to 65535',
+        'events.kafka.brokers.1: expected a port, 1 to 65535',
+      ],
     },
     {
       fault: 'headers that may take longer than the request they belong to',
@@ -252,7 +273,9 @@ describe('a field that nobody knows', () => {
   });
 
   it('is never told of by a name that may be a secret', async () => {
-    const { problems } = await refusalOf(`${devConfig}session: { "seal-4f1c9a8d7e6b5a49": 1 }\n`);
+    const { problems } = await refusalOf(
+      `${devConfig}session: { "seal-4f1c9a8d7e6b5a49": 1, "seal-5f1c9a8d7e6b5a49": 1 }\n`,
+    );
     expect(problems).toEqual([
       'session.(a name that is not shown): unknown field; did you mean seal?',
     ]);

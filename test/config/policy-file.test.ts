@@ -299,7 +299,10 @@ extra: 1`;
   });
 
   it.each([
-    { text: '', says: 'policy.yaml is not a valid policy:\n  the document: expected fields' },
+    {
+      text: '',
+      says: 'policy.yaml is not a valid policy:\n  the document: expected fields, such as default and rules',
+    },
     { text: 'default: allow\nrules: 5', says: 'rules: expected a list' },
     {
       text: 'default: allow\ndefault: deny',

@@ -69,6 +69,13 @@ describe('configuration of gcp-kms', () => {
     },
   );
 
+  it.each(['kms.example:0', 'kms.example:65536', '[::1]:99999'])(
+    'refuses %j as an endpoint, for its port',
+    (endpoint) => {
+      expect(problems({ endpoint })).toEqual(['endpoint: expected a port, 1 to 65535']);
+    },
+  );
+
   it.each(['localhost:1', '127.0.0.1:1', '127.9.9.9:1', '[::1]:1'])(
     'takes insecure with the loopback endpoint %s',
     (endpoint) => {
