@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { UnderWay } from '../under-way.ts';
 import { type Acknowledge, AcknowledgedWrites } from './acknowledged-writes.ts';
 import { type RedisClient, connectTimeoutMs } from './redis-client.ts';
 import {
@@ -12,7 +13,7 @@ import {
 /** For a script's answer, its acknowledgement included. */
 const answerTimeoutMs = 1_000;
 /** A connection on which nothing at all is answered for so long is given up. */
-const silenceLimitMs = 3_000;
+export const silenceLimitMs = 3_000;
 
 export type ConnectionOptions = {
   readonly acknowledge: Acknowledge;
@@ -20,6 +21,8 @@ export type ConnectionOptions = {
   readonly needsMaster: boolean;
   /** Told what a command was answered with instead of a reply. */
   readonly onFailure: (error: unknown) => void;
+  /** Has each script until its answer has come, and was told, or can't come any more. */
+  readonly underWay: UnderWay;
 };
 
 /** One connection, from its making to its end. Nothing is sent twice, and nothing waits for another connection. */
@@ -122,7 +125,7 @@ export class Connection {
       const rest = [`${keys.length}`, ...keys, ...args];
       const send = (command: string[]): Promise<unknown> =>
         this.#writes ? this.#writes.send(command) : this.#send(command);
-      send(['EVALSHA', hashOf(script), ...rest])
+      const answered = send(['EVALSHA', hashOf(script), ...rest])
         .catch((error: unknown) => {
           if (isLate || !startsWith(error, 'NOSCRIPT')) throw error;
           return send(['EVAL', script, ...rest]);
@@ -138,6 +141,7 @@ export class Connection {
           isAnswered = true;
           clearTimeout(timer);
         });
+      void this.#options.underWay.add(answered);
     });
   }
 

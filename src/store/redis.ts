@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError } from '../errors.ts';
 import { type ScriptRunner, isRefusal } from '../script-runner.ts';
 import type { Secret } from '../secret.ts';
+import { UnderWay } from '../under-way.ts';
 import type { Acknowledge } from './acknowledged-writes.ts';
 import { type MasterFinder, findBySentinel, findInCluster } from './find-master.ts';
 import {
@@ -13,7 +14,7 @@ import {
   addressOf,
   createSingleClient,
 } from './redis-client.ts';
-import { Connection } from './redis-connection.ts';
+import { Connection, silenceLimitMs } from './redis-connection.ts';
 import { RedisFailure, describeFailure } from './redis-failure.ts';
 
 /**
@@ -21,7 +22,10 @@ import { RedisFailure, describeFailure } from './redis-failure.ts';
  * wrote is not acknowledged as it should be.
  */
 export type Redis = ScriptRunner & {
-  /** Scripts under way fail. */
+  /**
+   * Waits for answers that are still owed, for 3 s at most: whoever has given one up undoes what it tells of. What is under way
+   * then fails.
+   */
   close(): Promise<void>;
 };
 
@@ -74,6 +78,7 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
   const finder = chooseFinder(options, createClient);
   const readEndpoint = chooseEndpoint(options, finder);
   const closing = new AbortController();
+  const underWay = new UnderWay();
   const firstAttempt = Promise.withResolvers<undefined>();
   let latest: Connection | undefined;
   let isKnownDown = false;
@@ -98,6 +103,7 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
       acknowledge,
       needsMaster,
       onFailure: noteRefusal,
+      underWay,
     });
     latest = connection;
     if (closing.signal.aborted) connection.end();
@@ -158,7 +164,10 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
         throw refusal ?? error;
       }
     },
-    close: stop,
+    async close() {
+      await underWay.end(silenceLimitMs);
+      await stop();
+    },
   };
 }
 

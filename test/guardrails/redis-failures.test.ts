@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { startAuthWebhook } from '../payments/auth-webhook.ts';
 import { expectPaid } from '../payments/expectations.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 import { scrape } from '../telemetry/read-metrics.ts';
@@ -142,6 +144,30 @@ describe('Redis with onFailure: deny', () => {
     await start('deny');
     const answer = await signer.post(request, {}, AbortSignal.timeout(3_000));
     expectPaid(answer);
+  });
+
+  it('that hangs as a payment is reserved, and wakes as the signer stops: it is given back before the end', async () => {
+    const webhook = await startAuthWebhook();
+    onTestFinished(() => webhook.close());
+    const store = { kind: 'redis', url: redis.url, onFailure: 'deny' };
+    const settings = { store, auth: { webhook: { url: webhook.url } } };
+    signer = await startGuardedSigner({ policy: tenTickets, settings });
+    expectPaid(await pay(1));
+    // it is asked after the key is claimed, and before the ledger is
+    webhook.onAsked = () => redis.pause();
+    const request = await firstPayment(2);
+    const key = { 'Idempotency-Key': 'once' };
+    expectFailure(signer, await signer.post(request, key), 503, 'LEDGER_UNAVAILABLE');
+    const stopped = signer.close();
+    await Promise.race([stopped, delay(300)]);
+    redis.resume();
+    await stopped;
+
+    webhook.onAsked = () => undefined;
+    signer = await startGuardedSigner({ policy: tenTickets, settings });
+    expectPaid(await signer.post(request, key, AbortSignal.timeout(3_000)));
+    expectPaid(await pay(7));
+    expectFailure(signer, await pay(1), 429, 'WINDOW_EXHAUSTED');
   });
 
   it('keeps the budget, and signs nothing unrecorded, when Redis is killed under load', async () => {

@@ -102,6 +102,33 @@ it('fails what is under way when the connection ends, and sends nothing twice', 
   expect(await count('a')).toBeLessThanOrEqual(52);
 });
 
+it('is not closed before answers that were given up have come, and what comes of them is done', async () => {
+  const server = await startServer();
+  const { redis, count } = await connect(server.url);
+  expect(await count('asked')).toBe(1);
+  server.pause();
+  const undo = (reply: unknown): void => void (reply === 2 && count('undone'));
+  const script = "return redis.call('INCR', KEYS[1])";
+  await expect(redis.run(script, ['asked'], [], undo)).rejects.toThrow('no answer from Redis');
+  const closed = redis.close();
+  server.resume();
+  await closed;
+  const { count: countAgain } = await connect(server.url);
+  expect(await countAgain('asked')).toBe(3);
+  expect(await countAgain('undone')).toBe(2);
+});
+
+it('is closed in time when Redis stays silent', async () => {
+  const server = await startServer();
+  const { redis, count } = await connect(server.url);
+  expect(await count('a')).toBe(1);
+  server.pause();
+  const asked = count('a');
+  await redis.close();
+  expect(await asked).toMatch(/^Error: no answer from Redis/);
+  await expect(count('a')).resolves.toBe('Error: there is no connection to Redis');
+});
+
 it('gives up a connection that nothing is answered on', async () => {
   const server = await startServer();
   const { count, lines } = await connect(server.url);
