@@ -45,16 +45,11 @@ async function serveByWorkers(config: Config, logger: Logger): Promise<void> {
     },
   });
   opened.defer(() => admin?.close());
-  let isStopping = false;
-  onStopSignal(() => (isStopping = true));
-  const started = await startWorkers(workers, logger);
-  if (!started) return;
+  const running = await startWorkers(workers, logger);
+  if (!running) return;
   const kept = opened.move();
-  cluster.on('exit', () => {
-    const isLast = Object.keys(cluster.workers ?? {}).length === 0;
-    if (isStopping && isLast) void kept.disposeAsync();
-  });
-  announce(started, admin, logger);
+  void running.allEnded.then(() => kept.disposeAsync());
+  announce(running.started, admin, logger);
 }
 
 /** Serves payments from this process, alone or as one of several workers. */

@@ -25,18 +25,29 @@ const exitFailure = 1;
 
 type Phase = 'starting' | 'serving' | 'stopping';
 
+export type Workers = {
+  /** what the first one said */
+  readonly started: Started;
+  /** Resolves once they were told to stop, and none is left. */
+  readonly allEnded: Promise<undefined>;
+};
+
 /**
  * Runs this program again in `count` processes that share the port, and hands signals on to them. The first one starts
  * alone, because it may have to make the key; when one of them does not start, all end, with its exit code. From then on
- * whichever ends is replaced, after 1 s, 2 s … 30 s while they keep ending. Gives what the first one said once all take
- * requests; undefined when they end before.
+ * whichever ends is replaced, after 1 s, 2 s … 30 s while they keep ending. Resolves once all take requests; with undefined
+ * when they end before.
  */
-export async function startWorkers(count: number, logger: Logger): Promise<Started | undefined> {
+export async function startWorkers(count: number, logger: Logger): Promise<Workers | undefined> {
   let phase = 'starting' as Phase;
   let pauseMs = firstPauseMs;
   const forkedAtMs = new Map<number, number>();
+  /** of the workers that there are, by the cluster's number */
   const slots = new Map<number, number>();
+  /** what starts the next worker of a slot */
+  const replacements = new Map<number, NodeJS.Timeout>();
   const ended = Promise.withResolvers<undefined>();
+  const allEnded = Promise.withResolvers<undefined>();
 
   cluster.setupPrimary({ execArgv: [...process.execArgv, smallNewSpace] });
   const fork = (slot: number): Worker => {
@@ -50,7 +61,13 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
   const stop = (signal: NodeJS.Signals): void => {
     phase = 'stopping';
     ended.resolve(undefined);
+    for (const timer of replacements.values()) clearTimeout(timer);
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(signal);
+    noteEnd();
+  };
+  /** None may be there when the signal comes: all may have ended, and wait to be replaced. */
+  const noteEnd = (): void => {
+    if (phase === 'stopping' && slots.size === 0) allEnded.resolve(undefined);
   };
   onStopSignal((signal) => {
     logger.info({ signal }, 'stopping workers');
@@ -76,10 +93,14 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
       process.exitCode = code ?? exitFailure;
       stop('SIGINT');
     }
+    noteEnd();
     if (phase !== 'serving') return;
     if (livedMs >= soundAfterMs) pauseMs = firstPauseMs;
     logger.error({ worker: id, code, signal, pauseMs }, 'worker ended; it will be replaced');
-    setTimeout(() => phase === 'serving' && fork(slot), pauseMs);
+    replacements.set(
+      slot,
+      setTimeout(() => fork(slot), pauseMs),
+    );
     pauseMs = Math.min(2 * pauseMs, longestPauseMs);
   });
 
@@ -95,7 +116,7 @@ export async function startWorkers(count: number, logger: Logger): Promise<Start
   const others = Promise.all(Array.from({ length: count - 1 }, (_, index) => start(index + 2)));
   if (!(await Promise.race([others, ended.promise]))) return undefined;
   phase = 'serving';
-  return first;
+  return { started: first, allEnded: allEnded.promise };
 }
 
 /** Among the messages of workers. */

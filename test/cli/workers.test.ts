@@ -133,6 +133,19 @@ describe('several workers', () => {
     expect(new URL(url).port).toBe(new URL(await cli.listening()).port);
   });
 
+  it('end at SIGTERM also while none of them is there, and start none then', async () => {
+    using folder = new Folder();
+    const cli = serve(folder);
+    await cli.listening();
+    const ended = (): number =>
+      logOf(cli).filter(({ msg }) => msg.startsWith('worker ended')).length;
+    for (const worker of workersOf(cli)) process.kill(worker, 'SIGKILL');
+    await until(() => ended() === 2);
+    cli.child.kill('SIGTERM');
+    expect(await cli.ended()).toMatchObject({ status: 0, signal: null });
+    expect(ended()).toBe(2);
+  });
+
   it('have one /metrics, which neither a stopped nor an ended worker takes away', async () => {
     using folder = new Folder();
     const cli = serve(folder);
