@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { listChains } from '../audit/files.ts';
+import { type ChainFolder, listChains } from '../audit/files.ts';
 import { countBytesAfter, readBatch } from './outbox.ts';
 import {
   type Position,
@@ -38,7 +38,7 @@ export type DeliveryOptions = {
 
 export type Delivery = {
   status(): DeliveryStatus;
-  /** Lets a batch under way come to its end, then stops. */
+  /** Delivers what is in the log by now, for two seconds at most, then stops. */
   close(): Promise<void>;
 };
 
@@ -55,7 +55,7 @@ const pauseMs = 1_000;
 const muchBytes = 524_288;
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
-/** A stop waits so long for the batch under way; it is sent again at the next start. */
+/** A stop waits so long for the last events; what is left is sent at the next start. */
 const closeTimeoutMs = 2_000;
 
 /**
@@ -75,14 +75,14 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   let pendingBytes = 0;
   const counts = { published: 0, publishErrors: 0, storageErrors: 0 };
 
-  /** Whether much is left to deliver. */
+  /** Whether to look again at once: much is left to deliver, or anything where no later look comes. */
   async function deliverOnce(): Promise<boolean> {
     let bytes = 0;
-    for (const { name, path: folder } of await listChains(auditFolder)) {
+    for (const { name, path: folder } of await listWritten(auditFolder)) {
       const position = positions[name] ?? startOfChain;
       const batch = await readBatch(folder, position);
       if (batch.events.length > 0) {
-        await sink.send(batch.events, aborted.signal);
+        await unlessAborted(sink.send(batch.events, aborted.signal), aborted.signal);
         counts.published += batch.events.length;
       }
       backlog.delete(name);
@@ -90,15 +90,14 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
       positions = { ...positions, [name]: batch.end } satisfies Positions;
       if (batch.events.length > 0) await writePositions(path, positions);
       bytes += await countBytesAfter(folder, batch.end);
-      if (stopped.signal.aborted) break;
     }
     pendingBytes = bytes;
-    return bytes >= muchBytes;
+    return bytes >= (stopped.signal.aborted ? 1 : muchBytes);
   }
 
   async function measureBacklog(): Promise<void> {
     let bytes = 0;
-    for (const { name, path: folder } of await listChains(auditFolder)) {
+    for (const { name, path: folder } of await listWritten(auditFolder)) {
       const position = positions[name] ?? startOfChain;
       bytes += await countBytesAfter(folder, position);
       let found = backlog.get(name) ?? { upTo: position, events: 0, oldestMs: undefined };
@@ -128,16 +127,23 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   }
 
   async function run(): Promise<void> {
-    while (!stopped.signal.aborted) {
+    for (;;) {
+      const isLast = stopped.signal.aborted;
       try {
         const hasMore = await deliverOnce();
         if (problem !== undefined) log('info', 'events are delivered again', { sink: sink.name });
         problem = undefined;
         retryMs = firstRetryMs;
         if (hasMore) continue;
+        if (isLast) return;
         await pause(pauseMs, undefined, { signal: stopped.signal }).catch(() => undefined);
       } catch (error) {
+        if (aborted.signal.aborted) {
+          log('info', 'events wait in the audit log for the next start', { sink: sink.name });
+          return;
+        }
         note(error);
+        if (isLast) return;
         await measureBacklog().catch(() => undefined);
         await pause(retryMs, undefined, { signal: stopped.signal }).catch(() => undefined);
         retryMs = Math.min(2 * retryMs, longestRetryMs);
@@ -168,6 +174,25 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
       await sink.close().catch(() => undefined);
     },
   };
+}
+
+/** None where nothing was ever written: the first payment's process makes the folder later than this. */
+function listWritten(auditFolder: string): Promise<ChainFolder[]> {
+  return listChains(auditFolder).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  });
+}
+
+/** A sink may wait for the other side longer than a stop does. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  await Promise.race([work, aborted.promise]).finally(() =>
+    signal.removeEventListener('abort', abort),
+  );
 }
 
 const isSame = (a: Position, b: Position): boolean => a.file === b.file && a.offset === b.offset;

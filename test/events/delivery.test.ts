@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { expectOfDocument } from '../api/event-document.ts';
@@ -229,6 +229,41 @@ describe('events', () => {
     await soon(() => expect(inbox.bodies).toHaveLength(60));
     const order = inbox.bodies.map((body) => parse(body).data['sequence_number']);
     expect(order).toEqual(Array.from({ length: 60 }, (_, index) => index));
+  });
+
+  it.each([1, 2])('are all delivered before a stop ends, with %i processes', async (workers) => {
+    const folder = folderOf();
+    const { cli, url } = await serve(folder, { file: { path: 'out.jsonl' } }, workers);
+    const ids = await pay(url, new PayingSession(1), 40);
+    cli.child.kill('SIGTERM');
+    expect(await cli.ended()).toMatchObject({ status: 0 });
+    const lines = readFileSync(join(folder.path, 'out.jsonl'), 'utf8').split('\n').slice(0, -1);
+    const told = lines.map((line) => String(parse(line).data['request_id']));
+    expect(told.toSorted()).toEqual(ids.toSorted());
+  });
+
+  it('are left to the next start when nobody answers at a stop, which is no failure', async () => {
+    const folder = folderOf();
+    const asked = Promise.withResolvers<undefined>();
+    const mute = net.createServer((socket) => {
+      socket.on('error', () => undefined).on('data', () => asked.resolve(undefined));
+    });
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    closing.push({ close: () => new Promise((resolve) => mute.close(resolve)) });
+    const broker = `127.0.0.1:${(mute.address() as AddressInfo).port}`;
+    const before = await serve(folder, { kafka: { brokers: [broker], topic: 'payments' } });
+    const ids = await pay(before.url, new PayingSession(1), 1);
+    await asked.promise;
+    before.cli.child.kill('SIGTERM');
+    const { status, stderr } = await before.cli.ended();
+    expect(status).toBe(0);
+    expect(stderr).toContain('"msg":"events wait in the audit log for the next start"');
+    expect(stderr).not.toContain('"level":40');
+
+    const inbox = await inboxOf();
+    await serve(folder, { webhook: { url: inbox.url } });
+    await soon(() => expect(inbox.bodies).toHaveLength(1));
+    expect(inbox.bodies.map((body) => parse(body).data['request_id'])).toEqual(ids);
   });
 
   it('stop payments with 503 when too many wait, and let them go on once they are delivered', async () => {

@@ -69,7 +69,11 @@ export function createKafkaSink({ brokers, topic, tls, sasl }: KafkaSinkOptions)
         );
       }
     },
-    close: () => producer.close(true),
+    async close() {
+      // the library would wait for those that are still being made
+      for (const [, { socket }] of producer.connections) socket.destroy();
+      await producer.close(true);
+    },
   };
 }
 
