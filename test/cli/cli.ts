@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 export const root = resolve(import.meta.dirname, '../..');
-const program = join(root, 'src/cli/livepeer-hsm-signer.ts');
+export const program = join(root, 'src/cli/livepeer-hsm-signer.ts');
 
 /** No load balancer stands before a signer of a test, unless the test is about that; its admin listener takes a free port. */
 const ofTests = {

@@ -1,11 +1,12 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
-import { Cli, Folder, devConfig, run } from './cli.ts';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { Cli, Folder, devConfig, program, run } from './cli.ts';
 import { payableRequest } from './payable-request.ts';
 
 const freePort = { LIVEPEER_HSM_SIGNER__SERVER__LISTEN: '127.0.0.1:0' };
@@ -213,6 +214,59 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
     const { status, signal: killedBy, stderr } = await cli.ended();
     expect({ status, killedBy }).toEqual({ status: 0, killedBy: null });
     expect(stderr).toContain('payment signed');
+  });
+});
+
+describe('the first process of a container', () => {
+  /** Starts it in a namespace of its own, where no signal ends it that it does not listen to; gives its id outside. */
+  async function serveFirst(config: string, lameDuckMs: number) {
+    const serving = ['serve', '--config', config, '--listen', '127.0.0.1:0'];
+    const child = spawn(
+      'unshare',
+      ['--pid', '--fork', '--kill-child=SIGKILL', process.execPath, program, ...serving],
+      {
+        env: {
+          ...process.env,
+          LIVEPEER_HSM_SIGNER__ADMIN__LISTEN: 'false',
+          LIVEPEER_HSM_SIGNER__SERVER__LAME_DUCK_MS: `${lameDuckMs}`,
+        },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const children = `/proc/${child.pid}/task/${child.pid}/children`;
+    while (readFileSync(children, 'utf8') === '') await delay(5);
+    return { child, pid: Number(readFileSync(children, 'utf8')) };
+  }
+
+  it('ends at a signal that comes while it starts', async () => {
+    using folder = new Folder();
+    const asked = Promise.withResolvers<undefined>();
+    const node = http.createServer(() => asked.resolve(undefined));
+    servers.push(node);
+    await new Promise<void>((resolve) => node.listen(0, '127.0.0.1', resolve));
+    const rpcUrl = `http://127.0.0.1:${(node.address() as AddressInfo).port}`;
+    const text = devConfig.replace(
+      /chain:[^]*/,
+      `chain: { source: on-chain, rpcUrls: ['${rpcUrl}'] }\n`,
+    );
+    const { child, pid } = await serveFirst(folder.write('signer.yaml', text), 0);
+    await asked.promise;
+    process.kill(pid, 'SIGTERM');
+    expect(await once(child, 'close')).toEqual([143, null]);
+  });
+
+  it('ends at a second signal at once', async () => {
+    using folder = new Folder();
+    const { child, pid } = await serveFirst(folder.write('signer.yaml', devConfig), 600_000);
+    await once(child.stdout, 'data');
+    process.kill(pid, 'SIGTERM');
+    // one within a second may be the same, passed on
+    const ended = once(child, 'close');
+    while ((await Promise.race([ended, delay(100, 'serving')])) === 'serving') {
+      process.kill(pid, 'SIGINT');
+    }
+    expect(await ended).toEqual([130, null]);
   });
 });
 
