@@ -22,7 +22,7 @@ import { programVersion } from './program-version.ts';
 import { randomId } from './random-id.ts';
 import { generateLivePayment } from './payments/generate-live-payment.ts';
 import { signByocJob } from './payments/sign-byoc-job.ts';
-import { createReadinessCheck } from './admin/readiness.ts';
+import { type Readiness, createReadinessCheck } from './admin/readiness.ts';
 import {
   type ProcessStatus,
   type SealStatus,
@@ -40,6 +40,13 @@ export type Sources = SenderClocks & {
 
 /** How long stopping waits for requests whose clients have left: longer than a store or a disk should take to be told. */
 const closeTimeoutMs = 5_000;
+
+const stopping = 'the signer is stopping';
+
+const closing: Readiness = {
+  isReady: false,
+  parts: [{ name: 'server', isReady: false, code: 'SERVER_STOPPING', reason: stopping, ageMs: 0 }],
+};
 
 const systemNow = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
@@ -110,14 +117,15 @@ export async function startSigner(
     ...sources,
   };
   let isStopping = false;
-  const checkReadiness = createReadinessCheck({
+  let isClosing = false;
+  const checkParts = createReadinessCheck({
     checkKey: active.checkKey,
     chain: active.sender.chain,
     healthChecks: [
       {
         name: 'server',
         check: () => {
-          if (isStopping) throw new ServerError('SERVER_STOPPING', 'the signer is stopping');
+          if (isStopping) throw new ServerError('SERVER_STOPPING', stopping);
         },
       },
       {
@@ -129,6 +137,9 @@ export async function startSigner(
     ],
     log: (level, message, fields) => logger[level](fields, message),
   });
+  // what is being closed can't be used, which is no news of it
+  const checkReadiness = (): Promise<Readiness> =>
+    isClosing ? Promise.resolve(closing) : checkParts();
   const nowMs = (): number => Number(sources.now() / 1_000_000n);
   const authentication = await openAuthentication(config, logger, nowMs);
   opened.defer(() => authentication.close());
@@ -220,6 +231,7 @@ export async function startSigner(
       isStopping = true;
       server.sayGoodbye();
       if (lameDuckMs > 0) await delay(lameDuckMs);
+      isClosing = true;
       await kept.disposeAsync();
     },
   };

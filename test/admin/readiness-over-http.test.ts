@@ -1,5 +1,7 @@
 import { writeFileSync } from 'node:fs';
-import { describe, expect, it, vi } from 'vitest';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Folder } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
 import { startTestSigner, vectorChain } from '../support/test-signer.ts';
@@ -74,5 +76,42 @@ describe('readiness', () => {
     } finally {
       await signer.close();
     }
+  });
+
+  it('tells of a stop alone once the parts are closed, and the log of no failure', async () => {
+    using folder = new Folder();
+    const file = folder.write(
+      'policy.yaml',
+      'default: allow\nrules: [{ id: hourly, window: { per: all, every: 1h, tickets: 10 } }]\n',
+    );
+    // it is the last to be told of the stop
+    const asked = Promise.withResolvers<http.ServerResponse>();
+    const collector = http.createServer((_request, response) => asked.resolve(response));
+    await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      collector.close();
+      collector.closeAllConnections();
+    });
+    const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
+    const signer = await startTestSigner({
+      settings: {
+        audit: { path: `${folder.path}/audit` },
+        policy: { file },
+        store: { kind: 'embedded', path: `${folder.path}/store` },
+        traces: { sampleRatio: 1, otlp: { endpoint, timeoutMs: 60_000 } },
+      },
+    });
+    expect((await signer.post(payableRequest())).status).toBe(200);
+    const closed = signer.close();
+    const told = await asked.promise;
+    const response = await fetch(`${signer.adminUrl}/readyz`);
+    const { parts } = (await response.json()) as { parts: Record<string, object> };
+    expect(response.status).toBe(503);
+    expect(Object.keys(parts)).toEqual(['server']);
+    expect(parts['server']).toMatchObject({ ready: false, code: 'SERVER_STOPPING' });
+    expect((await fetch(`${signer.adminUrl}/metrics`)).status).toBe(200);
+    told.end();
+    await closed;
+    expect(signer.logLines.filter(({ level }) => Number(level) >= 40)).toEqual([]);
   });
 });
