@@ -30,11 +30,26 @@ export function answerPrimary(answers: {
 }
 
 let questions = 0;
+/** by the number of the question */
+const asked = new Map<
+  number,
+  { readonly worker: number; readonly settle: (answer: unknown) => void }
+>();
+
+function hearAnswers(): void {
+  cluster.on('message', (_worker, { answerTo = 0, answer }: Partial<Answer>) =>
+    asked.get(answerTo)?.settle(answer),
+  );
+  cluster.on('exit', ({ id }) => {
+    for (const { worker, settle } of asked.values()) if (worker === id) settle(undefined);
+  });
+}
 
 /** Asks all workers at once. By the cluster's number of the worker; those that do not answer in time are left out. */
 export async function askWorkers<K extends Kind>(
   kind: K,
 ): Promise<ReadonlyMap<number, WorkerAnswers[K]>> {
+  if (questions === 0) hearAnswers();
   const workers = Object.values(cluster.workers ?? {}).filter(
     (worker) => worker?.isConnected() === true,
   );
@@ -50,18 +65,13 @@ export async function askWorkers<K extends Kind>(
 
 async function ask(worker: Worker, kind: Kind): Promise<unknown> {
   const question = (questions += 1);
-  return new Promise((resolve) => {
-    const take = (message: Partial<Answer>): void => {
-      if (message.answerTo === question) done(message.answer);
-    };
-    const leave = (): void => done(undefined);
-    const done = (answer: unknown): void => {
-      clearTimeout(timer);
-      worker.off('message', take).off('exit', leave);
-      resolve(answer);
-    };
-    const timer = setTimeout(leave, answerTimeoutMs);
-    worker.on('message', take).on('exit', leave);
-    worker.send({ ask: kind, question } satisfies Question, (error) => error && leave());
-  });
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  asked.set(question, { worker: worker.id, settle: resolve });
+  const leave = (): void => resolve(undefined);
+  const timer = setTimeout(leave, answerTimeoutMs);
+  worker.send({ ask: kind, question } satisfies Question, (error) => error && leave());
+  const answer = await promise;
+  clearTimeout(timer);
+  asked.delete(question);
+  return answer;
 }
