@@ -22,7 +22,7 @@ function rankOf(wanted: string, name: string): number {
   const shorter = Math.min(wanted.length, name.length);
   const slips = countSlips(wanted, name);
   // who writes a name with several slips has its first letter right
-  const mostSlips = wanted[0] === name[0] ? Math.max(1, Math.floor(longer / 3)) : 1;
+  const mostSlips = name.startsWith(wanted[0] ?? '') ? Math.max(1, Math.floor(longer / 3)) : 1;
   if (slips <= mostSlips && slips < shorter) return slips;
   const isStart = name.startsWith(wanted) || wanted.startsWith(name);
   return isStart && shorter >= shortestStart ? afterSlips + longer - shorter : Infinity;

@@ -374,6 +374,23 @@ async function runDemo(options: { config?: string }): Promise<void> {
   });
 }
 
+/** Tells of all options that a command lacks, and of one that it does not know before: it may be one of them, misspelt. */
+function requireOptionsLast(command: Command): void {
+  command.commands.forEach(requireOptionsLast);
+  const required = command.options.filter(({ mandatory }) => mandatory);
+  if (required.length === 0) return;
+  for (const option of required) option.mandatory = false;
+  command.hook('preAction', () => {
+    const missing = required.filter(
+      (option) => command.getOptionValue(option.attributeName()) === undefined,
+    );
+    if (missing.length === 0) return;
+    const names = missing.map(({ flags }) => `'${flags}'`).join(', ');
+    command.error(`error: required option${missing.length > 1 ? 's' : ''} ${names} not specified`);
+  });
+}
+requireOptionsLast(program);
+
 /** commander suggests names that have little in common with what was written; it tells of them in this form only. */
 function withoutFarSuggestion(text: string): string {
   const [suggestion, unknown = '', names = ''] =

@@ -48,6 +48,10 @@ describe.concurrent('wrong usage ends with exit code 2 and says where help is', 
     { args: ['config', 'check', '--config', 'x', 'y'], says: 'too many arguments' },
     { args: ['serve'], says: "required option '-c, --config <file>' not specified" },
     { args: ['keys', 'new'], says: "required option '-c, --config <file>' not specified" },
+    {
+      args: ['plan', '--provider', 'pkcs11', '--tickets', '1'],
+      says: "required options '--sessions <number>', '--interval <time>' not specified",
+    },
     { args: ['config', 'check', '--config'], says: 'argument missing' },
     { args: ['keys', 'status', '-c', 'x', '--url', '127.0.0.1:7937'], says: 'Expected an http' },
   ])('$args', async ({ args, says }) => {
@@ -59,6 +63,7 @@ describe.concurrent('wrong usage ends with exit code 2 and says where help is', 
 
   it.each([
     { args: ['serv'], says: 'Did you mean serve?' },
+    { args: ['serve', '--confg', 'x'], says: 'Did you mean --config?' },
     { args: ['serve', '-c', 'x', '--listn', 'y'], says: 'Did you mean --listen?' },
     { args: ['resume', '-c', 'x', '--reason', 'y'], says: undefined },
     { args: ['config', 'check', '-c', 'x', '--list'], says: undefined },
