@@ -285,6 +285,7 @@ async function serve(
       headersTimeoutMs: server.headersTimeoutMs,
       receiveTimeoutMs: server.receiveTimeoutMs,
       keepAliveTimeoutMs: server.keepAliveTimeoutMs,
+      answerTimeoutMs: server.requestDeadlineMs,
       maxIdleConnections: server.maxIdleConnections,
     });
   } catch (cause) {

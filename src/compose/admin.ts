@@ -25,6 +25,7 @@ const limits = {
   headersTimeoutMs: 5_000,
   receiveTimeoutMs: 10_000,
   keepAliveTimeoutMs: 75_000,
+  answerTimeoutMs: 10_000,
   maxIdleConnections: 128,
 };
 

@@ -15,6 +15,8 @@ export type ListenOptions = {
   readonly headersTimeoutMs: number;
   readonly receiveTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** how long an answer may take, from the request's head on; at a stop it is waited for */
+  readonly answerTimeoutMs: number;
   /** connections without a request that are kept; beyond it the one idle for longest is closed */
   readonly maxIdleConnections: number;
 };
@@ -54,7 +56,7 @@ export async function listen(app: express.Express, options: ListenOptions): Prom
   if (secure) trustIssuingCa(secure);
   const server = secure ?? http.createServer(settings);
   boundIdleConnections(server, options.maxIdleConnections);
-  const { sayGoodbye, close } = drainable(server, options.receiveTimeoutMs);
+  const { sayGoodbye, close } = drainable(server, options);
   server.on('request', app);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
@@ -125,14 +127,16 @@ function nameOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
 
 /** While stopping, how long a client may take for the rest of a request line and headers. */
 const halfRequestMs = 500;
+/** And for taking an answer that came at the last moment. */
+const lastAnswerMs = 1_000;
 
 /**
  * Makes the server's closing orderly: requests under way are answered, their connections then closed. A request must have
- * arrived within `receiveTimeoutMs`, since Node itself stops looking at the time when it closes.
+ * arrived, and an answer been taken, within `receiveTimeoutMs`, since Node itself stops looking at the time when it closes.
  */
 function drainable(
   server: http.Server,
-  receiveTimeoutMs: number,
+  { receiveTimeoutMs, answerTimeoutMs }: ListenOptions,
 ): Pick<HttpServer, 'sayGoodbye' | 'close'> {
   const underWay = new Set<http.ServerResponse>();
   let isLeaving = false;
@@ -157,6 +161,12 @@ function drainable(
     }, halfRequestMs).unref();
   }
 
+  function cutOffLate(): void {
+    for (const { req, writableEnded } of underWay) {
+      if (!req.complete || writableEnded) req.socket.destroy();
+    }
+  }
+
   function sayGoodbye(): void {
     isLeaving = true;
     underWay.forEach(askToClose);
@@ -170,8 +180,12 @@ function drainable(
       server.close((error) => (error ? reject(error) : resolve()));
     });
     closeUnused();
-    const cutOff = setTimeout(() => server.closeAllConnections(), receiveTimeoutMs);
-    await closed.finally(() => clearTimeout(cutOff));
+    const longestMs = Math.max(receiveTimeoutMs, answerTimeoutMs + lastAnswerMs);
+    const timers = [
+      setTimeout(cutOffLate, receiveTimeoutMs),
+      setTimeout(() => server.closeAllConnections(), longestMs),
+    ];
+    await closed.finally(() => timers.forEach(clearTimeout));
   }
 
   return { sayGoodbye, close };

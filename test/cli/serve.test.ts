@@ -307,4 +307,33 @@ describe('stopping', () => {
     cli.child.kill('SIGTERM');
     expect((await cli.ended()).status).toBe(0);
   });
+
+  it('answers a payment under way for as long as it may take, whatever a body may', async () => {
+    using folder = new Folder();
+    const decided = Promise.withResolvers<undefined>();
+    const webhook = await startWebhook(decided.promise);
+    const cli = serve(folder.write('signer.yaml', devConfig), {
+      ...freePort,
+      LIVEPEER_HSM_SIGNER__SERVER__HEADERS_TIMEOUT_MS: '300',
+      LIVEPEER_HSM_SIGNER__SERVER__RECEIVE_TIMEOUT_MS: '300',
+      LIVEPEER_HSM_SIGNER__SERVER__REQUEST_DEADLINE_MS: '60000',
+      LIVEPEER_HSM_SIGNER__AUTH__WEBHOOK__URL: webhook.url,
+      LIVEPEER_HSM_SIGNER__AUTH__WEBHOOK__TIMEOUT_MS: '60000',
+    });
+    const url = await cli.listening();
+    const body = payableRequest();
+    const answer = fetch(`${url}/generate-live-payment`, { method: 'POST', body });
+    await webhook.asked;
+    const late = net.connect(Number(new URL(url).port), '127.0.0.1', () =>
+      late.write('POST /generate-live-payment HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{'),
+    );
+    late.on('error', () => undefined);
+    await once(late, 'connect');
+    cli.child.kill('SIGTERM');
+    // which is cut off, and the payment with it once
+    await once(late, 'close');
+    decided.resolve(undefined);
+    expect((await answer).status).toBe(200);
+    expect((await cli.ended()).status).toBe(0);
+  });
 });

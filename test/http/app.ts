@@ -62,6 +62,7 @@ export async function startApp(
     tls: undefined,
     headersTimeoutMs: 5_000,
     receiveTimeoutMs: 10_000,
+    answerTimeoutMs: 10_000,
     keepAliveTimeoutMs: 60_000,
     maxIdleConnections: 100,
     ...listenOptions,
