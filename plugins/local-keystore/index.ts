@@ -27,6 +27,8 @@ import {
   parseKeystore,
 } from './web3-secret-storage.ts';
 
+const passwordForm = 'expected a reference, env:NAME or file:PATH, not the password itself';
+
 const configSchema = z
   .strictObject({
     /** A keystore file, or the folder that holds it. */
@@ -38,11 +40,8 @@ const configSchema = z
       .optional(),
     /** Where the password is, never the password itself. */
     password: z
-      .string()
-      .regex(
-        /^(env|file):./,
-        'expected a reference, env:NAME or file:PATH, not the password itself',
-      )
+      .string(passwordForm)
+      .regex(/^(env|file):./, passwordForm)
       .optional(),
     /** The key is encrypted with the empty password; instead of `password`. */
     emptyPassword: z.boolean().optional(),

@@ -5,6 +5,8 @@ import { parsePkcs11Uri } from './uri.ts';
 
 const selectors = ['token', 'serial', 'slot', 'label', 'id'] as const;
 
+const pinForm = 'expected a reference, env:NAME or file:PATH, not the PIN itself';
+
 const fields = z.strictObject({
   /** Path of the vendor's PKCS#11 library (.so). */
   module: z.string().min(1).optional(),
@@ -18,13 +20,13 @@ const fields = z.strictObject({
   label: z.string().min(1).optional(),
   /** CKA_ID of the key pair in hex. */
   id: z
-    .string({ error: 'must be a hex string in quotes, e.g. "01"' })
-    .regex(/^([0-9a-fA-F]{2})+$/, 'must be an even number of hex digits')
+    .string('expected hex digits in quotes, such as "01"')
+    .regex(/^([0-9a-fA-F]{2})+$/, 'expected an even number of hex digits')
     .optional(),
   /** Reference to the user PIN. */
   pin: z
-    .string()
-    .regex(/^(env|file):./, 'must be a reference, env:NAME or file:PATH, never the PIN itself')
+    .string(pinForm)
+    .regex(/^(env|file):./, pinForm)
     .optional(),
   /** PKCS#11 URI (RFC 7512) in place of the selecting fields. */
   uri: z.string().optional(),

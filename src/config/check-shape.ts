@@ -67,7 +67,7 @@ type Choices = { readonly options?: readonly z.core.util.Primitive[] };
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
     case 'invalid_type':
-      return `expected ${wordOfType[issue.expected] ?? issue.expected}${nameSome(issue.inst)}`;
+      return `expected ${wordOfType[issue.expected] ?? issue.expected}${hintAtQuotes(issue)}${nameSome(issue.inst)}`;
     case 'invalid_value':
       return `expected ${listChoices(issue.values)}`;
     case 'invalid_union': {
@@ -88,6 +88,19 @@ function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
     case 'not_multiple_of':
       return undefined;
   }
+}
+
+/** YAML takes `01` for a number, and "5" for text. */
+function hintAtQuotes({
+  expected,
+  input,
+}: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>): string {
+  const isWritten = typeof input === 'number' || typeof input === 'boolean';
+  if (expected === 'string' && isWritten) return ': write it in quotes';
+  const isNumber = typeof input === 'string' && /^\d+$/.test(input);
+  return isNumber && (expected === 'number' || expected === 'int')
+    ? ': write it without quotes'
+    : '';
 }
 
 const mostNamed = 2;

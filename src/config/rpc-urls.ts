@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
 import { blockedPortOf } from './blocked-ports.ts';
@@ -31,6 +32,11 @@ export function isRedisUrl(text: string): boolean {
     hasReadableCredentials(url)
   );
 }
+
+const secretForm = 'expected a reference, env:NAME or file:PATH, not the secret itself';
+
+/** Where a secret is, never the secret. */
+export const secretReference = z.string(secretForm).refine(isReference, secretForm);
 
 /** Whether the text is `env:NAME` or `file:PATH`. */
 export function isReference(text: string): boolean {

@@ -18,7 +18,7 @@ import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, wholeAmount } from './fields.ts';
 import { isLoopback } from './loopback.ts';
 import { prices, refuseUsdWithoutRate } from './prices-schema.ts';
-import { isHttpUrl, isReference } from './rpc-urls.ts';
+import { isHttpUrl, isReference, secretReference } from './rpc-urls.ts';
 import { store } from './store-schema.ts';
 
 const bytes32 = z.string().transform((text, context) => {
@@ -66,10 +66,6 @@ const tls = z.strictObject({
   /** whose signature makes a client certificate count */
   clientCa: z.string().min(1).optional(),
 });
-
-const secretReference = z
-  .string()
-  .refine(isReference, 'expected a reference, env:NAME or file:PATH, not the secret itself');
 
 const server = z
   .strictObject({

@@ -1,13 +1,9 @@
 import { z } from 'zod';
 import { milliseconds } from './fields.ts';
-import { isRedisUrl, isReference } from './rpc-urls.ts';
+import { isRedisUrl, isReference, secretReference } from './rpc-urls.ts';
 
 /** How long an answer is kept for whoever repeats its request. */
 const answersTtlMs = milliseconds.default(600_000);
-
-const secretReference = z
-  .string()
-  .refine(isReference, 'expected a reference, env:NAME or file:PATH, not the secret itself');
 
 const hostAndPort = z.string().transform((text, context) => {
   const [, inBrackets, name, digits = ''] =

@@ -164,6 +164,24 @@ describe('single faults', () => {
       ],
     },
     {
+      fault: 'a number in quotes, and text without',
+      text: `${devConfig.replace('path: keystore', 'path: 0123')}server: { headersTimeoutMs: "5000", workers: two, keepAliveTimeoutMs: 5s }\n`,
+      problems: [
+        'keys.0.path: expected text: write it in quotes',
+        'server.headersTimeoutMs: expected a number: write it without quotes',
+        'server.workers: expected a number',
+        'server.keepAliveTimeoutMs: expected a number',
+      ],
+    },
+    {
+      fault: 'a secret that looks like a number',
+      text: `${devConfig.replace('file:password', '1234')}admin: { token: 1234567890123456 }\n`,
+      problems: [
+        'keys.0.password: expected a reference, env:NAME or file:PATH, not the password itself',
+        'admin.token: expected a reference, env:NAME or file:PATH, not the secret itself',
+      ],
+    },
+    {
       fault: 'a broker with a port that nobody has',
       text: `${devConfig}audit: { path: a }\nevents: { kafka: { topic: t, brokers: [a:0, a:99999, a:9092] } }`,
       problems: [
@@ -752,6 +770,21 @@ extra: 1
     const dev = readFileSync(join(folder, 'dev.yaml'), 'utf8');
     const config = own.write('signer.yaml', `${dev}store: { kind: redis, ${store} }\n`);
     await expect(checkConfig({ config })).resolves.toBeUndefined();
+  });
+
+  it('`config check` misses no file of a key that is made on first use, but its secret and what is there already', async () => {
+    using own = new Folder();
+    const config = own.write('signer.yaml', devConfig);
+    await expect(checkConfig({ config })).resolves.toBeUndefined();
+    own.write('keystore', 'no keystore');
+    const message = (text: string) => ({ message: expect.stringContaining(text) as string });
+    await expect(checkConfig({ config })).rejects.toMatchObject(
+      message('keys.0.path: '.concat(join(own.path, 'keystore'), ' is not a keystore file')),
+    );
+    own.write('signer.yaml', devConfig.replace('file:password', 'env:ABSENT_PASSWORD'));
+    await expect(checkConfig({ config })).rejects.toMatchObject(
+      message('keys.0.password: environment variable ABSENT_PASSWORD is not set\n  keys.0.path: '),
+    );
   });
 
   it('a command ends quietly when whoever reads its output has gone', () => {

@@ -68,17 +68,17 @@ describe('the pkcs11 section', () => {
     {
       what: 'a PIN instead of a reference',
       section: { ...valid, pin: '123456' },
-      problems: ['pin: must be a reference, env:NAME or file:PATH, never the PIN itself'],
+      problems: ['pin: expected a reference, env:NAME or file:PATH, not the PIN itself'],
     },
     {
       what: 'an id that YAML read as a number',
       section: { ...valid, id: 1 },
-      problems: ['id: must be a hex string in quotes, e.g. "01"'],
+      problems: ['id: expected hex digits in quotes, such as "01"'],
     },
     {
       what: 'an id of an odd number of digits',
       section: { ...valid, id: '123' },
-      problems: ['id: must be an even number of hex digits'],
+      problems: ['id: expected an even number of hex digits'],
     },
     {
       what: 'fields beside a URI that says the same',
