@@ -13,6 +13,7 @@ export function closestName(word: string, names: readonly string[]): string | un
 
 const simplify = (name: string): string => name.toLowerCase().replace(/[_-]/g, '');
 
+const lettersPerSlip = 3;
 const shortestStart = 3;
 /** More slips than any name may have, so that who only begins alike comes after who differs by few. */
 const afterSlips = 1_000;
@@ -22,8 +23,8 @@ function rankOf(wanted: string, name: string): number {
   const shorter = Math.min(wanted.length, name.length);
   const slips = countSlips(wanted, name);
   // who writes a name with several slips has its first letter right
-  const mostSlips = name.startsWith(wanted[0] ?? '') ? Math.max(1, Math.floor(longer / 3)) : 1;
-  if (slips <= mostSlips && slips < shorter) return slips;
+  const mostSlips = name.startsWith(wanted[0] ?? '') ? Infinity : 1;
+  if (slips <= mostSlips && slips * lettersPerSlip <= shorter) return slips;
   const isStart = name.startsWith(wanted) || wanted.startsWith(name);
   return isStart && shorter >= shortestStart ? afterSlips + longer - shorter : Infinity;
 }

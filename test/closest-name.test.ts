@@ -12,6 +12,8 @@ it.each([
   ['request', 'requestTimeoutMs'],
   ['passwordFile', 'password'],
   ['pasword', 'password'],
+  ['pa', undefined],
+  ['tl', undefined],
   ['istn', undefined],
   ['isten', 'listen'],
   ['session', undefined],

@@ -105,10 +105,16 @@ function hintAtQuotes({
 
 const mostNamed = 2;
 
-/** The first fields of an object, for whoever wrote something else in its place. */
+/** Some fields of an object, those first that must be there, for whoever wrote something else in its place. */
 function nameSome(schema: unknown): string {
+  if (schema instanceof z.ZodDiscriminatedUnion) return `, such as ${schema.def.discriminator}`;
   if (!(schema instanceof z.ZodObject)) return '';
-  const names = Object.keys(schema.shape).slice(0, mostNamed);
+  const fields = Object.entries<z.core.$ZodType>(schema.shape);
+  const isOptional = (field: z.core.$ZodType): boolean => field._zod.optin !== undefined;
+  const names = fields
+    .toSorted(([, a], [, b]) => Number(isOptional(a)) - Number(isOptional(b)))
+    .slice(0, mostNamed)
+    .map(([name]) => name);
   return names.length === 0 ? '' : `, such as ${names.join(' and ')}`;
 }
 

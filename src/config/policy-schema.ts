@@ -141,9 +141,14 @@ function typesOf(when: unknown): readonly PaymentType[] {
     : [];
 }
 
-function requireLimit(key: string, limits: object | undefined, context: z.RefinementCtx): void {
+function requireLimit(
+  key: 'limit' | 'window',
+  limits: object | undefined,
+  context: z.RefinementCtx,
+): void {
   if (!limits || Object.values(limits).some((value) => value !== undefined)) return;
-  context.addIssue({ code: 'custom', path: [key], message: 'expected at least one limit' });
+  const message = `expected at least one limit, such as ${key === 'window' ? 'ev or tickets' : 'price or totalEv'}`;
+  context.addIssue({ code: 'custom', path: [key], message });
 }
 
 const rules = z.array(rule).superRefine(

@@ -129,7 +129,7 @@ describe('single faults', () => {
     {
       fault: 'text only',
       text: 'hello',
-      problems: ['the document: expected fields, such as server and keys'],
+      problems: ['the document: expected fields, such as keys and chain'],
     },
     { fault: 'keys not in a list', text: 'keys: {}', problems: ['keys: expected a list'] },
     {
@@ -156,11 +156,12 @@ describe('single faults', () => {
     },
     {
       fault: 'text where a section belongs',
-      text: `${devConfig}policy: policy.yaml\nlog: debug\nbyoc: true\n`,
+      text: `${devConfig}policy: policy.yaml\nlog: debug\nbyoc: true\nstore: redis\n`,
       problems: [
         'policy: expected fields, such as file and forks',
         'log: expected fields, such as level',
         'byoc: expected fields, such as enabled',
+        'store: expected fields, such as kind',
       ],
     },
     {

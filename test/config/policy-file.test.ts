@@ -205,7 +205,10 @@ describe('a policy file', () => {
       rule: 'id: a, when: { capability: [llm/] }, then: deny',
       says: 'rules.0.when.capability.0: expected PIPELINE or',
     },
-    { rule: 'id: a, limit: {}', says: 'rules.0.limit: expected at least one limit' },
+    {
+      rule: 'id: a, limit: {}',
+      says: 'rules.0.limit: expected at least one limit, such as price or totalEv',
+    },
     {
       rule: 'id: a, limit: { totalEv: 100 }',
       says: 'rules.0.limit.totalEv: expected an amount with its unit',
@@ -246,7 +249,7 @@ describe('a policy file', () => {
     },
     {
       rule: 'id: a, window: { per: all, every: 1h }',
-      says: 'rules.0.window: expected at least one limit',
+      says: 'rules.0.window: expected at least one limit, such as ev or tickets',
     },
   ])('refuses { $rule }', ({ rule, says }) => {
     const problems = problemsOf(`default: deny\nrules: [{ ${rule} }]`);
