@@ -10,13 +10,12 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { createPrimaryMetrics } from '../telemetry/primary-metrics.ts';
 import { renderMetrics } from '../telemetry/render-metrics.ts';
 import { WorkerMetrics } from '../telemetry/worker-metrics.ts';
-import { endAtStopSignal, onStopSignal } from './stop-signals.ts';
+import { onStopSignal } from './stop-signals.ts';
 import { answerPrimary, answerTimeoutMs, askWorkers } from './worker-channel.ts';
 import { type Started, startWorkers } from './workers.ts';
 
 /** `serve`: runs until SIGINT or SIGTERM, then lets requests under way finish. */
 export async function serve(options: { config: string; listen?: string }): Promise<void> {
-  endAtStopSignal();
   const config = await loadConfig(options.config, process.env, options.listen);
   const { server, log } = config.settings;
   const logger = createLogger(log.level, cluster.worker?.id);

@@ -13,7 +13,7 @@ function endAtOnce(signal: NodeJS.Signals): void {
   process.exit(128 + constants.signals[signal]);
 }
 
-/** Ends the program at a SIGINT or SIGTERM, until {@link onStopSignal} is called: a start has nothing to finish. */
+/** Ends the program at a SIGINT or SIGTERM, until {@link onStopSignal} is called: before it serves it has nothing to finish. */
 export function endAtStopSignal(): void {
   process.on('SIGINT', endAtOnce).on('SIGTERM', endAtOnce);
 }
