@@ -125,7 +125,7 @@ function nameOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** While stopping, how long a client may take for the rest of a request line and headers. */
+/** While stopping, how long a client may take for the rest of a TLS handshake, or of a request line and headers. */
 const halfRequestMs = 500;
 /** And for taking an answer that came at the last moment. */
 const lastAnswerMs = 1_000;
@@ -139,7 +139,13 @@ function drainable(
   { receiveTimeoutMs, answerTimeoutMs }: ListenOptions,
 ): Pick<HttpServer, 'sayGoodbye' | 'close'> {
   const underWay = new Set<http.ServerResponse>();
+  /** TCP's own: Node knows of none that has yet to finish its TLS handshake */
+  const sockets = new Set<Socket>();
   let isLeaving = false;
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   const askToClose = (response: http.ServerResponse): void => {
     if (!response.headersSent) response.setHeader('Connection', 'close');
   };
@@ -152,12 +158,16 @@ function drainable(
     });
   });
 
-  /** Half a request may still become a whole one; nothing else is waited for. */
+  function closeAll(): void {
+    for (const socket of sockets) socket.destroy();
+  }
+
+  /** Half a handshake, or half a request, may still become a whole one; nothing else is waited for. */
   function closeUnused(): void {
     server.closeIdleConnections();
     if (underWay.size > 0) return;
     setTimeout(() => {
-      if (underWay.size === 0) server.closeAllConnections();
+      if (underWay.size === 0) closeAll();
     }, halfRequestMs).unref();
   }
 
@@ -181,10 +191,7 @@ function drainable(
     });
     closeUnused();
     const longestMs = Math.max(receiveTimeoutMs, answerTimeoutMs + lastAnswerMs);
-    const timers = [
-      setTimeout(cutOffLate, receiveTimeoutMs),
-      setTimeout(() => server.closeAllConnections(), longestMs),
-    ];
+    const timers = [setTimeout(cutOffLate, receiveTimeoutMs), setTimeout(closeAll, longestMs)];
     await closed.finally(() => timers.forEach(clearTimeout));
   }
 

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import https from 'node:https';
 import { once } from 'node:events';
 import type http from 'node:http';
+import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { generate } from 'selfsigned';
@@ -113,6 +114,16 @@ describe('TLS', () => {
     const { status, stderr } = await new Cli(['serve', '--config', config]).ended();
     expect(status).toBe(2);
     expect(stderr).toContain(`server.tls.cert: ${join(folder.path, 'absent.pem')} can't be read`);
+  });
+
+  it('lets no connection that has yet to begin its handshake hold up a stop', async () => {
+    const timeouts = { headersTimeoutMs: 600_000, receiveTimeoutMs: 600_000 };
+    const options = { tls: pair('cert.pem', 'key.pem'), ...timeouts };
+    const app = await startApp(() => Promise.reject(new Error('never')), options);
+    const silent = net.connect(app.port, '127.0.0.1');
+    await once(silent, 'connect');
+    await app.close();
+    await once(silent.resume(), 'close');
   });
 
   it('takes up a renewed certificate for new connections, once it fits its key', async () => {
