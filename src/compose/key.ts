@@ -1,6 +1,7 @@
 import type { Config, KeyConfig } from '../config/load.ts';
 import { readSecret } from '../config/secrets.ts';
 import { InternalError, isSignerError } from '../errors.ts';
+import { nameOf } from '../foreign-error.ts';
 import {
   type FailoverOptions,
   type FailoverProvider,
@@ -132,9 +133,10 @@ export async function openKey(
       condition: gate.condition,
       prove: (call) => signSelfTest(gate, call),
     });
-    return { provider, members, policy, gate, checkHealth, isNew, close: () => provider.close() };
+    const close = (): Promise<void> => closeProvider(provider, logger);
+    return { provider, members, policy, gate, checkHealth, isNew, close };
   } catch (error) {
-    await provider.close();
+    await closeProvider(provider, logger);
     throw error;
   }
 }
@@ -180,7 +182,16 @@ export async function readKeyAddress(config: Config, logger: Logger): Promise<Ad
   try {
     return publicKeyToAddress(await provider.getPublicKey({ signal }));
   } finally {
+    await closeProvider(provider, logger);
+  }
+}
+
+/** A provider that fails at its end keeps nobody from closing the rest, and hides no other error. */
+async function closeProvider(provider: KeyProvider, logger: Logger): Promise<void> {
+  try {
     await provider.close();
+  } catch (error) {
+    logger.warn({ key: provider.keyRef, cause: nameOf(error) }, 'key provider failed to close');
   }
 }
 

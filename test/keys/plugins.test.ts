@@ -264,6 +264,31 @@ describe("the document's example", () => {
     expect(stderr).not.toContain(token);
   });
 
+  it('does not keep a signer from ending when it fails to close', async () => {
+    folder.write(
+      'failing-plugin.ts',
+      `import { plugin as example } from './example-plugin.ts';
+      export const plugin = {
+        ...example,
+        open: async (...given) => {
+          const provider = await example.open(...given);
+          const close = () => { throw new TypeError('${token}'); };
+          return Object.assign(Object.create(provider), { close });
+        },
+      };`,
+    );
+    const text = readFileSync(config, 'utf8').replace('example-plugin', 'failing-plugin');
+    const signer = new Cli(['serve', '--config', folder.write('failing.yaml', text)]);
+    await signer.listening();
+    signer.child.kill();
+    const { status, stdout, stderr } = await signer.ended();
+    expect(status).toBe(0);
+    const output = stdout + stderr;
+    expect(output).toMatch(/"cause":"TypeError","msg":"key provider failed to close"/);
+    expect(output).toContain('"msg":"stopped"');
+    expect(output).not.toContain(token);
+  });
+
   it('pays an orchestrator', async () => {
     const signer = new Cli(['serve', '--config', config]);
     const recipient = '0x73aed7b5deb30222fa896f399d46cc99c7bee57f';
