@@ -43,6 +43,8 @@ export function parseYaml(text: string, source: string): unknown {
   const document = parseDocument(text, {
     customTags: (tags) => tags.filter((tag) => typeof tag === 'string' || tag.format !== 'HEX'),
     lineCounter,
+    // a list or fields as a name would be written as text, which takes minutes for names within names
+    stringKeys: true,
     prettyErrors: false,
     // the library would write warnings, with what they are about, to standard error
     logLevel: 'error',

@@ -3,9 +3,16 @@ export const maxTextLength = 2_048;
 
 const schemePattern = /^[a-z][a-z0-9+.-]*:\/\//i;
 
-/** An http or https URL; undefined for anything else, for one with credentials, and for one that is too long. */
+/** `URL` drops control characters, and blanks at both ends, which whoever reads the text as it is would not. */
+const droppedPattern = /\p{Cc}|^ | $/u;
+
+/**
+ * An http or https URL; undefined for anything else, for one with credentials or control characters, as in Go, and for one that is
+ * too long.
+ */
 export function parseHttpUrl(text: string): URL | undefined {
-  if (text.length > maxTextLength || !URL.canParse(text)) return undefined;
+  if (text.length > maxTextLength || droppedPattern.test(text)) return undefined;
+  if (!URL.canParse(text)) return undefined;
   const url = new URL(text);
   const isHttp = url.protocol === 'https:' || url.protocol === 'http:';
   return isHttp && url.username + url.password === '' ? url : undefined;

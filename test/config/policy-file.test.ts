@@ -312,6 +312,12 @@ extra: 1`;
       says: 'policy.yaml is not valid YAML: line 2, column 1: a field is given twice',
     },
     { text: 'default: [', says: 'policy.yaml is not valid YAML' },
+    {
+      text: '? [default]\n: deny',
+      says: 'policy.yaml is not valid YAML: line 1, column 3: the name of a field is no text',
+    },
+    // names within names, which took minutes
+    { text: `${'? '.repeat(800)}default`, says: 'column 1599: the name of a field is no text' },
   ])('refuses $text', ({ text, says }) => {
     expect(() => parsePolicy(text, 'policy.yaml')).toThrow(says);
   });

@@ -102,6 +102,9 @@ describe('the terms of an orchestrator', () => {
     ['no service URL', { serviceUrl: '' }],
     ['no service URL', { serviceUrl: 'javascript:alert(1)' }],
     ['no service URL', { serviceUrl: 'sandbox.example:8935' }],
+    ['no service URL', { serviceUrl: 'htt\tps://sandbox.example:8935' }],
+    ['no service URL', { serviceUrl: 'https://sandbox.example:8935\n' }],
+    ['no service URL', { serviceUrl: ' https://sandbox.example:8935' }],
   ])('count for nothing with %s', async (message, offer) => {
     const { url } = await start(offer);
     const client = await createTestClient();
