@@ -134,8 +134,12 @@ export async function startKafkaBroker(): Promise<KafkaBroker> {
       deserializers: stringDeserializers,
     });
     const messages: KafkaMessage[] = [];
+    // the consumer may fetch what it has given already once more
+    const read = new Set<string>();
     const stream = await consumer.consume({ topics: [topic], mode: 'earliest' });
-    for await (const { key, value, partition } of stream) {
+    for await (const { key, value, partition, offset } of stream) {
+      if (read.has(`${partition}/${offset}`)) continue;
+      read.add(`${partition}/${offset}`);
       const message = { key, value, partition };
       messages.push(message);
       if (isLast(message)) break;
