@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 import { CountReporter } from './test/support/count-reporter.ts';
-import { EvidenceReporter } from './test/support/evidence-reporter.ts';
-import { MatrixReporter } from './test/support/matrix-reporter.ts';
+import { checkEvidence } from './test/support/evidence-reporter.ts';
+import { checkMatrix } from './test/support/matrix-reporter.ts';
+import { WholeRunReporter } from './test/support/whole-run-reporter.ts';
 
 export default defineConfig({
   test: {
@@ -14,6 +15,11 @@ export default defineConfig({
     maxWorkers: 3,
     // a test that is skipped or focused proves nothing
     allowOnly: false,
-    reporters: ['default', new CountReporter(), new MatrixReporter(), new EvidenceReporter()],
+    reporters: [
+      'default',
+      new CountReporter(),
+      new WholeRunReporter(checkMatrix),
+      new WholeRunReporter(checkEvidence),
+    ],
   },
 });

@@ -1,13 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
-import type { Reporter, TestModule, Vitest } from 'vitest/node';
-
-type Ran = {
-  /** from the repository's root */
-  readonly file: string;
-  /** tests that passed */
-  readonly passed: number;
-};
+import { join } from 'node:path';
+import { root } from '../cli/cli.ts';
+import type { RanFile } from './whole-run-reporter.ts';
 
 export type StaleFigure = {
   readonly file: string;
@@ -26,34 +20,18 @@ function readFigures(page: string): { readonly file: string; readonly said: numb
 }
 
 /** The figures of the page that are others than those of the files that ran. */
-export function staleFigures(page: string, ran: readonly Ran[]): StaleFigure[] {
+export function staleFigures(page: string, ran: readonly RanFile[]): StaleFigure[] {
   return readFigures(page).flatMap(({ file, said }) => {
     const own = ran.find((each) => each.file === file);
-    return own === undefined || own.passed === said ? [] : [{ file, said, passed: own.passed }];
+    const passed = own?.passed.length ?? said;
+    return passed === said ? [] : [{ file, said, passed }];
   });
 }
 
-/** Fails a run whose counts are not those of docs/evidence.md, of the files that ran; where only some tests were asked for, nothing. */
-export class EvidenceReporter implements Reporter {
-  #root = '';
-  #isWhole = true;
-
-  onInit({ config }: Vitest): void {
-    this.#root = config.root;
-    this.#isWhole = config.testNamePattern === undefined;
-  }
-
-  onTestRunEnd(modules: readonly TestModule[]): void {
-    if (!this.#isWhole) return;
-    const page = readFileSync(join(this.#root, 'docs/evidence.md'), 'utf8');
-    const ran = modules.map((module) => ({
-      file: relative(this.#root, module.moduleId),
-      passed: [...module.children.allTests('passed')].length,
-    }));
-    const stale = staleFigures(page, ran);
-    for (const { file, said, passed } of stale) {
-      console.error(`docs/evidence.md says ${said} passed, and ${passed} did: ${file}`);
-    }
-    if (stale.length > 0) process.exitCode = 1;
-  }
+/** The counts of docs/evidence.md that are others, of the files that ran; a line each. */
+export function checkEvidence(ran: readonly RanFile[]): string[] {
+  const page = readFileSync(join(root, 'docs/evidence.md'), 'utf8');
+  return staleFigures(page, ran).map(
+    ({ file, said, passed }) => `docs/evidence.md says ${said} passed, and ${passed} did: ${file}`,
+  );
 }
