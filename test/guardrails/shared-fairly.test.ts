@@ -22,16 +22,32 @@ const deniedRecords = (): number =>
 
 describe('the key', () => {
   it('serves a tenant in turns with another that has 60 payments waiting', async () => {
-    signer = await startGuardedSigner({ concurrency: 1, delayMs: 5 });
+    const letGo = Promise.withResolvers<undefined>();
+    let isHeld = false;
+    signer = await startGuardedSigner({
+      concurrency: 1,
+      reply: async (bytes) => {
+        if (isHeld) await letGo.promise;
+        return { encoding: 'raw', bytes };
+      },
+    });
+    const waitingCalls = async (): Promise<number> => {
+      const metrics = await (await fetch(`${signer.adminUrl}/metrics`)).text();
+      return Number(/^livepeer_hsm_signer_key_calls_waiting\b.* (\d+)$/m.exec(metrics)?.[1]);
+    };
+    isHeld = true;
     const done: string[] = [];
     const pay = async (authId: string): Promise<void> => {
       expectPaid(await signer.post(await firstPayment(1), as(authId)));
       done.push(authId);
     };
     const greedy = Array.from({ length: 60 }, () => pay('greedy:1'));
-    await expect.poll(() => signer.key.digests.length).toBeGreaterThan(2);
-    await Promise.all(Array.from({ length: 4 }, () => pay('modest:1')));
-    // 16 signatures for both, besides those that were made before the modest ones were asked for
+    // a payment takes two calls, and one is under way
+    await expect.poll(waitingCalls).toBe(2 * 60 - 1);
+    const modest = Array.from({ length: 4 }, () => pay('modest:1'));
+    await expect.poll(waitingCalls).toBe(2 * 64 - 1);
+    letGo.resolve(undefined);
+    await Promise.all(modest);
     expect(done.filter((authId) => authId === 'greedy:1').length).toBeLessThan(30);
     await Promise.all(greedy);
   });
