@@ -8,13 +8,16 @@ import { type SoftHsm, createSoftHsm } from '../support/softhsm.ts';
 import { Cli, type Ended, Folder, run } from './cli.ts';
 import { payableRequest } from './payable-request.ts';
 
-/** What an operator may do with a key that can't be used; both must end the program. */
+/**
+ * What an operator may do with a key that can't be used; both must end the program. One after the other: a SoftHSM that two
+ * processes open at once may show one of them no token.
+ */
 async function tryKey(config: string, environment: Record<string, string> = {}): Promise<Ended[]> {
   const listen = ['--listen', '127.0.0.1:0'];
-  return Promise.all([
-    run(['keys', 'check', '--config', config], environment),
-    run(['serve', '--config', config, ...listen], environment),
-  ]);
+  return [
+    await run(['keys', 'check', '--config', config], environment),
+    await run(['serve', '--config', config, ...listen], environment),
+  ];
 }
 
 function expectRefusals(ended: readonly Ended[], code: string, says: readonly string[]): void {
