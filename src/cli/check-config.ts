@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { readAdminToken } from '../compose/admin.ts';
 import { toTlsFiles } from '../compose/tls.ts';
 import { createProviderContext } from '../compose/key.ts';
-import { readWebhookUrl } from '../compose/discovery.ts';
+import { readWebhookUrl, requireServiceUrls } from '../compose/discovery.ts';
 import { readPem } from '../compose/events.ts';
 import { readHeaders } from '../compose/headers.ts';
 import { readRedisOptions } from '../compose/redis-options.ts';
@@ -60,7 +60,7 @@ export async function checkConfig(options: { config: string }): Promise<void> {
 function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
   const { server, admin, auth, policy, store, session, chain, audit, events, prices, traces } =
     sections;
-  const webhookUrl = sections.discovery?.webhookUrl;
+  const { orchestrators, webhookUrl } = sections.discovery ?? {};
   const checks: Check[] = [];
   if (server && auth) checks.push(['server.listen', () => refuseOpenServer({ server, auth })]);
   for (const [setting, tls] of [
@@ -88,6 +88,9 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
       const look = () => void readHeaders({ [name]: value }, resolvePath, setting);
       checks.push([`${setting}.${name}`, look]);
     }
+  }
+  if (orchestrators) {
+    checks.push(['discovery.orchestrators', () => requireServiceUrls(orchestrators)]);
   }
   if (webhookUrl !== undefined) {
     checks.push(['discovery.webhookUrl', () => void readWebhookUrl(webhookUrl, resolvePath)]);

@@ -6,7 +6,7 @@ import { readSecret } from '../config/secrets.ts';
 import { createOrchestratorClient } from '../discovery/ask-orchestrator.ts';
 import { CurrentSnapshot } from '../discovery/current-snapshot.ts';
 import { startPoller } from '../discovery/poller.ts';
-import { parseHttpUrl } from '../discovery/service-url.ts';
+import { parseHttpUrl, parseServiceUrl } from '../discovery/service-url.ts';
 import { type DiscoveryMessage, isDiscoveryMessage } from '../discovery/snapshot-messages.ts';
 import type { DiscoveryFilter, DiscoverySnapshot } from '../discovery/snapshot.ts';
 import {
@@ -131,7 +131,10 @@ async function listSources(
   facts: Sender['chain'],
 ): Promise<readonly OrchestratorSource[]> {
   const sources: OrchestratorSource[] = [];
-  if (discovery?.orchestrators) sources.push(listSource(discovery.orchestrators));
+  if (discovery?.orchestrators) {
+    requireServiceUrls(discovery.orchestrators);
+    sources.push(listSource(discovery.orchestrators));
+  }
   if (discovery?.webhookUrl !== undefined) {
     sources.push(webhookSource(readWebhookUrl(discovery.webhookUrl, resolvePath)));
   }
@@ -155,6 +158,16 @@ async function listSources(
     sources.push(chainSource(currentRound, (round, signal) => reader.read(round, signal)));
   }
   return sources;
+}
+
+/** Throws `CONFIG_INVALID`, with the first that is no service URL; it is not shown, since it may have a password in it. */
+export function requireServiceUrls(orchestrators: readonly string[]): void {
+  const index = orchestrators.findIndex((text) => parseServiceUrl(text) === undefined);
+  if (index === -1) return;
+  throw new ConfigError(
+    'CONFIG_INVALID',
+    `discovery.orchestrators.${index}: expected HOST:PORT, or an http or https URL without user name and password`,
+  );
 }
 
 /** Throws `CONFIG_INVALID` when what a reference names is no URL. */

@@ -3,19 +3,24 @@ export const maxTextLength = 2_048;
 
 const schemePattern = /^[a-z][a-z0-9+.-]*:\/\//i;
 
-/** `URL` drops control characters, and blanks at both ends, which whoever reads the text as it is would not. */
-const droppedPattern = /\p{Cc}|^ | $/u;
+/** `URL` drops control characters, and blanks at both ends, and takes a backslash for a slash; whoever reads the text as it is does not. */
+const misreadPattern = /\p{Cc}|^ | $|\\|%(?![0-9a-f]{2})/iu;
+
+/** The host as it is written, an IPv6 address in brackets, with neither credentials before it nor anything but a port after it. */
+const authorityPattern = /^https?:\/\/(\[[0-9a-f:.]+\]|[^/?#@:[\]]+)(?::\d*)?(?:[/?#]|$)/i;
 
 /**
- * An http or https URL; undefined for anything else, for one with credentials or control characters, as in Go, and for one that is
- * too long.
+ * An http or https URL; undefined for anything else, for one that is too long, and for one that a client in Go would refuse or
+ * read as another: with credentials, control characters, backslashes, a `%` that encodes nothing, or a host that `URL` would write
+ * in another way (`0x7f.1`, `example.com` in wide letters).
  */
 export function parseHttpUrl(text: string): URL | undefined {
-  if (text.length > maxTextLength || droppedPattern.test(text)) return undefined;
-  if (!URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  const isHttp = url.protocol === 'https:' || url.protocol === 'http:';
-  return isHttp && url.username + url.password === '' ? url : undefined;
+  if (text.length > maxTextLength || misreadPattern.test(text)) return undefined;
+  const [, host] = authorityPattern.exec(text) ?? [];
+  const url = URL.parse(text);
+  if (host === undefined || !url) return undefined;
+  const isAsWritten = host.startsWith('[') || url.hostname === host.toLowerCase();
+  return isAsWritten ? url : undefined;
 }
 
 /** Where an orchestrator is asked: `https` where no scheme is given, no slash at the end; undefined when it is no such URL. */

@@ -105,6 +105,17 @@ describe('the terms of an orchestrator', () => {
     ['no service URL', { serviceUrl: 'htt\tps://sandbox.example:8935' }],
     ['no service URL', { serviceUrl: 'https://sandbox.example:8935\n' }],
     ['no service URL', { serviceUrl: ' https://sandbox.example:8935' }],
+    ['no service URL', { serviceUrl: 'https:\\\\sandbox.example:8935' }],
+    ['no service URL', { serviceUrl: 'https://sandbox.example\\@other.example' }],
+    ['no service URL', { serviceUrl: 'https://user:password@sandbox.example' }],
+    ['no service URL', { serviceUrl: 'https://@sandbox.example' }],
+    ['no service URL', { serviceUrl: 'https:sandbox.example' }],
+    ['no service URL', { serviceUrl: 'https:///sandbox.example' }],
+    ['no service URL', { serviceUrl: 'https://0x7f.1:8935' }],
+    ['no service URL', { serviceUrl: 'https://ｓandbox.example' }],
+    ['no service URL', { serviceUrl: 'https://sand%62ox.example' }],
+    ['no service URL', { serviceUrl: 'https://sandbox.example/%zz' }],
+    ['no service URL', { serviceUrl: 'https://sandbox.example:65536' }],
   ])('count for nothing with %s', async (message, offer) => {
     const { url } = await start(offer);
     const client = await createTestClient();
@@ -112,6 +123,22 @@ describe('the terms of an orchestrator', () => {
       failure: 'malformed',
       message,
     });
+  });
+});
+
+describe('a service URL', () => {
+  it.each([
+    'https://sandbox.example:8935',
+    'HTTPS://Sandbox.Example:8935/',
+    'http://127.0.0.1:80/a%20b?c=d@e#f',
+    'https://[::1]:8935',
+    'https://[0:0:0:0:0:0:0:1]',
+    'https://sandbox.example:/',
+  ])('may be %s', async (serviceUrl) => {
+    const { url } = await start({ serviceUrl });
+    const client = await createTestClient();
+    const { offer } = await client.askTerms(url, signal);
+    expect(offer.address).toBe(serviceUrl.replace(/\/+$/, ''));
   });
 });
 
