@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { principalFields } from './auth-schema.ts';
 import { checkShape } from './check-shape.ts';
+import { listProblems } from './list-problems.ts';
 import { parseYaml } from './yaml.ts';
 
 const apiKey = z
@@ -47,7 +48,7 @@ export function parseApiKeyFile(text: string, path: string): ReadonlyMap<string,
   if (keys) return new Map(keys.map((key) => [key.id, key]));
   throw new ConfigError(
     'CONFIG_INVALID',
-    `${path} is not a valid list of API keys:\n${problems.map((line) => `  ${line}`).join('\n')}\n` +
+    `${path} is not a valid list of API keys:\n${listProblems(problems)}\n` +
       'docs/authentication.md describes every field',
   );
 }

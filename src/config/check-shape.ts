@@ -1,12 +1,16 @@
 import { z } from 'zod';
 import { describeUnknownFields } from './unknown-field.ts';
 
-/** The checked value; undefined, with a line for each problem added to `problems`, when it does not fit. */
+/**
+ * The checked value; undefined, with a line for each problem added to `problems`, when it does not fit. `successors` says, by
+ * path, what became of fields that there were.
+ */
 export function checkShape<Value>(
   schema: z.ZodType<Value>,
   value: unknown,
   prefix: readonly PropertyKey[],
   problems: string[],
+  successors?: ReadonlyMap<string, string>,
 ): Value | undefined {
   const parsed = schema.safeParse(value, { error: describeIssue, reportInput: true });
   if (parsed.success) return parsed.data;
@@ -16,7 +20,7 @@ export function checkShape<Value>(
       const described = describeUnknownFields(schema, issue.path, issue.input, issue.keys);
       for (const [key, description] of described) {
         const field = formatPath([...path, key]);
-        problems.push(`${field}: ${successors[field] ?? description}`);
+        problems.push(`${field}: ${successors?.get(field) ?? description}`);
       }
     } else {
       const isMissing = issue.input === undefined && issue.code !== 'custom';
@@ -43,12 +47,6 @@ export function parseKnownFields<Value>(
 }
 
 type Fields = Record<PropertyKey, unknown>;
-
-/** What became of fields that configurations had. */
-const successors: Readonly<Record<string, string>> = {
-  metrics:
-    'there is no such field any more: /metrics is served at admin.listen, 127.0.0.1:7937 unless told',
-};
 
 const wordOfType: Readonly<Record<string, string>> = {
   object: 'fields',

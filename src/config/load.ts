@@ -4,6 +4,7 @@ import { ConfigError, isSignerError } from '../errors.ts';
 import type { KeyProviderPlugin } from '../keys/provider.ts';
 import { loadProviderPlugin } from '../../plugins/registry.ts';
 import { checkShape, parseKnownFields } from './check-shape.ts';
+import { listProblems } from './list-problems.ts';
 import { applyOverrides, overridePrefix } from './overrides.ts';
 import { readTextFile } from './read-text-file.ts';
 import { type Settings, configSchema } from './schema.ts';
@@ -54,6 +55,14 @@ export async function loadConfig(
   return config ?? refuse(problems);
 }
 
+/** What became of fields that configurations had, by path. */
+const successors: ReadonlyMap<string, string> = new Map([
+  [
+    'metrics',
+    'there is no such field any more: /metrics is served at admin.listen, 127.0.0.1:7937 unless told',
+  ],
+]);
+
 const listenVariable = `${overridePrefix}SERVER__LISTEN`;
 
 /** As {@link loadConfig}, for whoever looks for more problems. Throws `CONFIG_INVALID` when the file can't be read, or is no YAML. */
@@ -72,7 +81,7 @@ export async function readConfig(
       : { ...environment, [listenVariable]: JSON.stringify(listen) },
   );
   const problems: string[] = [];
-  const settings = checkShape(configSchema, document, [], problems);
+  const settings = checkShape(configSchema, document, [], problems, successors);
   const keys = await checkKeys(document, resolvePath, problems);
   const [first, ...others] = keys;
   const isValid = settings && first && problems.length === 0;
@@ -86,12 +95,10 @@ export async function readConfig(
       const givenAs = names.map((name) =>
         name === listenVariable && listen !== undefined ? '--listen' : name,
       );
-      // names that are not shown are all alike
-      const lines = new Set(found.map((line) => `  ${line}`));
       const overridden = names.length > 0 ? ` (overridden by ${givenAs.join(', ')})` : '';
       throw new ConfigError(
         'CONFIG_INVALID',
-        `${path}${overridden} is not a valid configuration:\n${[...lines].join('\n')}\n` +
+        `${path}${overridden} is not a valid configuration:\n${listProblems(found)}\n` +
           'docs/configuration.md describes every field',
       );
     },

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { checkShape } from './check-shape.ts';
+import { listProblems } from './list-problems.ts';
 import { parseYaml } from './yaml.ts';
 
 /**
@@ -18,7 +19,7 @@ export function parsePolicyYaml<Value>(
   if (value !== undefined) return value;
   throw new ConfigError(
     'CONFIG_INVALID',
-    `${path} is not a valid ${what}:\n${problems.map((line) => `  ${line}`).join('\n')}\n` +
+    `${path} is not a valid ${what}:\n${listProblems(problems)}\n` +
       'docs/policy.md describes every field',
   );
 }

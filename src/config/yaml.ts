@@ -1,5 +1,6 @@
-import { type ErrorCode, LineCounter, parseDocument } from 'yaml';
+import { type Document, type ErrorCode, LineCounter, isScalar, parseDocument, visit } from 'yaml';
 import { ConfigError } from '../errors.ts';
+import { listProblems } from './list-problems.ts';
 
 /**
  * What is wrong, by the parser's code. Its own messages quote the text, which may hold a secret: a key that was pasted into
@@ -45,23 +46,45 @@ export function parseYaml(text: string, source: string): unknown {
     lineCounter,
     // a list or fields as a name would be written as text, which takes minutes for names within names
     stringKeys: true,
+    // the library compares each name with each other one of its map; `repeatedNames` looks each up
+    uniqueKeys: false,
     prettyErrors: false,
     // the library would write warnings, with what they are about, to standard error
     logLevel: 'error',
   });
-  const problems = [...document.errors, ...document.warnings].map(({ code, pos: [offset] }) => {
+  const describe = (code: ErrorCode, offset: number): string => {
     const { line, col } = lineCounter.linePos(offset);
     return `line ${line}, column ${col}: ${problemOfCode[code]}`;
-  });
+  };
+  const problems = [...document.errors, ...document.warnings].map(({ code, pos: [offset] }) =>
+    describe(code, offset),
+  );
+  // what is malformed is in the tree in parts, and its names may be anything
+  if (problems.length === 0) {
+    problems.push(...repeatedNames(document).map((offset) => describe('DUPLICATE_KEY', offset)));
+  }
   try {
     if (problems.length === 0) return document.toJS();
   } catch {
     problems.push("its aliases (*) can't be resolved, or are too many");
   }
-  const list = [...new Set(problems)];
-  const [first = '', ...others] = list;
-  throw new ConfigError(
-    'CONFIG_INVALID',
-    `${source} is not valid YAML:${others.length === 0 ? ` ${first}` : list.map((line) => `\n  ${line}`).join('')}`,
-  );
+  const [first = ''] = problems;
+  const listed = problems.length === 1 ? ` ${first}` : `\n${listProblems(problems)}`;
+  throw new ConfigError('CONFIG_INVALID', `${source} is not valid YAML:${listed}`);
+}
+
+/** Where a name stands that its map has already: offsets into the text. */
+function repeatedNames(document: Document): number[] {
+  const offsets: number[] = [];
+  visit(document, {
+    Map(_, { items }) {
+      const names = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (names.has(key.value)) offsets.push(key.range?.[0] ?? 0);
+        names.add(key.value);
+      }
+    },
+  });
+  return offsets;
 }

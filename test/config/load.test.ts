@@ -358,6 +358,11 @@ describe('what is not YAML', () => {
       says: 'line 13, column 1: a field is given twice',
     },
     {
+      fault: 'a key given twice, in quotes and within others',
+      text: `log: { level: info, "level": warn }\n`,
+      says: 'line 1, column 21: a field is given twice',
+    },
+    {
       fault: 'a tab',
       text: 'keys:\n\t- provider: a\n',
       says: 'line 2, column 1: a tab is used to indent',
@@ -382,6 +387,14 @@ describe('what is not YAML', () => {
     const { message } = await refusalOf(text);
     expect(message).toContain('signer.yaml is not valid YAML');
     expect(message).toContain(says);
+  });
+
+  it('has its first hundred problems listed, and the number of the others', async () => {
+    const repeated = Array.from({ length: 103 }, () => 'a: 1\n').join('');
+    const { message } = await refusalOf(repeated);
+    expect(message).toContain('  line 101, column 1: a field is given twice');
+    expect(message).toContain('\n  … and 2 more');
+    expect(message).not.toContain('line 102');
   });
 
   it('takes a hash without quotes as text', async () => {
@@ -658,7 +671,7 @@ keys:
 chain: { source: on-chain, rpcUrls: [env:ABSENT_RPC, file:rpc, file:rpc-port, http://127.0.0.1:8545] }
 auth: { apiKeys: { file: absent-keys.yaml }, webhook: { url: http://127.0.0.1:2, headers: { Cookie: env:ABSENT_COOKIE } } }
 policy: { file: . }
-discovery: { webhookUrl: env:ABSENT_DISCOVERY }
+discovery: { orchestrators: [a.example:8935, https://user:hunter2@b.example], webhookUrl: env:ABSENT_DISCOVERY }
 audit: { path: audit }
 store: { kind: redis, url: file:redis }
 extra: 1
@@ -674,6 +687,7 @@ extra: 1
       'keys.0.password: environment variable ABSENT_PASSWORD is not set',
       'keys.0.path: there is no keystore at ',
       'keys.1.colour: unknown field',
+      'discovery.orchestrators.1: expected HOST:PORT, or an http or https URL without user name and password',
       'keys.1.pin: environment variable ABSENT_PIN is not set',
       'keys.1.module: there is no file /absent.so; correct the path',
       'keys.2: secret file ',

@@ -316,6 +316,7 @@ extra: 1`;
       text: '? [default]\n: deny',
       says: 'policy.yaml is not valid YAML: line 1, column 3: the name of a field is no text',
     },
+    { text: 'default: allow\nrules: []\nconstructor: 1', says: 'constructor: unknown field;' },
     // names within names, which took minutes
     { text: `${'? '.repeat(800)}default`, says: 'column 1599: the name of a field is no text' },
   ])('refuses $text', ({ text, says }) => {
