@@ -10,7 +10,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { createPrimaryMetrics } from '../telemetry/primary-metrics.ts';
 import { renderMetrics } from '../telemetry/render-metrics.ts';
 import { WorkerMetrics } from '../telemetry/worker-metrics.ts';
-import { onStopSignal } from './stop-signals.ts';
+import { endSoon, onStopSignal } from './stop-signals.ts';
 import { answerPrimary, answerTimeoutMs, askWorkers } from './worker-channel.ts';
 import { type Started, startWorkers } from './workers.ts';
 
@@ -48,7 +48,7 @@ async function serveByWorkers(config: Config, logger: Logger): Promise<void> {
   const running = await startWorkers(workers, logger);
   if (!running) return;
   const kept = opened.move();
-  void running.allEnded.then(() => kept.disposeAsync());
+  void running.allEnded.then(() => kept.disposeAsync()).then(endSoon);
   announce(running.started, admin, logger);
 }
 
@@ -85,7 +85,10 @@ async function serveHere(config: Config, logger: Logger): Promise<void> {
     // whoever presses Ctrl-C wants no load balancer to notice first
     const lameDuckMs = signal === 'SIGTERM' ? server.lameDuckMs : 0;
     logger.info({ signal, lameDuckMs }, 'stopping');
-    void signer.close(lameDuckMs).then(() => kept.disposeAsync());
+    void signer
+      .close(lameDuckMs)
+      .then(() => kept.disposeAsync())
+      .then(endSoon);
   });
   const started: Started = { url, checksumAddress, isNewKey };
   if (cluster.worker) cluster.worker.send(started);

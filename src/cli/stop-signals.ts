@@ -33,3 +33,11 @@ export function onStopSignal(stop: (signal: NodeJS.Signals) => void): void {
   process.on('SIGINT', take).on('SIGTERM', take);
   process.off('SIGINT', endAtOnce).off('SIGTERM', endAtOnce);
 }
+
+/** Long enough for what was closed to let go of its sockets and threads. */
+const endsAfterMs = 1_000;
+
+/** Ends a program that has closed all it had, and that something a plugin left open would keep from ending. */
+export function endSoon(): void {
+  setTimeout(() => process.exit(), endsAfterMs).unref();
+}

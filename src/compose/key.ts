@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config, KeyConfig } from '../config/load.ts';
 import { readSecret } from '../config/secrets.ts';
 import { InternalError, isSignerError } from '../errors.ts';
@@ -186,13 +187,27 @@ export async function readKeyAddress(config: Config, logger: Logger): Promise<Ad
   }
 }
 
-/** A provider that fails at its end keeps nobody from closing the rest, and hides no other error. */
+/** Longer than any device should take to log out, and short of what an orchestrator of containers gives a program to end. */
+const closeTimeoutMs = 3_000;
+
+/** A provider that fails at its end, or comes to none, keeps nobody from closing the rest, and hides no other error. */
 async function closeProvider(provider: KeyProvider, logger: Logger): Promise<void> {
-  try {
-    await provider.close();
-  } catch (error) {
-    logger.warn({ key: provider.keyRef, cause: nameOf(error) }, 'key provider failed to close');
-  }
+  const ended = new AbortController();
+  const close = async (): Promise<string | undefined> => {
+    try {
+      await provider.close();
+      return undefined;
+    } catch (error) {
+      return nameOf(error);
+    } finally {
+      ended.abort();
+    }
+  };
+  const late = `it was not closed within ${closeTimeoutMs} ms`;
+  const tooLate = delay(closeTimeoutMs, late, { signal: ended.signal }).catch(() => undefined);
+  const cause = await Promise.race([close(), tooLate]);
+  if (cause === undefined) return;
+  logger.warn({ key: provider.keyRef, cause }, 'key provider failed to close');
 }
 
 /** The configuration with the active key only, all its providers. */

@@ -264,7 +264,18 @@ describe("the document's example", () => {
     expect(stderr).not.toContain(token);
   });
 
-  it('does not keep a signer from ending when it fails to close', async () => {
+  it.each([
+    {
+      how: 'it fails to close',
+      close: `() => { throw new TypeError('${token}'); }`,
+      cause: 'TypeError',
+    },
+    {
+      how: 'it comes to no end of its closing, nor closes what it opened',
+      close: '() => new Promise(() => setInterval(() => undefined, 60_000))',
+      cause: 'it was not closed within 3000 ms',
+    },
+  ])('does not keep a signer from ending when $how', async ({ close, cause }) => {
     folder.write(
       'failing-plugin.ts',
       `import { plugin as example } from './example-plugin.ts';
@@ -272,7 +283,7 @@ describe("the document's example", () => {
         ...example,
         open: async (...given) => {
           const provider = await example.open(...given);
-          const close = () => { throw new TypeError('${token}'); };
+          const close = ${close};
           return Object.assign(Object.create(provider), { close });
         },
       };`,
@@ -284,7 +295,7 @@ describe("the document's example", () => {
     const { status, stdout, stderr } = await signer.ended();
     expect(status).toBe(0);
     const output = stdout + stderr;
-    expect(output).toMatch(/"cause":"TypeError","msg":"key provider failed to close"/);
+    expect(output).toContain(`"cause":"${cause}","msg":"key provider failed to close"`);
     expect(output).toContain('"msg":"stopped"');
     expect(output).not.toContain(token);
   });
