@@ -38,11 +38,20 @@ type ImportOptions = Options & {
   privateKeyFile?: string;
 };
 
+const privateKeyPattern = /^(0x)?[0-9a-f]{64}$/i;
+
 /** `keys import`: takes a key in from a file; one that is there already is an error. */
 export async function importKey(options: ImportOptions, command: Command): Promise<void> {
   const { keystore, keystorePassword, privateKeyFile } = options;
   if ((keystore === undefined) === (privateKeyFile === undefined)) {
     command.error('error: give either --keystore or --private-key-file');
+  }
+  if (privateKeyFile !== undefined && privateKeyPattern.test(privateKeyFile)) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      '--private-key-file: expected the path of a file, and this is a private key, which your shell may have kept in its history: ' +
+        'move the funds of its address to a new key',
+    );
   }
   const config = await loadConfig(options.config);
   const entry = requireSingleKey(config, options);

@@ -74,6 +74,15 @@ describe('keys import', () => {
     );
   });
 
+  it.each(['', '0x'])('refuses a key where its file is to be named: %s…', async (prefix) => {
+    using folder = prepare();
+    const key = prefix + privateKeyHex;
+    const { status, stdout, stderr } = await importKey(folder.config, '--private-key-file', key);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toContain('--private-key-file: expected the path of a file');
+    expect(stderr).not.toContain(privateKeyHex);
+  });
+
   it('makes no file, also where keys are made on first use', async () => {
     using folder = prepare(devConfig);
     const absent = join(folder.path, 'absent');
