@@ -235,8 +235,11 @@ describe('the first process of a container', () => {
     );
     onTestFinished(() => void child.kill('SIGKILL'));
     const children = `/proc/${child.pid}/task/${child.pid}/children`;
-    while (readFileSync(children, 'utf8') === '') await delay(5);
-    return { child, pid: Number(readFileSync(children, 'utf8')) };
+    for (;;) {
+      const pid = readFileSync(children, 'utf8');
+      if (pid !== '') return { child, pid: Number(pid) };
+      await delay(5);
+    }
   }
 
   it('ends at a signal that comes while it starts', async () => {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { awsEnvironment } from '../secrets/signer-configs.ts';
 import { AwsKmsWireServer } from '../support/aws-kms-wire-server.ts';
+import { killGroup } from '../support/kill-group.ts';
 import { Cli, Folder, root, run } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
 import { checkHealth } from './healthcheck.ts';
@@ -53,7 +54,7 @@ describe('softhsm/serve-token.sh', () => {
   /** With the processes that it forked, one for each connection. */
   async function endToken(): Promise<void> {
     const ended = once(token, 'exit');
-    process.kill(-(token.pid ?? 0), 'SIGTERM');
+    killGroup(token, 'SIGTERM');
     await ended;
   }
 

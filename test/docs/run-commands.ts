@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { Cli, Folder, devConfig, root, run } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
 import { gethLight, password as gethPassword } from '../plugins/local-keystore/support.ts';
+import { killGroup } from '../support/kill-group.ts';
 import { type Treatment, documentedCommands, treatments } from './commands.ts';
 import { readDocument } from './markdown.ts';
 
@@ -187,7 +188,7 @@ export class Clone {
       )
         return;
       stopped.abort();
-      process.kill(-(child.pid ?? 0), 'SIGTERM');
+      killGroup(child, 'SIGTERM');
     };
     child.stdout.on('data', take);
     child.stderr.on('data', take);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { killGroup } from './kill-group.ts';
 import type { SoftHsm } from './softhsm.ts';
 
 /** A SoftHSM store behind a socket, as the client library of a network HSM reaches its device. */
@@ -51,9 +52,9 @@ export class P11KitServer {
   /** Ends the server and the processes it forked, one for each connection, at a blow. */
   async kill(): Promise<void> {
     const server = this.#process;
-    if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
     const ended = once(server, 'exit');
-    process.kill(-server.pid, 'SIGKILL');
+    killGroup(server, 'SIGKILL');
     await ended;
   }
 }
