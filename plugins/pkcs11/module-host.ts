@@ -52,6 +52,11 @@ export class ModuleHost {
     this.path = path;
   }
 
+  /** Whether other keys are on this library too. */
+  get isShared(): boolean {
+    return this.#users > 1;
+  }
+
   /** Changes each time the module is initialised: a handle of another generation is void. */
   get generation(): number {
     return this.#generation;

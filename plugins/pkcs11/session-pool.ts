@@ -16,6 +16,8 @@ const openTimeoutMs = 30_000;
 /** Where somebody must come and use a PIN pad or a card. */
 const attendedOpenTimeoutMs = 300_000;
 const closeTimeoutMs = 2_000;
+/** Before a token that was not there is looked for again. */
+const absentPauseMs = 200;
 /** Waits before each further attempt of one call; when they are used up, the call fails. */
 const backoffMs = [0, 50, 100, 200, 400, 800];
 /** Between two restarts in vain by one session: other keys on the same module lose their sessions each time. */
@@ -137,7 +139,7 @@ export class SessionPool {
   async #openAll(generate: boolean): Promise<void> {
     const { sessions } = this.#config;
     const first = this.#addSlot();
-    const { maxSessions = sessions } = await this.#connect(first, generate);
+    const { maxSessions = sessions } = await this.#connectFirst(first, generate);
     const others = Array.from({ length: Math.min(sessions, maxSessions) - 1 }, () =>
       this.#addSlot(),
     );
@@ -158,6 +160,22 @@ export class SessionPool {
       });
     }
     this.#idle.push(...this.#slots);
+  }
+
+  /**
+   * SoftHSM does not show a token that another process is writing to, as each does at its login, until it is initialised
+   * again. Sessions of other keys would be lost by that.
+   */
+  async #connectFirst(slot: Slot, generate: boolean): Promise<Connection> {
+    try {
+      return await this.#connect(slot, generate);
+    } catch (error) {
+      const isAbsent = error instanceof ProviderError && error.code === 'KEY_NOT_FOUND';
+      if (!isAbsent || this.#host.isShared) throw error;
+      await delay(absentPauseMs);
+      await this.#host.restart(this.#host.generation, slot.thread);
+      return await this.#connect(slot, generate);
+    }
   }
 
   #addSlot(): Slot {

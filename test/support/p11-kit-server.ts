@@ -52,7 +52,7 @@ export class P11KitServer {
   /** Ends the server and the processes it forked, one for each connection, at a blow. */
   async kill(): Promise<void> {
     const server = this.#process;
-    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    if (server?.exitCode !== null || server.signalCode !== null) return;
     const ended = once(server, 'exit');
     killGroup(server, 'SIGKILL');
     await ended;

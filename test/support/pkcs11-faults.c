@@ -13,7 +13,7 @@
 
 enum { FAIL_FUNCTION, FAIL_CODE, FAIL_SKIP, FAIL_COUNT, SIGN_DELAY_MS, MAX_SESSIONS, TOKEN_FLAGS, POINT_FORM, LOGINS, OPEN_SESSIONS,
        SIGNING, MOST_SIGNING, SIGNATURES, CLOSE_SESSIONS, HOLD_SIGNING, RELEASE_SIGNING, LOST_CODE, LOST_AT, LOST_UNTIL, RESTARTS,
-       PADDING, HIDE_CURVE, LOGINS_WITHOUT_PIN, SWAPPED_KEY, FINALIZE_FAILS, ENTRIES };
+       PADDING, HIDE_CURVE, LOGINS_WITHOUT_PIN, SWAPPED_KEY, FINALIZE_FAILS, HIDE_TOKENS, ENTRIES };
 enum { LOST_UNTIL_LAST_CLOSE = 1, LOST_UNTIL_RESTART };
 enum { ON_LOGIN = 1, ON_OPEN_SESSION, ON_SIGN_INIT, ON_SIGN, ON_SLOT_LIST };
 
@@ -72,7 +72,9 @@ static void pad(CK_UTF8CHAR *field, size_t width) {
 
 static CK_RV get_slot_list(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count) {
   CK_RV rv = fault(ON_SLOT_LIST);
-  return rv != CKR_OK ? rv : real.C_GetSlotList(present, list, count);
+  if (rv == CKR_OK) rv = real.C_GetSlotList(present, list, count);
+  if (rv == CKR_OK && faults[HIDE_TOKENS]) *count = 0;
+  return rv;
 }
 
 static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
@@ -118,6 +120,7 @@ static CK_RV finalize(CK_VOID_PTR reserved) {
     faults[OPEN_SESSIONS] = 0;
     __sync_fetch_and_add(&faults[RESTARTS], 1);
     faults[SWAPPED_KEY] = 0;
+    if (faults[HIDE_TOKENS] > 0) __sync_fetch_and_sub(&faults[HIDE_TOKENS], 1);
     found_again(LOST_UNTIL_RESTART);
   }
   return rv;

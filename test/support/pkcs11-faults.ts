@@ -30,6 +30,7 @@ const entries = [
   'loginsWithoutPin',
   'swappedKey',
   'finalizeFails',
+  'hideTokens',
 ] as const;
 
 type Entry = (typeof entries)[number];

@@ -223,6 +223,31 @@ describe('a lost session', () => {
   });
 });
 
+describe('a token that is hidden until the module is initialised again', () => {
+  it('is found at start', async () => {
+    faulty.set('hideTokens', 1);
+    await expectGoodSignature(await open());
+    expect(faulty.get('restarts')).toBe(1);
+  });
+
+  it('is reported as not there when it stays so, after a second look', async () => {
+    faulty.set('hideTokens', 2);
+    expect(await failureOf(open())).toMatchObject({
+      code: 'KEY_NOT_FOUND',
+      message: expect.stringContaining('tokens present: none') as string,
+    });
+  });
+
+  it('costs another key on the same module no session', async () => {
+    const other = await open();
+    faulty.set('hideTokens', 1);
+    expect(await failureOf(open())).toMatchObject({ code: 'KEY_NOT_FOUND' });
+    expect(faulty.get('restarts')).toBe(0);
+    faulty.set('hideTokens', 0);
+    await expectGoodSignature(other);
+  });
+});
+
 describe('the PIN', () => {
   it('is tried once when it is refused', async () => {
     const failure = await failureOf(open({}, '86420'));
