@@ -74,6 +74,8 @@ export function startPoller(options: PollerOptions): DiscoveryPoller {
   const orchestrators = new Map<string, Orchestrator>();
   const lists = new Map<OrchestratorSource, readonly string[]>();
   const failingSources = new Set<OrchestratorSource>();
+  /** how many of a source's last list were no service URLs */
+  const unusableCounts = new Map<OrchestratorSource, number>();
   const reportedConflicts = new Set<string>();
   let publication: NodeJS.Timeout | undefined;
   let expiry: NodeJS.Timeout | undefined;
@@ -153,7 +155,9 @@ export function startPoller(options: PollerOptions): DiscoveryPoller {
   async function listFrom(source: OrchestratorSource): Promise<readonly string[]> {
     const fields = { source: source.name };
     try {
-      lists.set(source, await source.list(closed.signal));
+      const texts = await source.list(closed.signal);
+      lists.set(source, texts);
+      tellUnusable(source, texts);
       if (failingSources.delete(source)) log('info', 'orchestrators can be listed again', fields);
     } catch (error) {
       const reason = error instanceof Error ? error.message : 'unknown';
@@ -163,6 +167,16 @@ export function startPoller(options: PollerOptions): DiscoveryPoller {
       failingSources.add(source);
     }
     return lists.get(source) ?? [];
+  }
+
+  /** Once for each number of them: what a list says stays the same for days. */
+  function tellUnusable(source: OrchestratorSource, texts: readonly string[]): void {
+    const count = texts.filter((text) => parseServiceUrl(text) === undefined).length;
+    const earlier = unusableCounts.get(source) ?? 0;
+    unusableCounts.set(source, count);
+    if (count === earlier || count === 0) return;
+    const fields = { source: source.name, count, listed: texts.length };
+    log('info', 'some listed orchestrators have no service URL, and are left out', fields);
   }
 
   function publishSoon(): void {

@@ -222,6 +222,32 @@ describe('a list', () => {
     ]);
   });
 
+  it('leaves out what is no service URL, and says so once for each number of them', async () => {
+    const { url } = await start();
+    let texts = [url, 'javascript:alert(1)', 'https://user:password@a.example'];
+    let lists = 0;
+    const list = () => {
+      lists += 1;
+      return Promise.resolve(texts);
+    };
+    const { addresses, logLines } = await poll({ name: 'test', list });
+    const listTwice = async (): Promise<void> => {
+      const before = lists;
+      await expectSoon(() => expect(lists).toBeGreaterThan(before + 1));
+    };
+    await listTwice();
+    texts = [url, ''];
+    await listTwice();
+    texts = [url];
+    await listTwice();
+    expect(addresses()).toEqual([url]);
+    const message = 'some listed orchestrators have no service URL, and are left out';
+    expect(logLines).toEqual([
+      { message, fields: { source: 'test', count: 2, listed: 3 } },
+      { message, fields: { source: 'test', count: 1, listed: 2 } },
+    ]);
+  });
+
   it('is asked at 16 hosts at once, and at each host for one orchestrator at a time', async () => {
     let underWay = 0;
     let most = 0;
