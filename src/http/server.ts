@@ -102,6 +102,7 @@ function logRefusal(
   };
   // how clients pay in time, many times a minute
   if (fields.code === 'NO_TICKETS_DUE') logger.debug(fields, 'no tickets due');
+  else if (fields.code === 'REQUEST_ABORTED') logger.info(fields, 'client left before its answer');
   else if (status < 500 || fields.code === 'SIGNING_PAUSED') logger.info(fields, 'request refused');
   else if (isSignerError(error)) logger.error(fields, 'request failed');
   else logger.error({ ...fields, stack: framesOf(error) }, 'defect');

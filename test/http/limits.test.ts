@@ -298,7 +298,7 @@ describe('a client that goes away', () => {
     client.abort();
     await expect(request).rejects.toThrow();
     while (slow.logLines.length === before) await delay(5);
-    expect(slow.logLines.at(-1)).toMatchObject({ code: 'REQUEST_ABORTED' });
+    expect(slow.logLines.at(-1)).toMatchObject({ level: 30, code: 'REQUEST_ABORTED' });
     // its other calls were to be made before those of the next payment
     expect((await slow.post(payableRequest())).status).toBe(200);
     expect(slow.key.digests).toHaveLength(1 + callsOfPayment);
