@@ -235,6 +235,8 @@ export function createMetrics(): Metrics {
   async function sampleReadiness(): Promise<void> {
     const parts = await readReadiness();
     const ready = registry.gauge('livepeer_hsm_signer_ready');
+    // a part that nobody asks any more, as while the signer closes, is not known to be ready
+    ready.reset();
     for (const { name: part, isReady } of parts) ready.set({ part }, isReady ? 1 : 0);
   }
 

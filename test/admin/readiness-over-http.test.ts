@@ -102,6 +102,12 @@ describe('readiness', () => {
       },
     });
     expect((await signer.post(payableRequest())).status).toBe(200);
+    const readyParts = async (): Promise<readonly string[]> => {
+      const answer = await fetch(`${signer.adminUrl}/metrics`);
+      expect(answer.status).toBe(200);
+      return (await answer.text()).match(/(?<=^livepeer_hsm_signer_ready).*$/gm) ?? [];
+    };
+    expect(await readyParts()).toContain('{part="key"} 1');
     const closed = signer.close();
     const told = await asked.promise;
     const response = await fetch(`${signer.adminUrl}/readyz`);
@@ -109,7 +115,7 @@ describe('readiness', () => {
     expect(response.status).toBe(503);
     expect(Object.keys(parts)).toEqual(['server']);
     expect(parts['server']).toMatchObject({ ready: false, code: 'SERVER_STOPPING' });
-    expect((await fetch(`${signer.adminUrl}/metrics`)).status).toBe(200);
+    expect(await readyParts()).toEqual(['{part="server"} 0']);
     told.end();
     await closed;
     expect(signer.logLines.filter(({ level }) => Number(level) >= 40)).toEqual([]);
