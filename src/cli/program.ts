@@ -50,7 +50,9 @@ const program = new Command('livepeer-hsm-signer')
     `\nExit codes: 0 done, ${exitFailure} failed, ${exitUsage} wrong usage or configuration.`,
   )
   .exitOverride()
-  .configureOutput({ outputError: (text, write) => write(withoutFarSuggestion(text)) })
+  .configureOutput({
+    outputError: (text, write) => write(withoutFarSuggestion(withoutValue(text))),
+  })
   .showHelpAfterError('(run with --help for the options)');
 
 const configOption = ['-c, --config <file>', 'configuration file (YAML)'] as const;
@@ -390,6 +392,11 @@ function requireOptionsLast(command: Command): void {
   });
 }
 requireOptionsLast(program);
+
+/** What is given to an option that there is not may be a secret, such as the PIN of `--pin=1234`. */
+function withoutValue(text: string): string {
+  return text.replace(/(unknown option '[^'=]*)=[^]*?'(?=\n|$)/, "$1'");
+}
 
 /** commander suggests names that have little in common with what was written; it tells of them in this form only. */
 function withoutFarSuggestion(text: string): string {
