@@ -16,18 +16,21 @@ import { SessionRefreshError } from './refusal-error.ts';
  */
 export type TicketNonces = 'unique' | 'upstream';
 
-/** What a payment asks the memory of nonces for; undefined for one that takes no tickets, or too many for any. */
+/**
+ * What a payment asks the memory of nonces for; undefined for one that takes no tickets. One that owes more than a payment may
+ * hold asks for as many as that: windows may let it pay a part.
+ */
 export function demandNonces(
   sender: Address,
   caller: Caller,
   { params, books, chain, quote }: Omit<SessionFacts, 'now'> & { readonly quote: Quote },
 ): NonceDemand | undefined {
   const { ticketCount, lastNonce } = quote;
-  if (ticketCount < 1n || ticketCount > maxTicketsOfProtocol) return undefined;
+  if (ticketCount < 1n) return undefined;
   const { recipientRandHash, expirationBlock } = params;
   return {
     ticketSession: hash('sha256', sender + recipientRandHash).slice(0, 32),
-    count: Number(ticketCount),
+    count: ticketCount < maxTicketsOfProtocol ? Number(ticketCount) : maxTicketsOfProtocol,
     after: lastNonce,
     limit: refreshFromNonce,
     lifetimeMs: nonceLifetimeMs(expirationBlock, chain.l1Block),

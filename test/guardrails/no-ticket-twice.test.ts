@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { expectError, expectPaid, expectRefusal } from '../payments/expectations.ts';
-import type { Changes } from '../payments/request-builder.ts';
+import { type Changes, usualNow } from '../payments/request-builder.ts';
 import { startRedisServer } from '../support/redis-server.ts';
 import {
   type GuardedSigner,
@@ -102,6 +102,23 @@ describe('a key that draws a new signature each time signs no ticket twice', () 
     const other = expectPaid(await signer.post(await firstPayment(1, a), as('globex:1')));
     expect([dated.nonces, other.nonces]).toEqual([[2], [3]]);
     expect(expectAllDifferent(signer)).toBe(3);
+  });
+
+  it('when forks owe more tickets than one payment holds, and windows let them pay a part', async () => {
+    const signer = await start({
+      policy:
+        'default: allow\nrules: [{ id: hourly, window: { per: all, every: 1h, tickets: 1000 } }]',
+    });
+    const live: Changes = { ...a, body: { type: 'live' } };
+    const { sealed } = expectPaid(await signer.post(await firstPayment(1, live)));
+    signer.now = usualNow + 250n * 1_000_000_000n;
+    const fork = async (ManifestID: string) => {
+      const changes: Changes = { ...a, body: { type: 'live', ManifestID } };
+      return expectPaid(await signer.post(await nextPayment(sealed, 1, changes)));
+    };
+    const [one, other] = [await fork('one'), await fork('other')];
+    expect([one.ticketCount, other.ticketCount]).toEqual([100, 100]);
+    expectAllDifferent(signer);
   });
 
   it('when the key has failed for some tickets of a payment', async () => {
