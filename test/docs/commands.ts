@@ -66,7 +66,7 @@ export const treatments: Readonly<Record<string, Treatment>> = {
   },
   'npm ci && npm test': { cannot: 'is what runs this test: .ci/run does it in a fresh clone' },
   'npm run demo': { run: 'long', prints: /^All \d+ expectations held/m },
-  'curl -X POST http://127.0.0.1:7936/sign-orchestrator-info': curlAddress,
+  "curl -w '\\n' -X POST http://127.0.0.1:7936/sign-orchestrator-info": curlAddress,
   'curl -s -X POST http://127.0.0.1:7936/sign-orchestrator-info': curlAddress,
   'sh softhsm/init-token.sh': { run: 'long' },
   'npm start -- --config config/softhsm.yaml': {
