@@ -131,6 +131,32 @@ describe('a signer that asks for API keys', () => {
     }
   });
 
+  it('has the webhook agree to each of a principal’s keys anew', async () => {
+    const webhook = await startAuthWebhook();
+    try {
+      const file = await start({ webhook: { url: webhook.url } });
+      const keys = ['gateway', 'gateway'].map((principal) => file.add({ principal }));
+      await untilTaken(signer.url, keys[1] ?? '');
+      webhook.reply = { status: 200, expiry: Math.floor(Date.now() / 1000) + 3_600 };
+      const request = JSON.parse(payableRequest()) as object;
+      let body = payableRequest();
+      for (const [payment, [key, asked]] of [
+        [0, 1],
+        [0, 1],
+        [1, 2],
+      ].entries()) {
+        signer.now = BigInt(Date.now() + payment * 70_000) * 1_000_000n;
+        const answer = await signer.post(body, { 'X-Api-Key': keys[key ?? 0] ?? '' });
+        expect(answer.status).toBe(200);
+        expect(webhook.asked).toHaveLength(asked ?? 0);
+        const { state } = JSON.parse(answer.text) as { state: object };
+        body = JSON.stringify({ ...request, ManifestID: 'm', state });
+      }
+    } finally {
+      await webhook.close();
+    }
+  });
+
   it('leaves other bearer tokens to the auth webhook', async () => {
     const webhook = await startAuthWebhook();
     try {

@@ -1,6 +1,11 @@
 import { expect } from 'vitest';
 import { expectPaid } from '../payments/expectations.ts';
-import type { Changes } from '../payments/request-builder.ts';
+import {
+  type Changes,
+  mergeChanges,
+  usualNow,
+  usualTokenExpiration,
+} from '../payments/request-builder.ts';
 import { createRandom } from '../support/random.ts';
 import { type GuardedSigner, as, firstPayment, nextPayment } from './guarded-signer.ts';
 import { randomHash, ticketDigests } from './ticket-draws.ts';
@@ -18,9 +23,18 @@ export type KeyUse = { onUse: () => void };
 const tenants = ['acme:1', 'acme:2', 'globex:1'] as const;
 const atOnce = 6;
 
+/** In so many seconds a session that is billed by time comes to owe more tickets than one payment may hold. */
+const behindSeconds = 130n;
+
+/** Sessions billed by time pay late, and time passes. */
+const behind: Changes = {
+  body: { type: 'live' },
+  authToken: { expiration: usualTokenExpiration + 10_000_000n },
+};
+
 /**
  * Has clients make `count` requests of the signers: new sessions, all older states again, requests repeated as they were,
- * parameters in any order, clients that go away while the key signs. Fails when the keys were asked for a ticket twice, or
+ * parameters in any order, sessions that owe more than they may pay at once, clients that go away while the key signs. Fails when the keys were asked for a ticket twice, or
  * two answers that are not the same have a ticket in common.
  */
 export async function drawAtRandom(
@@ -33,7 +47,10 @@ export async function drawAtRandom(
   const params = Array.from({ length: Math.ceil(count / 30) }, (): Changes => ({
     ticketParams: { recipientRandHash: randomHash() },
   }));
-  const states: Parameters<typeof nextPayment>[0][] = [];
+  const states: {
+    readonly sealed: Parameters<typeof nextPayment>[0];
+    readonly isByTime: boolean;
+  }[] = [];
   const requests: { readonly body: string; readonly headers: Record<string, string> }[] = [];
   const answers: Record<number, number> = {};
   /** the answer that has the ticket, by parameters' recipientRandHash and nonce */
@@ -50,8 +67,18 @@ export async function drawAtRandom(
     const tickets = 1 + random.int(4);
     const changes = params[random.int(params.length)];
     const state = random.chance(0.7) ? pickLate(states) : undefined;
+    const isBehind = state !== undefined && (state.isByTime || random.chance(0.05));
+    if (isBehind) {
+      for (const signer of signers) {
+        signer.now = (signer.now ?? usualNow) + behindSeconds * 1_000_000_000n;
+      }
+    }
     const body = state
-      ? await nextPayment(state, tickets, changes)
+      ? await nextPayment(
+          state.sealed,
+          tickets,
+          isBehind && changes ? mergeChanges(behind, changes) : changes,
+        )
       : await firstPayment(tickets, changes);
     const isKeyed = !state && random.chance(0.3);
     const headers = {
@@ -83,7 +110,7 @@ export async function drawAtRandom(
     answers[answer.status] = (answers[answer.status] ?? 0) + 1;
     if (answer.status !== 200) return;
     const { sealed, nonces, state } = expectPaid(answer);
-    states.push(sealed);
+    states.push({ sealed, isByTime: state['Type'] === 'live' });
     for (const nonce of nonces) {
       const ticket = `${state['PMSessionID']} ${nonce}`;
       expect(owners.get(ticket) ?? text).toBe(text);
@@ -94,6 +121,7 @@ export async function drawAtRandom(
   for (let made = 0; made < count; made += atOnce) {
     await Promise.all(Array.from({ length: atOnce }, pay));
   }
+  expect(states.some(({ isByTime }) => isByTime)).toBe(true);
   const digests = signers.flatMap(({ key }) => ticketDigests(key));
   expect(new Set(digests).size).toBe(digests.length);
   return { answers, aborted, tickets: digests.length };

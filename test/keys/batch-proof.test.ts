@@ -313,6 +313,21 @@ describe('signatures of a provider that knows the recovery ids', () => {
     expect(toEthereumSignatures(replies, digests, publicKey)).toEqual(right);
   });
 
+  it.each([6, 99, 100])('are proved to the last one, of %i', (count) => {
+    const asked = Array.from({ length: count }, () => random.bytes(32));
+    const replies = asked.map((digest) => reply(digest));
+    const right = toEthereumSignatures(replies, asked, publicKey);
+    for (const place of [0, count - 1]) {
+      const digest = asked[place] ?? expect.unreachable();
+      const spoilt = replies.with(place, turned(asRaw(digest)));
+      expect(toEthereumSignatures(spoilt, asked, publicKey)).toEqual(right);
+      const foreign = replies.with(place, asRaw(random.bytes(32)));
+      expect(() => toEthereumSignatures(foreign, asked, publicKey)).toThrow(
+        expect.objectContaining({ code: 'PROVIDER_REPLY_INVALID' }),
+      );
+    }
+  });
+
   it('are refused when one of them is over another digest', () => {
     const replies = digests.map((digest) => reply(digest));
     const asked = digests.map((digest, index) => (index === 3 ? random.bytes(32) : digest));

@@ -25,6 +25,7 @@ async function openRecordedGate({
   recordMs = 0,
   inBatches = false,
   held = Promise.resolve(),
+  tickets = 2,
   requireSigning = () => undefined,
 }: {
   callMs?: number;
@@ -33,6 +34,7 @@ async function openRecordedGate({
   recordMs?: number;
   inBatches?: boolean;
   held?: Promise<unknown>;
+  tickets?: 1 | 2;
   requireSigning?: (intent: Intent) => void;
 }) {
   const { provider: real } = await openTestProvider();
@@ -79,7 +81,8 @@ async function openRecordedGate({
     signal: never,
   });
   const [ticket = expect.unreachable()] = fc.sample(anyTicket, { numRuns: 1, seed: 7 });
-  const intent: Intent = { kind: 'ticket-batch', tickets: [ticket, { ...ticket, senderNonce: 9 }] };
+  const batch = [ticket, { ...ticket, senderNonce: 9 }].slice(0, tickets);
+  const intent: Intent = { kind: 'ticket-batch', tickets: batch };
   const grant = grants.issue(intent, reason);
   return { gate, grant, intent, turns, told, uses };
 }
@@ -206,6 +209,30 @@ describe('a call of the key', () => {
         expect(asked[0]).toBe(intent);
         expect(told).toEqual([['failed', 'SIGNING_PAUSED', expect.any(Number)]]);
       }
+    }
+  });
+
+  it('that ended after signing was stopped hands out nothing, and its record says why', async () => {
+    const stopped = new SignerError('SIGNING_PAUSED', 'an operator has stopped all signing');
+    for (const inBatches of [false, true]) {
+      const held = Promise.withResolvers<undefined>();
+      let isStopped = false;
+      const requireSigning = (): void => {
+        if (isStopped) throw stopped;
+      };
+      // a single digest, so that no further call finds signing stopped
+      const { gate, grant, turns, told } = await openRecordedGate({
+        requireSigning,
+        inBatches,
+        tickets: 1,
+        held: held.promise,
+      });
+      const signing = gate.sign(grant, { signal: never });
+      await soon(() => expect(turns).toHaveLength(1));
+      isStopped = true;
+      held.resolve(undefined);
+      await expect(signing).rejects.toBe(stopped);
+      expect(told).toEqual([['failed', 'SIGNING_PAUSED', expect.any(Number)]]);
     }
   });
 

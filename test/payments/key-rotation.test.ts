@@ -1,20 +1,26 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { checksum } from 'ox/Address';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KeyConfig } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { type RunningSigner, startSigner } from '../../src/main.ts';
 import { randomId } from '../../src/random-id.ts';
 import { toHex } from '../../src/pm/bytes.ts';
 import { GatewaySession } from '../gateway/gateway-session.ts';
+import { readRecords } from '../guardrails/evidence.ts';
+import { firstPayment } from '../guardrails/guarded-signer.ts';
 import { type SandboxServer, startSandboxServer } from '../sandbox-orchestrator/server.ts';
 import { SandboxWorld } from '../sandbox-orchestrator/world.ts';
 import { type TestKey, createTestKey } from '../support/test-key.ts';
 import { vectorChain } from '../support/test-signer.ts';
 import { vectors } from '../vectors/vectors.ts';
 import { createRandom } from '../support/random.ts';
+import { usualNow } from './request-builder.ts';
 
 const random = createRandom('key rotation');
 
@@ -57,7 +63,10 @@ class Door {
 let nowNs: bigint;
 const now = () => nowNs;
 
-function start(keys: readonly { key: TestKey; isRetiring: boolean }[]): Promise<RunningSigner> {
+function start(
+  keys: readonly { key: TestKey; isRetiring: boolean }[],
+  sections: object = {},
+): Promise<RunningSigner> {
   const configs = keys.map(({ key, isRetiring }, index): KeyConfig => ({
     name: `keys.${index}:test-key`,
     plugin: key.plugin,
@@ -71,6 +80,7 @@ function start(keys: readonly { key: TestKey; isRetiring: boolean }[]): Promise<
     server: { listen: '127.0.0.1:0' },
     keys: keys.map(({ isRetiring }) => ({ provider: 'test-key', retiring: isRetiring })),
     chain: vectorChain,
+    ...sections,
   });
   const config = {
     settings,
@@ -230,6 +240,67 @@ describe('a signer with an active and a retiring key', () => {
         { key: oldKey, isRetiring: true },
       ]),
     ).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+});
+
+describe('what a retiring key signs', () => {
+  const oldKey = createTestKey(`0x${'0a'.repeat(32)}`);
+  const newKey = createTestKey(`0x${'0b'.repeat(32)}`);
+  const folder = mkdtempSync(join(tmpdir(), 'livepeer-hsm-signer-rotation-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('is under the same rules, windows and record as what the active one does', async () => {
+    const file = join(folder, 'policy.yaml');
+    writeFileSync(
+      file,
+      'default: allow\nrules:\n' +
+        '  - { id: hourly, window: { per: all, every: 1h, tickets: 6 } }\n' +
+        '  - { id: small, limit: { tickets: 3 } }\n',
+    );
+    const oldAddress = `0x${await addressOf(oldKey)}`;
+    oldKey.reset();
+    newKey.reset();
+    nowNs = usualNow;
+    const signer = await start(
+      [
+        { key: newKey, isRetiring: false },
+        { key: oldKey, isRetiring: true },
+      ],
+      {
+        audit: { path: join(folder, 'audit') },
+        store: { kind: 'embedded', path: join(folder, 'store') },
+        policy: { file },
+        byoc: { enabled: true },
+      },
+    );
+    const post = async (path: string, body: string, headers = {}) => {
+      const answer = await fetch(`${signer.url}${path}`, { method: 'POST', headers, body });
+      return [answer.status, answer.headers.get('livepeer-signer-code')];
+    };
+    const ofOldKey = { 'Livepeer-Payer-Address': oldAddress };
+    const pay = async (tickets: number, headers = {}) =>
+      post('/generate-live-payment', await firstPayment(tickets), headers);
+    const job = { id: 'j', capability: 'c', request: '', parameters: '', timeout_seconds: 1 };
+
+    expect(await pay(4, ofOldKey)).toEqual([403, 'RULE_LIMIT_EXCEEDED']);
+    expect(await pay(3, ofOldKey)).toEqual([200, null]);
+    expect(await post('/sign-byoc-job', JSON.stringify(job), ofOldKey)).toEqual([200, null]);
+    expect(await pay(3)).toEqual([429, 'WINDOW_EXHAUSTED']);
+    expect(await pay(2)).toEqual([200, null]);
+    expect(await pay(1, ofOldKey)).toEqual([429, 'WINDOW_EXHAUSTED']);
+    await signer.close();
+
+    const uses = readRecords(join(folder, 'audit')).filter(({ kind }) => kind === 'key-use');
+    for (const [key, address] of [
+      [oldKey, oldAddress],
+      [newKey, signer.address],
+    ] as const) {
+      const own = uses.filter(({ sender, intent }) => sender === address && intent !== 'self-test');
+      const digests = key.digests.map((digest) => Buffer.from(digest).toString('hex'));
+      expect(own.flatMap((use) => use['digests'] as string[]).sort()).toEqual(digests.sort());
+      // tickets, credentials, and what it signs when it is opened
+      expect(digests.length).toBeGreaterThan(4);
+    }
   });
 });
 

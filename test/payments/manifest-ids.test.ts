@@ -87,6 +87,24 @@ describe('the manifest id of live and fixed payments', () => {
     },
   );
 
+  it.each([104, 168])(
+    'of %s bytes, with which credentials are as long as a ticket, is refused in every payment',
+    async (length) => {
+      const signer = await started();
+      // in characters it is shorter
+      const ManifestID = 'é'.repeat(length / 2);
+      const paid = expectPaid(await signer.post(await first('fixed')));
+      signer.key.reset();
+      const later = await signer.post(await continued('fixed', paid, { body: { ManifestID } }));
+      expectRefusal(signer, later, 400, `manifestID must not have ${length} bytes`);
+      const challenge = { authToken: { sessionId: ManifestID } };
+      const chosen = await signer.post(await first('live', challenge));
+      expectRefusal(signer, chosen, 400, `manifestID must not have ${length} bytes`);
+      const running = await signer.post(await continued('fixed', paid, challenge));
+      expectRefusal(signer, running, 400, `manifestID must not have ${length} bytes`);
+    },
+  );
+
   it('is refused without an auth token for want of that token', async () => {
     const signer = await started();
     const request = await first('live', { authToken: null });

@@ -154,6 +154,19 @@ describe('the condition capability', () => {
       isDenied: true,
     },
     { when: '[live-video-to-video]', models: [], isAllowed: false, isDenied: false },
+    // more than a record has of them
+    {
+      when: '[llm]',
+      models: [...Array<typeof noop>(400).fill(noop), llm],
+      isAllowed: false,
+      isDenied: true,
+    },
+    {
+      when: '[live-video-to-video]',
+      models: [...Array<typeof noop>(400).fill(noop), llm],
+      isAllowed: false,
+      isDenied: true,
+    },
   ])('$when for $models: allow $isAllowed, deny and limits $isDenied', (row) => {
     const facts = paymentFacts({ models: row.models });
     const when = `when: { capability: ${row.when} }`;
