@@ -1,14 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ChainFolder, listChains } from '../audit/files.ts';
-import { countBytesAfter, readBatch } from './outbox.ts';
-import {
-  type Position,
-  type Positions,
-  positionsFile,
-  readPositions,
-  startOfChain,
-  writePositions,
-} from './positions.ts';
+import { countBytesAfter, findPosition, readBatch } from './outbox.ts';
+import { type Position, positionsFile, readPositions, writePositions } from './positions.ts';
 import { DeliveryError, type EventSink } from './sink.ts';
 
 /** How delivery to a sink goes, for metrics. */
@@ -76,29 +69,54 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   const counts = { published: 0, publishErrors: 0, storageErrors: 0 };
 
   /** Whether to look again at once: much is left to deliver, or anything where no later look comes. */
-  async function deliverOnce(): Promise<boolean> {
+  async function deliverOnce(): Promise<{ hasMore: boolean; failure?: unknown }> {
     let bytes = 0;
-    for (const { name, path: folder } of await listWritten(auditFolder)) {
-      const position = positions[name] ?? startOfChain;
-      const batch = await readBatch(folder, position);
-      if (batch.events.length > 0) {
-        await unlessAborted(sink.send(batch.events, aborted.signal), aborted.signal);
-        counts.published += batch.events.length;
+    let failed: { failure: unknown } | undefined;
+    for (const chain of await listWritten(auditFolder)) {
+      try {
+        bytes += await deliverChain(chain);
+      } catch (error) {
+        if (error instanceof DeliveryError || aborted.signal.aborted) throw error;
+        // what keeps one chain from being read keeps no other one's events back
+        failed ??= { failure: error };
       }
-      backlog.delete(name);
-      if (isSame(batch.end, position)) continue;
-      positions = { ...positions, [name]: batch.end } satisfies Positions;
-      if (batch.events.length > 0) await writePositions(path, positions);
-      bytes += await countBytesAfter(folder, batch.end);
     }
-    pendingBytes = bytes;
-    return bytes >= (stopped.signal.aborted ? 1 : muchBytes);
+    if (!failed) pendingBytes = bytes;
+    return { hasMore: bytes >= (stopped.signal.aborted ? 1 : muchBytes), ...failed };
+  }
+
+  /** Bytes of the chain that are left to deliver. */
+  async function deliverChain({ name, path: folder }: ChainFolder): Promise<number> {
+    const noted = positions[name];
+    const position = await findPosition(folder, noted);
+    if (!position) return 0;
+    positions = { ...positions, [name]: position };
+    if (noted?.began !== undefined && noted.began !== position.began) {
+      log('warn', 'a chain of the audit log was replaced by another: all events of that are sent', {
+        sink: sink.name,
+        chain: name,
+      });
+    }
+    const batch = await readBatch(folder, position);
+    if (batch.events.length > 0) {
+      await unlessAborted(sink.send(batch.events, aborted.signal), aborted.signal);
+      counts.published += batch.events.length;
+    }
+    backlog.delete(name);
+    if (isSame(batch.end, position)) return 0;
+    positions = { ...positions, [name]: { ...batch.end, began: position.began } };
+    // of a file that is done with, too: it may be archived from now on
+    if (batch.events.length > 0 || batch.end.file !== position.file) {
+      await writePositions(path, positions);
+    }
+    return countBytesAfter(folder, batch.end);
   }
 
   async function measureBacklog(): Promise<void> {
     let bytes = 0;
     for (const { name, path: folder } of await listWritten(auditFolder)) {
-      const position = positions[name] ?? startOfChain;
+      const position = await findPosition(folder, positions[name]);
+      if (!position) continue;
       bytes += await countBytesAfter(folder, position);
       let found = backlog.get(name) ?? { upTo: position, events: 0, oldestMs: undefined };
       for (;;) {
@@ -130,9 +148,14 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
     for (;;) {
       const isLast = stopped.signal.aborted;
       try {
-        const hasMore = await deliverOnce();
-        if (problem !== undefined) log('info', 'events are delivered again', { sink: sink.name });
-        problem = undefined;
+        const { hasMore, failure } = await deliverOnce();
+        if (failure !== undefined) {
+          note(failure);
+          await measureBacklog().catch(() => undefined);
+        } else {
+          if (problem !== undefined) log('info', 'events are delivered again', { sink: sink.name });
+          problem = undefined;
+        }
         retryMs = firstRetryMs;
         if (hasMore) continue;
         if (isLast) return;
@@ -199,5 +222,7 @@ const isSame = (a: Position, b: Position): boolean => a.file === b.file && a.off
 
 function describeStorageError(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
-  return (error as NodeJS.ErrnoException).code ?? error.message;
+  const { code, path, message } = error as NodeJS.ErrnoException;
+  if (code === undefined) return message;
+  return path === undefined ? code : `${path}: ${code}`;
 }

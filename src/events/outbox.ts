@@ -3,11 +3,12 @@ import {
   chainFile,
   countWholeLineBytes,
   listChainFiles,
+  openPlainFile,
   readBytes,
   splitLines,
 } from '../audit/files.ts';
 import { type NotedEnd, readNotedEnd } from '../audit/noted-end.ts';
-import type { Position } from './positions.ts';
+import type { NotedPosition, Position } from './positions.ts';
 import type { OutgoingEvent } from './sink.ts';
 
 export type OutboxBatch = {
@@ -15,6 +16,33 @@ export type OutboxBatch = {
   /** where the next batch begins */
   readonly end: Position;
 };
+
+/** Of a chain's first record, which says little more than that it is the first. */
+const firstRecordBytes = 65_536;
+
+/**
+ * Where the delivery of a chain's events goes on: where it was noted to be, or with the first record that is there, where nothing was
+ * noted of this chain. Where a chain was moved away, another one gets its name, of which nothing is delivered yet. Undefined where it
+ * has no record yet that would tell.
+ */
+export async function findPosition(
+  folder: string,
+  noted: NotedPosition | undefined,
+): Promise<NotedPosition | undefined> {
+  const [first] = await listChainFiles(folder);
+  const began = first?.number === 1 ? await readFirstHash(first.path) : '';
+  if (began === undefined) return undefined;
+  if (noted && (began === '' || began === (noted.began ?? began))) {
+    return { ...noted, began: noted.began ?? began };
+  }
+  return { file: first?.number ?? 1, offset: 0, began };
+}
+
+async function readFirstHash(path: string): Promise<string | undefined> {
+  await using handle = await openPlainFile(path, 'read');
+  const [line] = splitLines(await readBytes(handle, 0, firstRecordBytes));
+  return line && /"hash":"([0-9a-f]{64})"\}$/.exec(line.toString())?.[1];
+}
 
 /** of the log, at once */
 const readBytesAtOnce = 1_048_576;

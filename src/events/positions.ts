@@ -12,14 +12,22 @@ export type Position = {
   readonly offset: number;
 };
 
-/** By chain name; a chain that is not named has nothing delivered. */
-export type Positions = Readonly<Record<string, Position>>;
+/** A position, and which chain it is in: another one may come to have its name. */
+export type NotedPosition = Position & {
+  /** the hash of the chain's first record; '' where that was archived before it was noted, undefined in notes of earlier builds */
+  readonly began?: string | undefined;
+};
 
-export const startOfChain: Position = { file: 1, offset: 0 };
+/** By chain name; a chain that is not named has nothing delivered. */
+export type Positions = Readonly<Record<string, NotedPosition>>;
 
 const positionsSchema = z.record(
   z.string(),
-  z.strictObject({ file: z.int().positive(), offset: z.int().nonnegative() }),
+  z.strictObject({
+    file: z.int().positive(),
+    offset: z.int().nonnegative(),
+    began: z.string().optional(),
+  }),
 );
 
 /** The file, in the audit log's folder, that has a sink's positions. */

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { RecordsError } from '../errors.ts';
-import { countBytesAfter } from './outbox.ts';
-import { positionsFile, readPositions, startOfChain } from './positions.ts';
+import { countBytesAfter, findPosition } from './outbox.ts';
+import { positionsFile, readPositions } from './positions.ts';
 
 export type EventRoomOptions = {
   readonly auditFolder: string;
@@ -31,7 +31,8 @@ export function watchEventRoom(options: EventRoomOptions): EventRoom {
     let most = 0;
     for (const sink of sinks) {
       const positions = await readPositions(positionsFile(auditFolder, sink));
-      most = Math.max(most, await countBytesAfter(chainFolder, positions[chain] ?? startOfChain));
+      const position = await findPosition(chainFolder, positions[chain]);
+      if (position) most = Math.max(most, await countBytesAfter(chainFolder, position));
     }
     waitingBytes = most;
   }

@@ -1,9 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { createFileSink } from '../../src/events/sinks/file.ts';
 import { expectOfDocument } from '../api/event-document.ts';
+import { SmallDisk } from '../audit/small-disk.ts';
 import { PayingSession } from '../bench/paying-session.ts';
 import { Cli, Folder, devConfig } from '../cli/cli.ts';
 import { soon } from '../support/soon.ts';
@@ -299,5 +301,114 @@ describe('events', () => {
     inbox.isTaking = true;
     await soon(async () => expect(await statusOfPayment()).toBe(200));
     await soon(() => expect(inbox.bodies).toHaveLength(paid + 1));
+  });
+});
+
+/** The request ids of the events in a file; each line of it must be an event. */
+function toldIn(path: string): unknown[] {
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
+  return lines.map((line) => parse(line).data['request_id']);
+}
+
+async function stop({ cli }: Serving): Promise<void> {
+  cli.child.kill('SIGTERM');
+  expect(await cli.ended()).toMatchObject({ status: 0 });
+}
+
+describe('the events of an audit log whose files were moved', () => {
+  it('are all sent of a chain that begins in the place of one that was put aside', async () => {
+    const folder = folderOf();
+    const inbox = await inboxOf();
+    const events = { webhook: { url: inbox.url } };
+    const before = await serve(folder, events);
+    // more than a file of the audit log
+    const ids = await pay(before.url, new PayingSession(1), 40);
+    await stop(before);
+    renameSync(join(folder.path, 'audit/server-1'), join(folder.path, 'evidence'));
+
+    const after = await serve(folder, events);
+    ids.push(...(await pay(after.url, new PayingSession(1), 3)));
+    await soon(() => expect(inbox.bodies).toHaveLength(43));
+    expect(inbox.bodies.map((body) => parse(body).data['request_id'])).toEqual(ids);
+    const lines = after.cli.stderr.split('\n').filter((line) => line.includes('"sink":'));
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
+      expect.objectContaining({ level: 40, sink: 'webhook', chain: 'server-1' }),
+    ]);
+    expect(lines[0]).toContain('a chain of the audit log was replaced by another');
+    // and no second time
+    await stop(after);
+    await stop(await serve(folder, events));
+    expect(inbox.bodies).toHaveLength(43);
+  });
+
+  it('are all that is left for a sink that is new after files were archived', async () => {
+    const folder = folderOf();
+    const before = await serve(folder, { file: { path: 'before.jsonl' } });
+    const ids = await pay(before.url, new PayingSession(1), 60);
+    await stop(before);
+    const [first] = readFileSync(join(folder.path, 'audit/server-1/000002.jsonl'), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"event":'));
+    const event = (JSON.parse(first ?? '') as { event: string }).event;
+    rmSync(join(folder.path, 'audit/server-1/000001.jsonl'));
+
+    const inbox = await inboxOf();
+    const after = await serve(folder, { webhook: { url: inbox.url } });
+    ids.push(...(await pay(after.url, new PayingSession(1), 1)));
+    const archived = ids.indexOf(String(parse(event).data['request_id']));
+    expect(archived).toBeGreaterThan(0);
+    const told = () => inbox.bodies.map((body) => parse(body).data['request_id']);
+    await soon(() => expect(told()).toEqual(ids.slice(archived)));
+  });
+
+  it('are kept back by no other chain that can’t be read', async () => {
+    const folder = folderOf();
+    const inbox = await inboxOf();
+    const cutOff = join(folder.path, 'audit/server-0/000001.jsonl');
+    const hash = '0'.repeat(64);
+    for (const name of ['delivered', 'server-0']) {
+      mkdirSync(join(folder.path, 'audit', name), { recursive: true });
+    }
+    writeFileSync(cutOff, `{"seq":1,"hash":"${hash}"}\n`);
+    writeFileSync(
+      join(folder.path, 'audit/delivered/webhook.json'),
+      JSON.stringify({ 'server-0': { file: 1, offset: 70_000, began: hash } }),
+    );
+    const { cli, url } = await serve(folder, { webhook: { url: inbox.url } });
+    const ids = await pay(url, new PayingSession(1), 2);
+    await soon(() => expect(inbox.bodies).toHaveLength(2));
+    expect(inbox.bodies.map((body) => parse(body).data['request_id'])).toEqual(ids);
+    await soon(() => expect(cli.stderr).toContain(`"reason":"${cutOff} is shorter than it was"`));
+  });
+});
+
+describe('the file of events', () => {
+  it('has nothing but whole events after its disk was full', async () => {
+    const folder = folderOf();
+    using disk = new SmallDisk(256);
+    const path = join(disk.path, 'events.jsonl');
+    const serving = await serve(folder, { file: { path } });
+    const session = new PayingSession(1);
+    const ids = await pay(serving.url, session, 1);
+    await soon(() => expect(toldIn(path)).toEqual(ids));
+    disk.fill(0);
+    // more than what is left of the page that the file ends in
+    ids.push(...(await pay(serving.url, session, 10)));
+    const { cli } = serving;
+    await soon(() => expect(cli.stderr).toContain(`"reason":"${path}: ENOSPC"`));
+    expect(toldIn(path)).toEqual(ids.slice(0, 1));
+    disk.makeRoom();
+    await soon(() => expect(toldIn(path)).toEqual(ids));
+    await stop(serving);
+  });
+
+  it('goes on in a new line where a crash has torn the last one', async () => {
+    using folder = new Folder();
+    const path = folder.write('events.jsonl', '{"id":"1"}\n{"id":');
+    const sink = createFileSink({ path });
+    for (const id of ['2', '3']) {
+      await sink.send([{ id, value: `{"id":"${id}"}` }], new AbortController().signal);
+    }
+    expect(readFileSync(path, 'utf8')).toBe('{"id":"1"}\n{"id":\n{"id":"2"}\n{"id":"3"}\n');
   });
 });

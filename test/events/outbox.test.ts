@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { verifyChain } from '../../src/audit/verify-chain.ts';
 import { readBatch } from '../../src/events/outbox.ts';
-import { type Position, startOfChain } from '../../src/events/positions.ts';
+import type { Position } from '../../src/events/positions.ts';
 import { TestLog, fileHandlePrototype, filesOf, recordsOf } from '../audit/test-log.ts';
 import { expectFailure, readRecords } from '../guardrails/evidence.ts';
 import { firstPayment, nextPayment, startGuardedSigner } from '../guardrails/guarded-signer.ts';
@@ -20,7 +20,7 @@ const unavailable = { code: 'AUDIT_UNAVAILABLE' };
 /** Reads a chain's events from where it stopped, by their ids. */
 class Reader {
   readonly #chain: string;
-  #position: Position = startOfChain;
+  #position: Position = { file: 1, offset: 0 };
 
   constructor(chain: string) {
     this.#chain = chain;
