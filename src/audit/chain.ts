@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { makeDurableFolder, syncFolder } from '../durable-folder.ts';
+import { makeDurableFolder, syncFolder } from '../files/durable-folder.ts';
 import { RecordsError } from '../errors.ts';
 import {
   type ChainFile,

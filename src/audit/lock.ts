@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { RecordsError } from '../errors.ts';
-import { makePrivate } from '../private-file.ts';
+import { makePrivate } from '../files/private-file.ts';
 
 /** How long another process that is just ending is waited for. */
 const patienceMs = 1_000;

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readPlainFileAsync } from '../plain-file.ts';
+import { readPlainFileAsync } from '../files/plain-file.ts';
 
 const noteName = 'verified.json';
 

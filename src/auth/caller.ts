@@ -3,7 +3,7 @@ import { createNetworkList } from '../ip-networks.ts';
 import type { Authenticator } from './authenticator.ts';
 import { AuthError, type Caller } from './authorization.ts';
 import type { ClientCertificate } from './client-certificate.ts';
-import { isPrincipalName, principalNameForm } from '../principal-name.ts';
+import { isPrincipalName, principalNameForm } from './principal-name.ts';
 import { type TraceContext, noTraceContext } from '../trace-context.ts';
 
 /** What the transport tells of a request's sender. */

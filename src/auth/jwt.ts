@@ -8,7 +8,7 @@ import {
   jwtVerify,
 } from 'jose';
 import { type AuthMethod, bearerTokens } from './authenticator.ts';
-import { isPrincipalName, principalNameForm } from '../principal-name.ts';
+import { isPrincipalName, principalNameForm } from './principal-name.ts';
 import { AuthError } from './authorization.ts';
 import { nameOf } from '../foreign-error.ts';
 import { describeFetchFailure } from './fetch-failure.ts';

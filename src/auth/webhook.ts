@@ -19,7 +19,7 @@ import {
   type PaymentAuthorizer,
   WebhookRejectionError,
 } from './authorization.ts';
-import { isPrincipalName, principalNameForm } from '../principal-name.ts';
+import { isPrincipalName, principalNameForm } from './principal-name.ts';
 import { noTraceContext } from '../trace-context.ts';
 import { traceStep } from '../trace-steps.ts';
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type ChainFolder, listChains } from '../audit/files.ts';
 import { ConfigError } from '../errors.ts';
-import { describeReadFailure } from '../plain-file.ts';
+import { describeReadFailure } from '../files/plain-file.ts';
 
 /** The chains in a folder. Throws `CONFIG_INVALID` where there are none. */
 export async function requireChains(folder: string): Promise<ChainFolder[]> {

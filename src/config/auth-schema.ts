@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isPrincipalName, principalNameForm } from '../principal-name.ts';
+import { isPrincipalName, principalNameForm } from '../auth/principal-name.ts';
 import { refuseBlockedPort } from './blocked-ports.ts';
 import { address, milliseconds, network } from './fields.ts';
 import { isReference } from './rpc-urls.ts';

@@ -1,5 +1,5 @@
 import { ConfigError } from '../errors.ts';
-import { describeReadFailure, readPlainFile } from '../plain-file.ts';
+import { describeReadFailure, readPlainFile } from '../files/plain-file.ts';
 
 /** A UTF-8 file as text. `what` says whose it is in the message. Throws `CONFIG_INVALID` when it can't be read. */
 export function readTextFile(path: string, what: string): string {

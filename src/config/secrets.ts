@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ConfigError } from '../errors.ts';
-import { describeReadFailure, readPlainFile } from '../plain-file.ts';
+import { describeReadFailure, readPlainFile } from '../files/plain-file.ts';
 import { Secret } from '../secret.ts';
 
 export type SecretOptions = {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isSignerError } from '../errors.ts';
-import { describeReadFailure, readPlainFileAsync } from '../plain-file.ts';
+import { describeReadFailure, readPlainFileAsync } from '../files/plain-file.ts';
 import { readTextFile } from './read-text-file.ts';
 
 /** A file whose content is in force as a whole, and is replaced as a whole while the program runs. */

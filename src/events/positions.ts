@@ -1,7 +1,7 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { makeDurableFolder, syncFolder } from '../durable-folder.ts';
+import { makeDurableFolder, syncFolder } from '../files/durable-folder.ts';
 import { ConfigError } from '../errors.ts';
 
 /** How far a chain's events are delivered: up to a byte of one of its files. */

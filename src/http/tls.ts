@@ -5,7 +5,7 @@ import { TLSSocket, type TlsOptions, createSecureContext } from 'node:tls';
 import { type ClientCertificate, describeCertificate } from '../auth/client-certificate.ts';
 import { readAll } from '../read-all.ts';
 import { ConfigError } from '../errors.ts';
-import { describeReadFailure, readPlainFile } from '../plain-file.ts';
+import { describeReadFailure, readPlainFile } from '../files/plain-file.ts';
 
 /** Absolute paths of PEM files. */
 export type TlsFiles = {

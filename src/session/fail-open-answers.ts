@@ -1,5 +1,5 @@
 import { isSignerError } from '../errors.ts';
-import { isRefusal } from '../script-runner.ts';
+import { isRefusal } from '../store/script-runner.ts';
 import type { AnswerMemory, Claim } from './answer-memory.ts';
 import { NonceMarks } from './nonce-marks.ts';
 import { shareClaims } from './shared-claims.ts';

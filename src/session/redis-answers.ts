@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { RecordsError } from '../errors.ts';
 import { describeAbort } from '../keys/describe-abort.ts';
-import { type ScriptRunner, describeScriptFailure } from '../script-runner.ts';
+import { type ScriptRunner, describeScriptFailure } from '../store/script-runner.ts';
 import type { AnswerMemory, Claim, UseRequest } from './answer-memory.ts';
 import type { NonceDemand, NonceOutcome } from './nonce-demand.ts';
 import {

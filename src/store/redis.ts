@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError } from '../errors.ts';
-import { type ScriptRunner, isRefusal } from '../script-runner.ts';
+import { type ScriptRunner, isRefusal } from './script-runner.ts';
 import type { Secret } from '../secret.ts';
 import { UnderWay } from '../under-way.ts';
 import type { Acknowledge } from './acknowledged-writes.ts';

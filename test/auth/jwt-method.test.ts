@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AuthError } from '../../src/auth/authorization.ts';
 import { type JwtIssuer, createJwtMethod } from '../../src/auth/jwt.ts';
-import { principalNameForm } from '../../src/principal-name.ts';
+import { principalNameForm } from '../../src/auth/principal-name.ts';
 import { audience, issuer } from './auth-world.ts';
 import { type Claims, JwksServer, newIssuerKey, signToken } from './jwks-server.ts';
 

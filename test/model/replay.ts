@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ReserveOutcome, Spend } from '../../src/policy/limits/ledger.ts';
 import { createRedisLedger } from '../../src/policy/limits/redis-ledger.ts';
 import { releaseScript, reserveScript } from '../../src/policy/limits/redis-scripts.ts';
-import type { ScriptRunner } from '../../src/script-runner.ts';
+import type { ScriptRunner } from '../../src/store/script-runner.ts';
 import type { Claim } from '../../src/session/answer-memory.ts';
 import { createRedisAnswers } from '../../src/session/redis-answers.ts';
 import {

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { readBytes } from '../../audit/files.ts';
-import { syncFolder } from '../../durable-folder.ts';
+import { syncFolder } from '../../files/durable-folder.ts';
 import { nameOf } from '../../foreign-error.ts';
 import { DeliveryError, type EventSink } from '../sink.ts';
 

@@ -1,5 +1,5 @@
 import { isSignerError } from '../../errors.ts';
-import { isRefusal } from '../../script-runner.ts';
+import { isRefusal } from '../../store/script-runner.ts';
 import type { ReserveOutcome, SpendLedger } from './ledger.ts';
 
 const logIntervalMs = 5_000;

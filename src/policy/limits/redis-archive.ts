@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
-import { type ScriptRunner, describeScriptFailure } from '../../script-runner.ts';
+import { type ScriptRunner, describeScriptFailure } from '../../store/script-runner.ts';
 import type { LedgerArchive, LedgerRecord } from './ledger-archive.ts';
 import { joinAmount, requireExact, splitAmount } from './redis-amounts.ts';
 import { type SlotSpend, addSpend, nothingSpent, slotsPerWindow, spendKinds } from './windows.ts';

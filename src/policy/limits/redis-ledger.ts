@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
 import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
 import { randomId } from '../../random-id.ts';
-import { type ScriptRunner, describeScriptFailure } from '../../script-runner.ts';
+import { type ScriptRunner, describeScriptFailure } from '../../store/script-runner.ts';
 import { UnderWay } from '../../under-way.ts';
 import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
 import { joinAmount, splitAmount } from './redis-amounts.ts';

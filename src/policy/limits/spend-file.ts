@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { makeDurableFolder } from '../../durable-folder.ts';
-import { makePrivate } from '../../private-file.ts';
+import { makeDurableFolder } from '../../files/durable-folder.ts';
+import { makePrivate } from '../../files/private-file.ts';
 import type { ReserveOutcome, SessionCharge, Spend, WindowCharge } from './ledger.ts';
 import type { LedgerRecord } from './ledger-archive.ts';
 import { LedgerFileError, damagedFile, guardFile } from './ledger-file-error.ts';

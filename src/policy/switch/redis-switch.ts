@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
-import type { ScriptRunner } from '../../script-runner.ts';
+import type { ScriptRunner } from '../../store/script-runner.ts';
 import type { Pause, SwitchStore } from './signing-switch.ts';
 
 export type RedisSwitchOptions = {

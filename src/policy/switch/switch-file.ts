@@ -2,7 +2,7 @@ import { lstatSync, readFileSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { makeDurableFolder, syncFolder } from '../../durable-folder.ts';
+import { makeDurableFolder, syncFolder } from '../../files/durable-folder.ts';
 import { RecordsError } from '../../errors.ts';
 import { nameOf } from '../../foreign-error.ts';
 import type { Pause, SwitchStore } from './signing-switch.ts';

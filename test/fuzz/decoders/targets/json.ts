@@ -215,7 +215,7 @@ export const jsonTargets: readonly Target[] = [
       'src/auth/webhook.ts',
       'src/wire/go-struct.ts',
       'src/wire/max-price.ts',
-      'src/principal-name.ts',
+      'src/auth/principal-name.ts',
     ],
     seeds: [
       '{"status":200,"expiry":1795741200,"auth_id":"acme","maxPrice":{"price":12.5,"currency":"wei","unit":"seconds"}}',

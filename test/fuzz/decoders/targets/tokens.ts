@@ -104,7 +104,7 @@ export async function openTokenTargets(): Promise<readonly Target[]> {
     {
       name: 'jwt',
       format: 'text',
-      files: ['src/auth/jwt.ts', 'src/auth/authenticator.ts', 'src/principal-name.ts'],
+      files: ['src/auth/jwt.ts', 'src/auth/authenticator.ts', 'src/auth/principal-name.ts'],
       seeds: [
         token,
         signToken(keys[0], claims),
