@@ -1,6 +1,6 @@
 /**
- * The name that somebody has probably meant: the one with the fewest slips of the pen, or else the shortest that only goes on
- * longer or ends sooner (`timeout`, `timeoutMs`). Case, dashes and underscores don't count. undefined where none is close.
+ * The name that was probably meant: the one with the fewest typing errors, or else the shortest that only goes on longer or ends
+ * sooner (`timeout`, `timeoutMs`). Case, dashes and underscores don't count. undefined where none is close.
  */
 export function closestName(word: string, names: readonly string[]): string | undefined {
   const wanted = simplify(word);
@@ -15,14 +15,14 @@ const simplify = (name: string): string => name.toLowerCase().replace(/[_-]/g, '
 
 const lettersPerSlip = 3;
 const shortestStart = 3;
-/** More slips than any name may have, so that who only begins alike comes after who differs by few. */
+/** More typing errors than any name may have: names that only begin alike rank after all that differ by a few letters. */
 const afterSlips = 1_000;
 
 function rankOf(wanted: string, name: string): number {
   const longer = Math.max(wanted.length, name.length);
   const shorter = Math.min(wanted.length, name.length);
   const slips = countSlips(wanted, name);
-  // who writes a name with several slips has its first letter right
+  // where there are several typing errors, the first letter is usually right
   const mostSlips = name.startsWith(wanted[0] ?? '') ? Infinity : 1;
   if (slips <= mostSlips && slips * lettersPerSlip <= shorter) return slips;
   const isStart = name.startsWith(wanted) || wanted.startsWith(name);

@@ -59,7 +59,7 @@ export const errorFamilies = {
   TRANSACTION_NOT_ALLOWED: 'policy',
   TRANSACTION_FEE_ABOVE_MAXIMUM: 'policy',
 
-  // caller: who asks is refused, or can't be established
+  // caller: the caller is refused, or its identity can't be established
   CREDENTIAL_MISSING: 'caller',
   CREDENTIAL_INVALID: 'caller',
   CREDENTIAL_EXPIRED: 'caller',
@@ -78,7 +78,7 @@ export const errorFamilies = {
   SIGNING_SWITCH_UNAVAILABLE: 'records',
   EVENTS_UNAVAILABLE: 'records',
 
-  // chain: what is known of the chain does not allow an answer
+  // chain: too little is known of the chain, or it does not allow an answer
   CHAIN_FACTS_UNAVAILABLE: 'chain',
   PRICE_FEED_UNAVAILABLE: 'chain',
   ETHER_INSUFFICIENT: 'chain',
@@ -183,7 +183,7 @@ export function isSignerError(thrown: unknown): thrown is SignerError {
   return thrown instanceof SignerError;
 }
 
-/** Whether nothing is signed because an operator wants it so, or because that can't be known. */
+/** Whether signing is stopped: an operator wants it so, or it can't be known whether one does. */
 export function isSigningStopped(
   thrown: unknown,
 ): thrown is SignerError<'SIGNING_PAUSED' | 'SIGNING_SWITCH_UNAVAILABLE'> {

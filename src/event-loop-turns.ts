@@ -1,25 +1,25 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** How long one turn of the event loop goes on with such work before connections, answers and timers have theirs. */
+/** For how much of one turn of the event loop such work may be begun, before connections, answers and timers are served. */
 const turnMs = 5;
 
-/** Work that others have begun already goes before work that begins. */
+/** Work that continues something already begun goes before work that begins something new. */
 export type TurnLane = 'begun' | 'new';
 
 type Waiting = { readonly sinceMs: number; readonly start: () => void };
 
 /**
- * Shares the event loop between work that takes milliseconds and all the rest, which is quick: such work is begun for at most
- * 5 ms a turn, and what is over waits for the next turns, first in, first out, begun work first. A turn lasts longer than that
- * only by the last piece of work in it.
+ * Shares the event loop between work that takes milliseconds and everything else, which is quick. Such work is begun for at most
+ * 5 ms of each turn; the rest waits for the next turns, begun work before new, and otherwise first in, first out. Only the last
+ * piece of work can make a turn longer than that.
  */
 export class EventLoopTurns {
   readonly #waiting: Readonly<Record<TurnLane, Waiting[]>> = { begun: [], new: [] };
   readonly #lastWaitedMs: Record<TurnLane, number> = { begun: 0, new: 0 };
-  /** until when this turn begins work; undefined where it has begun none yet */
+  /** until when this turn may begin work; undefined where it has begun none yet */
   #endsAtMs: number | undefined;
 
-  /** Runs `work` now, or in one of the next turns, and gives its result. Rejects with what it throws. */
+  /** Runs `work` now, or in one of the next turns, and gives its result. Rejects with whatever `work` throws. */
   run<Result>(lane: TurnLane, work: () => Result | Promise<Result>): Promise<Result> {
     const isFree = this.#waiting.begun.length === 0 && this.#waiting.new.length === 0;
     if (isFree && this.#hasTime()) return new Promise((resolve) => resolve(work()));
@@ -39,7 +39,9 @@ export class EventLoopTurns {
     });
   }
 
-  /** How long work that comes now will wait at least, in both lanes together, as far as those before it tell; in milliseconds. */
+  /**
+   * The shortest time, in milliseconds, that work which comes now has to wait, estimated from the work that waits in both lanes.
+   */
   expectedWaitMs(): number {
     return this.#expectedIn('begun') + this.#expectedIn('new');
   }
@@ -73,5 +75,5 @@ export class EventLoopTurns {
   }
 }
 
-/** This process has one event loop, and so one of these. */
+/** The queue of this process, which has one event loop. */
 export const eventLoopTurns = new EventLoopTurns();

@@ -1,5 +1,5 @@
 /**
- * What may be told of an error that is not this program's own: its code, or the code of what caused it, or else its class. Its
+ * What may be logged of an error that is not this program's own: its code, or the code of its cause, or else its class. Its
  * message is left out, since libraries quote what they were given, and that may be a secret.
  */
 export function nameOf(error: unknown): string {

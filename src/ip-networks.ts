@@ -4,8 +4,8 @@ import { BlockList, isIPv6 } from 'node:net';
 export type NetworkList = (address: string) => boolean;
 
 /**
- * A list of IPv4 and IPv6 addresses, and of networks with their prefix length, such as `10.0.0.0/8`. An IPv6 address that holds an IPv4
- * one (`::ffff:10.0.0.1`) counts as that. Throws when an entry is neither address nor network.
+ * A list of IPv4 and IPv6 addresses, and of networks with their prefix length, such as `10.0.0.0/8`. An IPv4-mapped IPv6 address
+ * (`::ffff:10.0.0.1`) counts as the IPv4 address. Throws when an entry is neither an address nor a network.
  */
 export function createNetworkList(entries: readonly string[]): NetworkList {
   if (entries.length === 0) return () => false;

@@ -1,8 +1,8 @@
 import { ConfigError, type SignerError, isSignerError } from './errors.ts';
 
 /**
- * Reads several things that don't depend on each other, so that what is wrong with one does not hide what is wrong with the
- * next. Throws the error of a reader as it is where one alone fails, and `CONFIG_INVALID` with a line of each otherwise.
+ * Runs several readers that don't depend on each other, so that an error of one does not hide the errors of the others. Where one
+ * alone fails, its error is thrown as it is; where several do, `CONFIG_INVALID` with one line for each.
  */
 export function readAll<Values extends object>(readers: {
   readonly [Name in keyof Values]: () => Values[Name];

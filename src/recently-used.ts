@@ -1,7 +1,7 @@
-/** Remembers the `maxSize` entries that were asked for last. */
+/** A cache of the `maxSize` entries that were read or written most recently (LRU). */
 export class RecentlyUsed<Key, Value extends object> {
   readonly #maxSize: number;
-  /** the one that was not used for longest comes first */
+  /** in the order of their last use, the oldest first */
   readonly #entries = new Map<Key, Value>();
 
   constructor(maxSize: number) {

@@ -1,8 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** What a caller says that ties its request to its own records. Anybody may say anything: it is for log, records and traces alone. */
+/**
+ * What ties a request to the caller's own records, in the caller's words. Nothing of it is verified: it is for the log, the audit
+ * records and traces only.
+ */
 export type TraceContext = {
-  /** W3C Trace Context, of version 00, to be passed on; undefined where the caller sent none that is valid */
+  /** W3C Trace Context in the form of version 00, to be passed on; undefined where the caller sent none that is valid */
   readonly traceparent: string | undefined;
   /** the `traceparent`'s trace, 32 hex digits */
   readonly traceId: string | undefined;
@@ -17,18 +20,20 @@ export const noTraceContext: TraceContext = {
   clientRequestId: undefined,
 };
 
-/** What is taken of a caller's `X-Request-Id`: no blank, quote, comma or control character, so that it can stand anywhere. */
+/**
+ * The form of `X-Request-Id` that is accepted: no blank, quote, comma or control character, so that it can be written anywhere.
+ */
 export const clientRequestIdPattern = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 
-/** `traceparent` of any version; later ones may have more after the flags, which is not passed on. */
+/** `traceparent` of any version; a later version may have more after the flags, which is not passed on. */
 const traceparentPattern =
   /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{0,256})?$/;
 
 const allZero = /^0+$/;
 
 /**
- * Reads the caller's `traceparent` and `X-Request-Id`. What is malformed, or was sent twice, counts as not sent: no payment fails for it
- * (W3C Trace Context, 3.2.2.3 and 4.3).
+ * Reads the caller's `traceparent` and `X-Request-Id`. A header that is malformed, or was sent twice, counts as not sent: no
+ * payment fails because of it (W3C Trace Context, 3.2.2.3 and 4.3).
  */
 export function readTraceContext(headers: IncomingHttpHeaders): TraceContext {
   const { traceparent, 'x-request-id': requestId } = headers;
@@ -39,7 +44,7 @@ export function readTraceContext(headers: IncomingHttpHeaders): TraceContext {
   return { traceparent: parent, traceId: parent?.slice(3, 35), clientRequestId };
 }
 
-/** As version 00, which has no other flag than 01, sampled. */
+/** Writes it as version 00, whose only flag is 01, sampled. */
 function readTraceparent(text: string): string | undefined {
   const [, version, traceId = '', parentId = '', flags = '', more] =
     traceparentPattern.exec(text) ?? [];

@@ -1,6 +1,6 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
 
-/** The steps of a payment that are published, from the outside in; docs/traces.md tells what each is. */
+/** The steps of a payment that are published, the outermost first; docs/traces.md explains each. */
 export const tracedSteps = [
   'request',
   'decision',
@@ -13,13 +13,15 @@ export const tracedSteps = [
 
 export type TracedStep = (typeof tracedSteps)[number];
 
-/** Names, kinds, counts, codes: never a secret, an amount, or what a caller calls something. */
+/** Names, kinds, counts and codes: never a secret, an amount, or a name that a caller has chosen. */
 export type StepAttributes = Record<string, string | number | undefined>;
 
-/** What a channel's subscribers are given at a step's beginning and, the same object, at its end. */
+/** What subscribers of a channel get when a step begins; at its end they get the same object. */
 export type StepMessage = {
   readonly attributes: StepAttributes;
-  /** of a request: the caller's; a subscriber may set that of another step, which is what goes to the service that the step asks */
+  /**
+   * for a request the caller's; for another step a subscriber may set it, and it is then sent to the service that the step asks
+   */
   traceparent?: string | undefined;
   /** what the step failed with */
   error?: unknown;
@@ -38,8 +40,8 @@ export function isTraced(step: TracedStep): boolean {
 }
 
 /**
- * Does `work`, published as a step where anybody subscribes, and gives its result, which is not published. `attributes` may be added to
- * until the step ends. The message is undefined where nobody subscribes.
+ * Does `work` and gives its result. Where anybody subscribes, it is published as a step, without its result. `attributes` may be
+ * added to until the step ends. `work` gets the message, or undefined where nobody subscribes.
  */
 export function traceStep<Result>(
   step: TracedStep,
@@ -50,7 +52,7 @@ export function traceStep<Result>(
   return publishStep(stepChannels[step], { attributes }, work);
 }
 
-/** As `tracePromise` publishes it, without the result, and with half its promises. */
+/** Publishes a step as `tracePromise` does, but without the result, and with half as many promises. */
 function publishStep<Result>(
   { start, end, asyncStart, asyncEnd, error: failed }: StepChannel,
   message: StepMessage,

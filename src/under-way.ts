@@ -1,8 +1,8 @@
-/** Work that somebody must not end before. */
+/** Keeps track of work in progress, so that a shutdown can wait for it. */
 export class UnderWay {
   readonly #all = new Set<Promise<unknown>>();
 
-  /** Gives `work` back, which counts until it settles. */
+  /** Adds `work`, which counts until it settles, and gives it back. */
   add<Result>(work: Promise<Result>): Promise<Result> {
     this.#all.add(work);
     const end = (): void => void this.#all.delete(work);
@@ -10,7 +10,7 @@ export class UnderWay {
     return work;
   }
 
-  /** Resolves once none is left, what was added meanwhile included, or after `timeoutMs`. */
+  /** Resolves once no work is left, also none that was added meanwhile; after `timeoutMs` at the latest. */
   async end(timeoutMs: number): Promise<void> {
     const late = Promise.withResolvers<'late'>();
     const timer = setTimeout(() => late.resolve('late'), timeoutMs);

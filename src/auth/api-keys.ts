@@ -32,8 +32,8 @@ export function newApiKey(): { readonly id: string; readonly key: string; readon
 }
 
 /**
- * Authentication by API key, in `Authorization: Bearer` or `X-Api-Key`. `keys` are asked for with each request, so that a
- * revoked one counts no longer; `nowMs` is Unix milliseconds.
+ * Authentication by API key, in `Authorization: Bearer` or `X-Api-Key`. `keys` is called for each request, so that a revoked key
+ * counts no longer; `nowMs` is Unix milliseconds.
  */
 export function createApiKeyMethod(keys: () => ApiKeys, nowMs: () => number): AuthMethod {
   return ({ headers }) => {

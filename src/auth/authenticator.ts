@@ -10,16 +10,16 @@ export type Credentials = {
 };
 
 /**
- * One way to prove who one is. Gives undefined where nothing was presented for it. Throws {@link AuthError} for what was
- * presented and is not valid.
+ * One way to prove an identity. Gives undefined where nothing was presented for it. Throws {@link AuthError} where what was
+ * presented is not valid.
  */
 export type AuthMethod = (
   credentials: Credentials,
 ) => Principal | undefined | Promise<Principal | undefined>;
 
 /**
- * Whom the credentials prove the caller to be. Where they are not `required`, a caller without any is `anonymous`. Throws
- * {@link AuthError}.
+ * The principal that the credentials prove. Where they are not `required`, a caller without any is `anonymous`. Throws {@link
+ * AuthError}.
  */
 export type Authenticator = (
   credentials: Credentials,
@@ -27,8 +27,8 @@ export type Authenticator = (
 ) => Promise<Principal>;
 
 /**
- * Combines methods: whatever is presented for any of them must be valid, and the first one in `methods` that something was
- * presented for names the principal. Without methods everybody is `anonymous`.
+ * Combines methods: what is presented for any of them must be valid, and the principal is the one of the first method in
+ * `methods` for which something was presented. Without methods everybody is `anonymous`.
  */
 export function createAuthenticator(methods: readonly AuthMethod[]): Authenticator {
   return async (credentials, demand) => {

@@ -25,7 +25,7 @@ export type CallerIdentifierOptions = {
   readonly authenticate: Authenticator;
   /** addresses and networks */
   readonly trustedProxies: readonly string[];
-  /** the headers that a credential is made up of; Authorization, Cookie and X-Api-Key unless told */
+  /** the headers that make up a credential; by default Authorization, Cookie and X-Api-Key */
   readonly credentialHeaders?: readonly string[] | undefined;
 };
 
@@ -51,7 +51,7 @@ export function createCallerIdentifier({
   };
 }
 
-/** The trusted proxy's word. Throws `CREDENTIAL_INVALID` where it is no principal's name. */
+/** The principal as the trusted proxy names it. Throws `CREDENTIAL_INVALID` where that is no principal's name. */
 function readAuthId(headers: Caller['headers']): string {
   const authId = headers.get('Signer-Auth-Id')?.[0] ?? '';
   if (authId === '' || isPrincipalName(authId)) return authId;

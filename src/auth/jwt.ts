@@ -38,12 +38,12 @@ export type JwtOptions = {
 const clockToleranceSeconds = 5;
 /** Keys that an issuer has withdrawn count no longer than this. */
 const keysMaxAgeMs = 600_000;
-/** Tokens that name an unknown key have its issuer asked at most so often. */
+/** Tokens that name an unknown key make the signer ask the issuer for its keys; at most once in this time. */
 const unknownKeyPauseMs = 30_000;
 
 /**
- * Authentication by signed JSON Web Tokens, in `Authorization: Bearer`. Keys are fetched from the issuer with its first
- * token, and again when a token names one that is new.
+ * Authentication by signed JSON Web Tokens, in `Authorization: Bearer`. An issuer's keys are fetched when its first token comes,
+ * and again when a token names an unknown key.
  */
 export function createJwtMethod(issuers: readonly JwtIssuer[], options: JwtOptions): AuthMethod {
   const verifiers = new Map(
@@ -140,10 +140,10 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
   };
 }
 
-/** The library's own words name claims, never their values; those of others may quote the token. */
+/** The library's own messages name claims, never their values; those of other errors may quote the token. */
 function describeJoseError(error: unknown): string {
   if (!(error instanceof errors.JOSEError)) return nameOf(error);
-  // it would tell the extension's name, which whoever sent the token has chosen
+  // it would quote the extension's name, which the token's sender has chosen
   const isOfExtension = error.message.startsWith('Extension Header Parameter');
   return isOfExtension ? 'its header has a critical extension' : error.message;
 }

@@ -11,8 +11,8 @@ export type CertificateRule = {
 };
 
 /**
- * Authentication by client certificate. The first of `rules` that fits names the principal; `nowMs` is Unix milliseconds.
- * Connections may outlive certificates, so expiry is looked at with each request.
+ * Authentication by client certificate. The first of `rules` that matches names the principal; `nowMs` is Unix milliseconds. A
+ * connection may outlive its certificate, so the expiry is checked for each request.
  */
 export function createCertificateMethod(
   rules: readonly CertificateRule[],

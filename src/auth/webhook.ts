@@ -34,7 +34,7 @@ export type WebhookOptions = {
 
 const maxAnswerBytes = 65_536;
 
-/** Unix seconds, in the year 5138; today's milliseconds are more. */
+/** Unix seconds, in the year 5138. A time in milliseconds, sent by mistake, is larger. */
 const latestExpiry = 100_000_000_000n;
 
 /**
@@ -77,7 +77,7 @@ async function ask(
       ...revealHeaders(headers),
     },
     body: `{"headers":${encodeHeaders(caller.headers)},"state":${encodeState(projected)}}`,
-    // its secret, and the caller's credentials, are for this address only
+    // the webhook's secret and the caller's credentials are for this address only
     redirect: 'manual',
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
   });
@@ -133,7 +133,7 @@ const int64 = (value: JsonValue, field: string) => readInteger(value, field, min
 const readMembers = createStructReader<Answer>({
   status: (answer, value, field) => (answer.status = int64(value, field)),
   reason: (answer, value, field) => (answer.reason = readString(value, field)),
-  // a field of newer webhooks, which others may fill with anything
+  // only newer webhooks know this field; an older one may use the name for anything
   code: (answer, value) => {
     if (value.kind === 'string') answer.code = value.value.slice(0, longestCode);
   },

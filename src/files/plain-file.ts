@@ -1,15 +1,15 @@
 import { type Stats, closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-/** Larger than any file that is read as a whole. */
+/** More bytes than any file has that is read as a whole. */
 const maxBytes = 67_108_864;
 
 /** Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it. */
 const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
- * Reads a file as a whole. What is no plain file (a pipe, a folder, a device) is refused, since it may block the process or never
- * end. Throws what {@link describeReadFailure} describes.
+ * Reads a whole regular file. Anything else (a pipe, a folder, a device) is refused, since reading it may block the process or
+ * never end. Throws errors that {@link describeReadFailure} describes.
  */
 export function readPlainFile(path: string): Buffer {
   const fd = openSync(path, readWithoutWaiting);
@@ -21,7 +21,7 @@ export function readPlainFile(path: string): Buffer {
   }
 }
 
-/** As {@link readPlainFile}, without holding up the process where the disk is slow. */
+/** Like {@link readPlainFile}, without blocking the process where the disk is slow. */
 export async function readPlainFileAsync(path: string): Promise<Buffer> {
   await using handle = await open(path, readWithoutWaiting);
   requirePlain(await handle.stat());
@@ -49,7 +49,7 @@ const reasonOfCode: Readonly<Record<string, string>> = {
   ESTALE: 'the network drive has lost it',
 };
 
-/** Why a file could not be read, in an operator's words; nothing of its content. */
+/** Why a file could not be read, in words for an operator. It says nothing of the content. */
 export function describeReadFailure(error: unknown): string {
   const { code = 'unknown' } = error as NodeJS.ErrnoException;
   return reasonOfCode[code] ?? code;

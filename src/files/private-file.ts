@@ -1,9 +1,10 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 
 /**
- * Makes a file that only its owner may read and write, or takes everybody else's rights to it away. For files that SQLite opens,
- * which gives them the rights that the umask leaves, and its `-wal` and `-shm` files those of the database. The file itself is
- * never opened where it is there: closing it again would end the locks that this process has on it.
+ * Creates a file that only its owner may read and write, or takes those rights away from everybody else where the file exists. It
+ * is for SQLite databases: SQLite creates them with the rights that the umask leaves, and gives its `-wal` and `-shm` files the
+ * rights of the database. An existing file is never opened, since closing it again would release the locks that this process
+ * holds on it. Throws the file system's own errors.
  */
 export function makePrivate(path: string): void {
   try {

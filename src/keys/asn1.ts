@@ -1,6 +1,6 @@
 import { type AsnType, fromBER } from 'asn1js';
 
-/** The one ASN.1 value that these bytes are, from the first to the last; undefined when they are none. */
+/** Reads bytes that are exactly one ASN.1 value; undefined when they are not. */
 export function readAsn1(bytes: Uint8Array): AsnType | undefined {
   try {
     const { offset, result } = fromBER(Uint8Array.from(bytes));

@@ -13,18 +13,21 @@ export type ClaimedSignature = {
   readonly digest: Uint8Array;
 };
 
-/** Of a random factor; a batch with several wrong signatures is taken with a probability of 2^-32, one with a single one never. */
+/**
+ * Bytes of a random factor. A batch with several wrong signatures passes with a probability of 2^-32; a batch with a single wrong
+ * one never passes.
+ */
 const factorBytes = 4;
 
 /**
- * Whether all signatures of a batch are the key's over their digests, and all their v are right. `publicKey` is its 65-byte
- * SEC1 point, r and s are in [1, n − 1].
+ * Whether all signatures of a batch are the key's over their digests, and all their v are right. `publicKey` is its 65-byte SEC1
+ * point; r and s are in [1, n − 1].
  *
- * A signature names the point R that its nonce made: r is the x of it, v says which y. It is the key's where
- * R = (z/s)·G + (r/s)·P. The equations are added up, each times a random number of 32 bits that nobody could know when the
- * signatures were made, so that wrong ones can't make up for each other. A single wrong one can't be made up for at all. A point
- * for each signature is then multiplied by a short number, which costs less than half a recovery, and the right side is one sum
- * for all.
+ * A signature names the point R that its nonce made: r is its x, and v says which y. The signature is the key's where R = (z/s)·G
+ * + (r/s)·P. Each equation is multiplied by a random 32-bit number that nobody could know when the signatures were made, and then
+ * all are added up. So several wrong signatures can't cancel each other out by design, and a single wrong one can't be cancelled
+ * out at all. For each signature this multiplies one point by a short number, which costs less than half a recovery; the
+ * right-hand side is a single sum.
  */
 export function proveBatch(
   signatures: readonly ClaimedSignature[],

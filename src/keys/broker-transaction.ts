@@ -36,7 +36,7 @@ export type BrokerTransaction = {
   readonly call: BrokerCall;
 };
 
-/** What each function's selector is made of. */
+/** The signature text from which each function's selector is computed. */
 const prototypes: Readonly<Record<BrokerCall['name'], string>> = {
   fundDeposit: 'fundDeposit()',
   fundReserve: 'fundReserve()',
@@ -51,7 +51,7 @@ export function isBrokerFunction(name: string): name is BrokerCall['name'] {
   return Object.hasOwn(prototypes, name);
 }
 
-/** Call data, and the wei sent along. Throws `INTERNAL` for another function than those of {@link BrokerCall}. */
+/** The call data, and the wei sent along. Throws `INTERNAL` for any function that is not in {@link BrokerCall}. */
 export function encodeBrokerCall(call: BrokerCall): { data: Hex; value: bigint } {
   if (!isBrokerFunction(call.name)) {
     throw new InternalError('INTERNAL', 'that function of the TicketBroker may not be called');

@@ -1,26 +1,27 @@
 import { type CallTurn, ProviderError } from './provider.ts';
 
 type CallLimits = {
-  /** Calls that may reach the service in any one second; a whole number, at least 1. Left out, their rate is not limited. */
+  /** How many calls may reach the service in any one second; a whole number, at least 1. Without it the rate is not limited. */
   readonly requestsPerSecond?: number;
-  /** Calls under way at once. */
+  /** How many calls may be under way at once. */
   readonly concurrency: number;
-  /** Calls that may wait for their turn; one more is refused. */
+  /** How many calls may wait for their turn; one more is refused. */
   readonly maxQueued: number;
 };
 
 /**
- * Holds calls back so that a remote service's quota is kept: a token bucket for the rate, a bound on the calls under way, and
- * one bounded queue for both. The bucket holds a tenth of a second's calls and is refilled at the rest of the rate, so that
- * burst and refill together never start more than `requestsPerSecond` calls in any one second.
+ * Holds calls back so that a remote service's quota is kept: a token bucket for the rate, a bound on the calls under way, and one
+ * bounded queue for both.
  *
- * Calls that start evenly may arrive in a heap, when the first ones wait for connections for instance. A call reaches the
- * service at some time between its start and its end, so it counts from its start until a second after its end: whatever the
- * way does, the service never gets more than `requestsPerSecond` calls in any one second.
+ * The bucket holds a tenth of a second's calls and is refilled at the rest of the rate, so that burst and refill together never
+ * start more than `requestsPerSecond` calls in any one second. Calls that start evenly may still arrive all at once, for instance
+ * when the first ones wait for connections. A call reaches the service at some time between its start and its end, so it counts
+ * from its start until a second after its end: however long the way takes, the service never gets more than `requestsPerSecond`
+ * calls in any one second.
  *
- * The queue is fair: tenants take turns, and within a tenant its lanes do. A lane that has a hundred calls to make does not keep
- * one that has a single call waiting, nor does a tenant with a thousand lanes. Within a lane it is first in, first out. And a
- * tenant may have no more calls waiting than it leaves places free for the others.
+ * The queue is fair: tenants take turns, and within a tenant its lanes do; within a lane it is first in, first out. A lane with a
+ * hundred calls does not delay one that has a single call, nor does a tenant with a thousand lanes delay another tenant. A tenant
+ * may have no more calls waiting than it leaves places free for the others.
  *
  * Each call of {@link CallLimiter.run} is one request to the service: a retry has to wait for its turn again.
  */
@@ -118,7 +119,7 @@ export class CallLimiter {
     this.#waitingCount -= 1;
   }
 
-  /** Takes the next call of the tenant whose turn it is, and puts that tenant behind the others. */
+  /** Takes the next call of the tenant whose turn it is, and moves that tenant behind the others. */
   #takeNext(): (() => void) | undefined {
     for (const [tenant, backlog] of this.#tenants) {
       const start = backlog.takeNext();
@@ -152,7 +153,7 @@ export class CallLimiter {
     return true;
   }
 
-  /** Whether one more call can't be too many for the service in any second, wherever those counted are on their way. */
+  /** Whether one more call is within the rate in any second, wherever the counted calls are on their way. */
   #hasRoom(): boolean {
     const { requestsPerSecond = Infinity } = this.#limits;
     return this.#underWay + this.#endedAtMs.length < requestsPerSecond;
@@ -161,7 +162,7 @@ export class CallLimiter {
   #wakeUpWithNextPlace(): void {
     const [oldestMs] = this.#endedAtMs;
     const isFull = !this.#hasRoom();
-    // Where every counted call is under way, the end of one is the time to look again.
+    // while every counted call is under way, one of them has to end before there is room
     if (isFull && oldestMs === undefined) return;
     const untilTokenMs = (1 - this.#tokens) / this.#tokensPerMs;
     const untilRoomMs = isFull && oldestMs !== undefined ? oldestMs + 1000 - this.#filledAtMs : 0;
@@ -198,7 +199,7 @@ class Backlog {
     if (waiting?.size === 0) this.#lanes.delete(lane);
   }
 
-  /** Takes the next call of the lane whose turn it is, and puts that lane behind the others. */
+  /** Takes the next call of the lane whose turn it is, and moves that lane behind the others. */
   takeNext(): (() => void) | undefined {
     for (const [lane, waiting] of this.#lanes) {
       for (const start of waiting) {

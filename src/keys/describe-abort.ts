@@ -1,12 +1,12 @@
 import { type SignerError, isSignerError } from '../errors.ts';
 import { ProviderError } from './provider.ts';
 
-/** Whether the signal's time was up, as opposed to nobody waiting any more. */
+/** Whether the signal was aborted by a time-out, and not because nobody waits any more. */
 export function isTimeout({ reason }: { readonly reason: unknown }): boolean {
   return reason instanceof DOMException && reason.name === 'TimeoutError';
 }
 
-/** What a call that `signal` ended fails with; a reason that is one of our own errors stands for itself. */
+/** The error of a call that `signal` ended. Where the reason is one of our own errors, it is that error. */
 export function describeAbort(name: string, signal: AbortSignal): SignerError {
   if (isSignerError(signal.reason)) return signal.reason;
   return isTimeout(signal)

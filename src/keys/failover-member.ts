@@ -30,11 +30,11 @@ export type MemberStatistics = {
   readonly failures: number;
   /** Of the calls, those made because another member was slow with the same digest. */
   readonly hedges: number;
-  /** Of the calls, those given up because another member's signature came first. */
+  /** Of the calls, those that were given up because another member's signature came first. */
   readonly discarded: number;
 };
 
-/** Why a call is aborted that another member has answered. */
+/** The reason with which a call is aborted once another member has answered. */
 export const lostRace = new ProviderError('REQUEST_ABORTED', 'another key provider signed first');
 
 /** The pause between probes doubles up to this many intervals. */
@@ -66,7 +66,7 @@ export class PinnedKey {
   }
 }
 
-/** One provider of a group: signs, verifies, and keeps account of whether it can be relied on. */
+/** One provider of a group. It signs, verifies the result, and keeps track of whether the provider can be relied on. */
 export class Member {
   readonly name: string;
   readonly #openProvider: () => Promise<KeyProvider>;
@@ -80,7 +80,7 @@ export class Member {
   #key: { readonly provider: KeyProvider; readonly limiter: CallLimiter } | undefined;
   /** `joining` until its key was found to be the pinned one */
   #state: 'joining' | 'healthy' | 'unhealthy' | 'closed' = 'joining';
-  /** Whether it failed to sign and has not signed since: what its device says of itself is no proof then. */
+  /** Whether it failed to sign and has not signed since: until it does, what its device says of itself proves nothing. */
   #mustProve = false;
   #probeTimer: NodeJS.Timeout | undefined;
   #backOff = 1;
@@ -102,7 +102,7 @@ export class Member {
     this.#log = group.log;
   }
 
-  /** Signing calls that it takes at once; undefined before it is open. */
+  /** How many signing calls it takes at once; undefined before it is open. */
   get concurrency(): number | undefined {
     return this.#key?.provider.concurrency;
   }
@@ -128,7 +128,7 @@ export class Member {
     return Math.max(minHedgeAfterMs, ascending[Math.ceil(length * 0.95) - 1] ?? 0);
   }
 
-  /** Opens the provider if need be, asks whether it can serve, and compares its public key. Throws {@link SignerError}. */
+  /** Opens the provider if it is not open, asks whether it can serve, and compares its public key. Throws {@link SignerError}. */
   check(signal: AbortSignal): Promise<void> {
     return this.#bounded(signal, async () => {
       const provider = await this.#open();
@@ -138,8 +138,8 @@ export class Member {
   }
 
   /**
-   * {@link Member.check}, after which it is healthy; where it failed to sign before, it must sign a self-test as well.
-   * Throws {@link SignerError}.
+   * Makes it healthy after a {@link Member.check}; where it failed to sign before, it must sign a self-test as well. Throws
+   * {@link SignerError}.
    */
   async takeIn(signal: AbortSignal): Promise<void> {
     await this.check(signal);
@@ -150,7 +150,7 @@ export class Member {
     this.#becomeHealthy();
   }
 
-  /** Leaves it out because of `failure`, and tries to take it in after a pause, and again after longer ones. */
+  /** Stops using it because of `failure`, and tries to take it in again after a pause that grows with each failure. */
   probeLater(failure: unknown): void {
     if (this.#state === 'closed') return;
     clearTimeout(this.#probeTimer);
@@ -175,8 +175,8 @@ export class Member {
   }
 
   /**
-   * Gives r ‖ s, low s, proved to be the pinned key's over `digest`. A failure makes the member unhealthy, unless the call
-   * was only throttled. Ends with `signal` even where the provider does not. Throws {@link SignerError}.
+   * Gives r ‖ s, low s, proved to be the pinned key's over `digest`. A failure makes the member unhealthy, unless the call was
+   * only throttled. The call ends with `signal`, even where the provider ignores it. Throws {@link SignerError}.
    */
   async sign(
     digest: Uint8Array,
@@ -203,14 +203,14 @@ export class Member {
     }
   }
 
-  /** Ends the probes and the provider, also one that has yet to open. */
+  /** Ends the probes and closes the provider, also one that is still being opened. */
   async close(): Promise<void> {
     this.#state = 'closed';
     clearTimeout(this.#probeTimer);
     await this.#key?.provider.close();
   }
 
-  /** One opening at a time: one that outlasts a probe is waited for by the next. */
+  /** Only one opening runs at a time: where one outlasts a probe, the next probe waits for it. */
   #open(): Promise<KeyProvider> {
     this.#opening ??= this.#openOnce().catch((error: unknown) => {
       this.#opening = undefined;
@@ -275,7 +275,7 @@ export class Member {
     return { member: this.name, code, error: message };
   }
 
-  /** Ends with the signal even where a provider does not. */
+  /** Runs `work`, and ends with the signal even where the provider ignores it. */
   async #bounded<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
     const aborted = Promise.withResolvers<never>();
     const abort = (): void => aborted.reject(describeAbort(this.name, signal));
@@ -300,7 +300,7 @@ export class Member {
   }
 }
 
-/** Whether a provider that fails to open so may open later, without a change by the operator. */
+/** Whether a provider that failed to open with this error may open later, without a change by the operator. */
 export function mayPass(error: unknown): boolean {
   return isSignerError(error) && (error.retryable || error.code === 'PROVIDER_UNAVAILABLE');
 }

@@ -20,16 +20,21 @@ export type FailoverOptions = {
   /** At least one; the preferred one first. */
   readonly members: readonly FailoverMember[];
   /**
-   * Whether a call that takes longer than 95 % of its member's last ones is made to the next healthy member as well. The
-   * digest may be signed twice then; one signature is given out.
+   * Whether a call that takes longer than 95 % of its member's last calls is also made to the next healthy member. The digest may
+   * then be signed twice, but only one signature is given out.
    */
   readonly hedge: boolean;
-  /** Pause before a failed member is probed, doubled up to 16 times this while it fails; also a probe's own time limit. */
+  /**
+   * The pause before a failed member is probed, which doubles up to 16 times this while it keeps failing; also the time limit of
+   * one probe.
+   */
   readonly probeIntervalMs: number;
-  /** Has a member that failed sign a self-test, through a gate of its own, before it is used again. Throws what the gate throws. */
+  /**
+   * Makes a member that failed sign a self-test, through a gate of its own, before it is used again. Throws what the gate throws.
+   */
   readonly prove: (member: KeyProvider, options: CallOptions) => Promise<void>;
   readonly log: ProviderContext['log'];
-  /** Ends the start; no longer looked at afterwards. */
+  /** Aborts the start; it is not looked at after that. */
   readonly signal: AbortSignal;
 };
 
@@ -43,9 +48,9 @@ export interface FailoverProvider extends KeyProvider {
 const startGraceMs = 5000;
 
 /**
- * Opens all members and makes one provider of those that can serve. One that fails for a passing reason joins later. The
- * first error in the members' order is thrown when none can serve, or when it will not pass (another key, no such key,
- * access denied …); everything is closed then. Throws {@link SignerError}.
+ * Opens all members and makes one provider of those that can serve. A member that fails for a passing reason joins later. When
+ * none can serve, or when a failure is not a passing one (another key, no such key, access denied …), everything is closed and
+ * the first error in the members' order is thrown. Throws {@link SignerError}.
  */
 export async function openFailoverProvider(options: FailoverOptions): Promise<FailoverProvider> {
   const pinned = new PinnedKey();
@@ -63,7 +68,7 @@ export async function openFailoverProvider(options: FailoverOptions): Promise<Fa
 
 type StartFailure = { readonly member: Member; readonly error: SignerError };
 
-/** Gives those that could not be taken in, in the members' order. */
+/** Takes in all members; gives those that could not be taken in, in the members' order. */
 async function takeInAll(
   members: readonly Member[],
   signal: AbortSignal,
@@ -93,8 +98,8 @@ const openedTooLate = new ProviderError(
 );
 
 /**
- * Signs with the first healthy member. The members' own limits on time and attempts decide how soon a call goes on to the
- * next one, so they must leave room in the request's deadline.
+ * Signs with the first healthy member. The members' own time and attempt limits decide how soon a call goes on to the next one,
+ * so together they must fit into the request's deadline.
  */
 class FailoverGroup implements FailoverProvider {
   readonly keyRef: string;
@@ -160,7 +165,7 @@ class FailoverGroup implements FailoverProvider {
     await Promise.all(this.#members.map((member) => member.close()));
   }
 
-  /** Each member gets the digest once at most; the first signature counts. */
+  /** Each member gets the digest at most once; the first signature counts. */
   #sign(
     digest: Uint8Array,
     { signal: caller, turn }: CallOptions,
@@ -204,7 +209,7 @@ class FailoverGroup implements FailoverProvider {
     return promise;
   }
 
-  /** The first healthy member that has not been tried; where none at all is healthy, the first that is not. */
+  /** The first healthy member that has not been tried; where no member is healthy, the first one that has not been tried. */
   #next(tried: ReadonlySet<Member>): Member | undefined {
     const healthy = this.#members.filter((member) => member.isHealthy);
     const candidates =

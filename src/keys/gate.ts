@@ -11,16 +11,16 @@ import { type CallOptions, type CallTurn, type KeyProvider, ProviderError } from
 import { type StepAttributes, traceStep } from '../trace-steps.ts';
 import { publicKeyToAddress, toEthereumSignature, toEthereumSignatures } from './signature.ts';
 
-/** What the signatures are a part of, where they are worth nothing alone. */
+/** A larger whole that the signatures are a part of, where they are worth nothing without its other parts. */
 export type Whole = {
-  /** the other parts; when one of them fails these signatures count as failed too */
+  /** the other parts; when one of them fails, these signatures count as failed too */
   readonly otherParts: Promise<unknown>;
-  /** what the record says of the whole once all of it is there, for others to read off the audit log */
+  /** what the record says of the whole once all parts are there; the events are read from it in the audit log */
   readonly event: string | undefined;
 };
 
 export type SignOptions = CallOptions & {
-  /** told of each digest that the key is asked to sign, when its call begins: from then on the key may have signed it, whatever becomes of the call */
+  /** called for each digest when the call of the key begins: from then on the key may have signed it, however the call ends */
   readonly onCall?: () => void;
   readonly whole?: Whole;
 };
@@ -29,15 +29,19 @@ export type SignOptions = CallOptions & {
 export type KeyGate = {
   /** The pinned sender address. */
   readonly address: Address;
-  /** What the last signature tells of the key. */
+  /** The condition of the key, as its last signature shows it. */
   readonly condition: Pick<KeyCondition, 'failure' | 'signedAtMs'>;
   /** Calls of the key that wait for their turn. */
   waitingCalls(): number;
   /**
-   * Signs what the grant names: one 65-byte r ‖ s ‖ v a digest, in the Intent's order, each proved to recover
-   * {@link KeyGate.address}. The calls, one for each digest or one for all where the provider takes batches, run at once, within
-   * what the provider takes, and take turns with those of other tenants and grants; when one fails the others are cancelled and
-   * nothing is returned. The journal has it in writing before the key is called, and for good before a signature is returned.
+   * Signs what the grant names: one 65-byte r ‖ s ‖ v for each digest, in the Intent's order, each proved to recover {@link
+   * KeyGate.address}.
+   *
+   * There is one call for each digest, or one for all where the provider takes batches. The calls run at once, as far as the
+   * provider takes them, and take turns with those of other tenants and grants. When one fails, the others are cancelled and
+   * nothing is returned. The journal records the use before the key is called, and has made the record durable before a signature
+   * is returned.
+   *
    * Throws what `redeem` and `requireSigning` throw, `AUDIT_UNAVAILABLE` and {@link ProviderError}.
    */
   sign(grant: Grant, options: SignOptions): Promise<Uint8Array[]>;
@@ -47,18 +51,23 @@ export type KeySignOptions = {
   readonly provider: KeyProvider;
   /** The policy's `redeem`: without a grant that policy issued, the gate has no Intent to sign. */
   readonly redeem: (grant: Grant) => Permission;
-  /** The policy's: throws where nothing is signed any more, though there is a grant. Asked before each call of the key, and after the last. */
+  /**
+   * The policy's `requireSigning`: throws where signing has been stopped, even though there is a grant. Called before each call
+   * of the key, and after the last.
+   */
   readonly requireSigning: (intent: Intent) => void;
   readonly journal: KeyJournal;
-  /** Signatures that may wait for the device before further ones are refused. */
+  /** How many signatures may wait for the device before further ones are refused. */
   readonly maxQueued: number;
   readonly signal: AbortSignal;
 };
 
-/** Whose calls take turns with whose. */
+/** The turn of a call in the queue, with the Intent that it is for. */
 type GateTurn = CallTurn & { readonly intent: Intent };
 
-/** The tenant that is to have its share of the key; a principal that has none is its own. '' for nobody who is known. */
+/**
+ * The tenant that gets a share of the key of its own. A principal without a tenant is its own tenant; '' where nobody is known.
+ */
 function tenantOf({ tenant = '', principal = '' }: GrantReason): string {
   if (tenant !== '') return `tenant:${tenant}`;
   return principal === '' ? '' : `principal:${principal}`;
@@ -92,7 +101,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
   ): Promise<Uint8Array> {
     const { signal } = stopped;
     const work = async () => {
-      // what was stopped between its turn and now calls no key
+      // a call that was aborted after its turn had come must not reach the key
       signal.throwIfAborted();
       try {
         requireSigning(turn.intent);
@@ -110,7 +119,10 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
     return limiter.run(work, signal, turn);
   }
 
-  /** One call for the whole batch: no promise, place in the queue or signal for each of its digests. */
+  /**
+   * Makes one call for the whole batch, and so needs one promise, one place in the queue and one signal instead of one for each
+   * digest.
+   */
   function signTogether(
     digests: readonly Uint8Array[],
     { signal }: AbortController,
@@ -129,7 +141,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         condition.watch(call, signal),
       );
     };
-    // such a key signs on the event loop
+    // a key that takes batches signs on the event loop itself
     return limiter.run(() => eventLoopTurns.run('begun', work), signal, turn);
   }
 
@@ -140,7 +152,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
   ): Promise<Uint8Array[]> {
     const stopped = new AbortController();
     const left = Promise.withResolvers<never>();
-    // ends with the caller's signal even where the provider does not
+    // ends with the caller's signal even where the provider ignores it
     const leave = (): void => {
       left.reject(describeAbort(provider.keyRef, signal));
       stopped.abort(signal.reason);
@@ -181,7 +193,7 @@ export async function openKeyGate(options: KeySignOptions): Promise<KeyGate> {
         const turn = { lane: grant, tenant: tenantOf(reason), intent };
         signatures = await signAll(digests, options, turn);
         await options.whole?.otherParts;
-        // what the key has signed meanwhile is not handed out either
+        // where signing was stopped meanwhile, what the key has signed is not handed out
         requireSigning(intent);
       } catch (error) {
         const code = isSignerError(error) ? error.code : 'INTERNAL';

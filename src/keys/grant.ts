@@ -1,18 +1,18 @@
 import type { Intent } from './intents.ts';
 
 /**
- * Permission to sign exactly one Intent, once, for a short time. It carries nothing: what it permits is known only
- * to the authority that issued it (`src/policy/grants.ts`), so one made anywhere else permits nothing.
+ * Permission to sign exactly one Intent, once, for a short time. It carries no data: what it permits is known only to the
+ * authority that issued it (`src/policy/grants.ts`), so one made anywhere else permits nothing.
  */
 export class Grant {
   declare private readonly brand: 'Grant';
 }
 
-/** Why a grant was given: what the audit record says of it. Never a secret. */
+/** Why a grant was given, for the audit record. Never a secret. */
 export type GrantReason = {
   /** undefined when the signer acts of its own accord */
   readonly requestId?: string;
-  /** what the caller says its request belongs to: its trace, 32 hex digits, and its own id of the request */
+  /** what the caller says the request belongs to: its trace, 32 hex digits, and its own id of the request */
   readonly traceId?: string | undefined;
   readonly clientRequestId?: string | undefined;
   /** who asked, and for whom; '' for nobody */
@@ -27,7 +27,7 @@ export type GrantReason = {
   readonly subject?: Readonly<Record<string, string>>;
   /** capabilities and models that are paid for, as `CAPABILITY/MODEL` */
   readonly models?: readonly string[];
-  /** what the client calls its own job, by name */
+  /** the names that the client gives its own job, by label */
   readonly usage?: Readonly<Record<string, string>>;
 };
 

@@ -2,10 +2,10 @@ import { InternalError, isSignerError, type SignerError } from '../errors.ts';
 import { isTimeout } from './describe-abort.ts';
 import { ProviderError } from './provider.ts';
 
-/** A call that was given this long before its deadline passed, and did not end, is taken for hung. */
+/** A call that was begun this long before its deadline, and had not ended by then, is taken to hang. */
 export const hungAfterMs = 1_000;
 
-/** What says nothing of the key: a caller who left, a quota that is used up, a stop. */
+/** Errors that say nothing of the key: the caller left, a quota is used up, or the signer stops. */
 const saysNothing = new Set(['REQUEST_ABORTED', 'PROVIDER_THROTTLED', 'PROVIDER_CLOSED']);
 
 const hung = (): SignerError =>
@@ -14,15 +14,15 @@ const hung = (): SignerError =>
   });
 
 /**
- * What a key's last signature tells of it. A key that fails is failing until it signs again, whatever its device says of
- * itself.
+ * The condition of a key, as its last signature shows it. A key that fails counts as failing until it signs again, whatever its
+ * device says of itself.
  */
 export class KeyCondition {
   readonly #nowMs: () => number;
   #failure: SignerError | undefined;
   #signedAtMs = -Infinity;
 
-  /** `nowMs` is a clock in milliseconds that never jumps. */
+  /** `nowMs` is a monotonic clock in milliseconds. */
   constructor(nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs;
   }
@@ -32,7 +32,7 @@ export class KeyCondition {
     return this.#failure;
   }
 
-  /** When the key signed last, by the clock of this object; -Infinity before it did. */
+  /** When the key last signed, by the clock of this object; -Infinity before it did. */
   get signedAtMs(): number {
     return this.#signedAtMs;
   }

@@ -20,8 +20,8 @@ export type KeyJournal = {
 
 export type KeyUseRecord = {
   /**
-   * Resolves once the record is durable: before a signature leaves the gate. `event` tells others of the payment that the
-   * signatures complete. Throws `AUDIT_UNAVAILABLE`.
+   * Resolves once the record is durable: before a signature leaves the gate. `event` describes, for the events, the payment that
+   * the signatures complete. Throws `AUDIT_UNAVAILABLE`.
    */
   signed(durationMs: number, event?: string): Promise<void>;
   /** No signature left the gate. Never throws. */

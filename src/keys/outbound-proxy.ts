@@ -1,11 +1,13 @@
 import { isIP } from 'node:net';
 import { ProviderError } from './provider.ts';
 
-/** The way out of the network that the environment names, with the meaning that curl and Go give it. */
+/** The proxy that the environment names, with the meaning that curl and Go give to the variables. */
 export type OutboundProxy = {
-  /** `http:` or `https:`, with the credentials that it was given: a secret where it has any. */
+  /** `http:` or `https:`, with the credentials from the environment: a secret where there are any. */
   readonly url: URL;
-  /** Hosts that are reached without it, separated by commas; a name stands for its subdomains where `.name` is there too. */
+  /**
+   * Hosts that are reached without the proxy, separated by commas; a name covers its subdomains only where `.name` is listed too.
+   */
   readonly noProxy: string;
 };
 

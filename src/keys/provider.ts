@@ -15,7 +15,7 @@ export type ProviderSignature =
       /** r ‖ s, both big-endian and of the same width */
       readonly encoding: 'raw';
       readonly bytes: Uint8Array;
-      /** where the device knows it: which of the two keys that fit is looked at first. It is checked like any other. */
+      /** present where the device knows it: the public key that it leads to is tried first, and checked like any other */
       readonly recoveryId?: 0 | 1;
     };
 
@@ -26,9 +26,12 @@ export type CallOptions = {
   readonly turn?: CallTurn | undefined;
 };
 
-/** Where calls have to wait, tenants take turns, and within a tenant its lanes do: in the gate, and in providers that hold calls back. */
+/**
+ * Where calls have to wait, in the gate and in providers that hold calls back, tenants take turns, and within a tenant its lanes
+ * do.
+ */
 export type CallTurn = {
-  /** '' for whoever is none */
+  /** '' where there is no tenant */
   readonly tenant: string;
   /** the same object for all calls of one payment */
   readonly lane: object;
@@ -48,9 +51,9 @@ export interface KeyProvider {
   /** Signs a 32-byte digest as it is, without hashing again. Throws {@link ProviderError}. */
   signDigest(digest: Uint8Array, options: CallOptions): Promise<ProviderSignature>;
   /**
-   * Signs several digests in one call, one signature each, in their order; all of them or none. For keys that gain nothing
-   * from calls at once: where it is there, the gate makes this call alone, one for each batch, which counts as one of
-   * `concurrency`. Throws {@link ProviderError}.
+   * Signs several digests in one call, one signature each, in their order; all of them or none. It is for keys that gain nothing
+   * from concurrent calls: where a provider has this method, the gate uses it alone, once for each batch, and each call counts as
+   * one of `concurrency`. Throws {@link ProviderError}.
    */
   signDigests?(
     digests: readonly Uint8Array[],
@@ -83,7 +86,7 @@ export type GeneratedKey = {
   readonly publicKey: Uint8Array;
 };
 
-/** A key that lies in a file and is to be brought in. */
+/** A key in a file that is to be imported. */
 export type KeyToImport =
   | {
       readonly kind: 'keystore';
@@ -101,13 +104,16 @@ export interface KeyProviderPlugin<Config = unknown> {
   readonly name: string;
   /** Strict schema of the plugin's own section of the configuration, `provider` itself left out. */
   readonly configSchema: z.ZodType<Config>;
-  /** Looks for what `open` would miss, files and secrets, without the device; a secret that can't be read is '' here. Throws {@link ProviderError}, whose `data.field` may name the section's field. */
+  /**
+   * Looks, without the device, for what `open` would miss: files and secrets. A secret that can't be read is '' here. Throws
+   * {@link ProviderError}, whose `data.field` may name the section's field.
+   */
   check?(config: Config, context: ProviderContext): Promise<void> | void;
   /** Opens the key. Throws {@link ProviderError}: what is wrong, where, and what to do about it. */
   open(config: Config, context: ProviderContext): Promise<KeyProvider>;
-  /** Makes a new secp256k1 key where the configuration points to; throws `KEY_ALREADY_EXISTS` rather than replace one. */
+  /** Makes a new secp256k1 key where the configuration points; throws `KEY_ALREADY_EXISTS` rather than replace one. */
   generateKey?(config: Config, context: ProviderContext): Promise<GeneratedKey>;
-  /** Takes a key in where the configuration points to; throws `KEY_ALREADY_EXISTS` rather than replace one. */
+  /** Imports a key to where the configuration points; throws `KEY_ALREADY_EXISTS` rather than replace one. */
   importKey?(config: Config, key: KeyToImport, context: ProviderContext): Promise<GeneratedKey>;
 }
 

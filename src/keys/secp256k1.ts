@@ -13,7 +13,7 @@ export type RecoverPublicKey = (
   recoveryId: 0 | 1,
 ) => Uint8Array | undefined;
 
-/** libsecp256k1, about 45 µs. Loaded by its inner name: the package's main module hides a missing build. */
+/** libsecp256k1, about 45 µs. Loaded by its internal name: the package's main module would hide that its build is missing. */
 export function loadNativeRecover(): RecoverPublicKey {
   const require = createRequire(import.meta.url);
   const native = require('secp256k1/bindings.js') as typeof NativeModule;
@@ -97,7 +97,7 @@ function givesKnownAnswer(recover: RecoverPublicKey): boolean {
 }
 
 export type CurveLibrary = {
-  /** As operators read it in the log and in the metric of the build. */
+  /** As it is shown to operators in the log and in the build metric. */
   readonly name: 'libsecp256k1' | 'noble-curves';
   readonly load: () => RecoverPublicKey;
 };
@@ -130,6 +130,6 @@ export function chooseRecover(candidates: readonly CurveLibrary[] = libraries): 
 /** The library this process uses, and its name. */
 export const { recover: recoverPublicKey, name: curveLibrary } = chooseRecover();
 
-/** undefined where only the slow library works, which gains nothing from it */
+/** undefined where only the slow library works, with which proving batches gains nothing */
 export const pointArithmetic: PointArithmetic | undefined =
   curveLibrary === 'libsecp256k1' ? loadNativePointArithmetic() : undefined;

@@ -41,7 +41,7 @@ export function encodeDerSignature({ r, s }: RS): Uint8Array {
   return Uint8Array.from(Buffer.concat([Buffer.of(0x30, body.length), body]));
 }
 
-/** A signature's DER is never longer. */
+/** No DER signature is longer. */
 const maxDerBytes = 72;
 
 /**
@@ -84,11 +84,11 @@ export function parseRawSignature(bytes: Uint8Array): RS {
 type Normalised = RS & {
   /** r ‖ s, low s, and room for v: 65 bytes */
   readonly bytes: Uint8Array;
-  /** as the provider has it; undefined where it does not know */
+  /** as the provider gave it; undefined where it does not know it */
   readonly recoveryId: 0 | 1 | undefined;
 };
 
-/** Reads a provider's signature and makes s low (EIP-2), which turns the recovery id over. */
+/** Reads a provider's signature and makes s low (EIP-2), which flips the recovery id. */
 function normalise(signature: ProviderSignature): Normalised {
   const { r, s } =
     signature.encoding === 'der'
@@ -106,7 +106,7 @@ function normalise(signature: ProviderSignature): Normalised {
   return { r, s: lowS, bytes: fromHex(`0x${uintToWord(r)}${uintToWord(lowS)}00`), recoveryId };
 }
 
-/** Finds v, 27 or 28, and writes it; throws where no v recovers the key. */
+/** Finds v, 27 or 28, and writes it into the bytes. Throws `PROVIDER_REPLY_INVALID` where no v recovers the key. */
 function prove(
   { bytes, recoveryId: likely = 0 }: Normalised,
   digest: Uint8Array,
@@ -136,7 +136,10 @@ export function toEthereumSignature(
   return prove(normalise(signature), digest, publicKey);
 }
 
-/** From so many on, one proof for all costs less than a recovery each: it has a part that does not depend on their number. */
+/**
+ * From this many signatures on, one proof for all of them costs less than a recovery for each: part of its cost does not depend
+ * on their number.
+ */
 const leastForBatch = 6;
 
 /**
@@ -166,7 +169,7 @@ export function toEthereumSignatures(
     batch.length >= leastForBatch &&
     batch.every(({ recoveryId }) => recoveryId !== undefined) &&
     proveBatch(batch, publicKey, pointArithmetic);
-  // one by one it is found which of them is wrong, or only its v
+  // where the batch is not proved, recovering one by one finds the wrong signature, or corrects a wrong v
   return batch.map((each) => (isProved ? each.bytes : prove(each, each.digest, publicKey)));
 }
 

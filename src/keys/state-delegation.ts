@@ -1,14 +1,14 @@
 import { keccak256 } from '../pm/keccak256.ts';
 import { type Address, concatBytes, fromHex, uintToBytes32, utf8ToBytes } from '../pm/bytes.ts';
 
-/** Where a delegation holds: instances that differ in one of these don't take each other's. */
+/** The domain of a delegation: instances that differ in one of these don't accept each other's. */
 export type DelegationDomain = {
   readonly chainId: number;
   /** the TicketBroker that the sender's deposit is with */
   readonly broker: Address;
 };
 
-/** Says that an instance of the signer may seal session states for the sender, for a while. */
+/** Permits an instance of the signer to seal session states for the sender, for a while. */
 export type StateDelegation = DelegationDomain & {
   /** the instance's Ed25519 public key, 32 bytes */
   readonly instanceKey: Uint8Array;

@@ -8,7 +8,7 @@ const ecPublicKeyOid = '1.2.840.10045.2.1';
 /** secp256k1, SEC 2 section A.2.1. */
 const secp256k1Oid = '1.3.132.0.10';
 
-/** The most a SubjectPublicKeyInfo of a key we can tell the name of may take (RSA-4096 needs 550 bytes). */
+/** The longest SubjectPublicKeyInfo that is parsed; one of an RSA-4096 key, which is refused by name, has 550 bytes. */
 const maxBytes = 4096;
 
 /**

@@ -5,14 +5,14 @@ const scheme = /\b(bearer|basic|token)\s+\S+/gi;
 const pem = /-----BEGIN.*?(?:-----END|$)/gs;
 const accessKeyId = /\b(?:AKIA|ASIA)[A-Z0-9]{12,}/g;
 /**
- * Long enough for a token or a key, and with a digit, since names of permissions have none: within the parts of a path or an ARN;
- * and whole secret keys in base64, which may hold slashes.
+ * Runs that are long enough for a token or a key: within the parts of a path or an ARN, with a digit, since names of permissions
+ * have none; and whole secret keys in base64, which may hold slashes.
  */
 const longRun = /(?=[\w+=~%-]*\d)[\w+=~%-]{20,}|[A-Za-z0-9+/=]{40,}/g;
 
 /**
- * What a vendor's service or library says of a failure, as one line of 500 characters at most for an error's `details`. Services
- * may repeat what they were sent, so whatever may be a token, a key or a password is left out.
+ * What a vendor's service or library says of a failure, as one line of at most 500 characters for an error's `details`. Services
+ * may repeat what they were sent, so everything that may be a token, a key or a password is left out.
  */
 export function vendorText(error: unknown): string {
   return (error instanceof Error ? error.message : String(error))

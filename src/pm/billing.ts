@@ -15,28 +15,28 @@ const lv2vPixelsPerSecond = 1280n * 720n * 30n;
 /** How many units of what is billed by time make an hour. */
 export const unitsPerHour = { lv2v: 3600n * lv2vPixelsPerSecond, live: 3600n } as const;
 
-/** What a first payment covers before any time has passed. */
+/** What the first payment of a session covers, since no time has passed yet. */
 const preloadNanoseconds = {
   lv2v: 60n * nanosecondsPerSecond,
   live: 10n * nanosecondsPerSecond,
 } as const;
 
-/** undefined when the text is no payment type (it is case-sensitive). */
+/** Reads a payment type, which is case-sensitive; undefined when the text is none. */
 export function parsePaymentType(text: string): PaymentType | undefined {
   return text === 'lv2v' || text === 'live' || text === 'fixed' || text === '' ? text : undefined;
 }
 
 export type BillableUse = {
-  /** pixels, seconds or requests, as the type has it */
+  /** pixels, seconds or requests, depending on the type */
   readonly units: bigint;
   /** the time the payment stands for, in nanoseconds; reported, and billed for `lv2v` and `live` only */
   readonly billedNanoseconds: bigint;
 };
 
 /**
- * What is to be billed. `elapsedNanoseconds` is the time since the session's last payment, undefined on its
- * first. Upstream bills the preload again whenever no time or negative time has passed; the default rule counts
- * that as no use at all, so that a clock stepping back costs nothing.
+ * The use to be billed. `elapsedNanoseconds` is the time since the session's last payment, undefined for its first. Upstream
+ * bills the preload again whenever no time or negative time has passed; the default rule counts that as no use at all, so that a
+ * clock that steps back costs nothing.
  */
 export function billableUse(
   type: PaymentType,

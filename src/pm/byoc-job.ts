@@ -2,7 +2,7 @@ import { concatBytes, utf8ToBytes } from './bytes.ts';
 import type { Refusal } from './refusal.ts';
 import { ticketPreimageLengths } from './ticket.ts';
 
-/** A job for a capability of an orchestrator's own (BYOC), as its sender answers for it. Texts have no lone surrogates. */
+/** A job for a capability that an orchestrator offers itself (BYOC), as its sender signs it. Texts have no lone surrogates. */
 export type ByocJob = {
   readonly id: string;
   readonly capability: string;
@@ -12,15 +12,16 @@ export type ByocJob = {
   readonly timeoutSeconds: number;
 };
 
-/** What all jobs begin with, and nothing else that is signed in the same way. */
+/** How all jobs begin; nothing else that is signed as the hash of a preimage begins like this. */
 export const byocJobTag = 'LP_BYOC_JOB_V1';
 
 const tag = utf8ToBytes(byocJobTag);
 const tagLength = 16;
 
 /**
- * What a job's signature covers: 16 bytes that begin with `LP_BYOC_JOB_V1` and end with zeros ‖ the time-out (uint32, big-endian) ‖
- * for id, capability, request and parameters the length (uint32, big-endian) ‖ UTF-8 (go-livepeer, feat/remote-signer-byoc).
+ * The bytes that a job's signature covers: 16 bytes that begin with `LP_BYOC_JOB_V1` and end with zeros ‖ the time-out (uint32,
+ * big-endian) ‖ for each of id, capability, request and parameters its length (uint32, big-endian) ‖ its UTF-8 bytes
+ * (go-livepeer, feat/remote-signer-byoc).
  */
 export function encodeByocJob(job: ByocJob): Uint8Array {
   const texts = [job.id, job.capability, job.request, job.parameters].map(utf8ToBytes);

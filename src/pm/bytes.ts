@@ -7,6 +7,7 @@ export type Address = Hex & { readonly __brand: 'Address' };
 /** A 32-byte word as `0x` and 64 lower-case hex digits. */
 export type Bytes32 = Hex & { readonly __brand: 'Bytes32' };
 
+/** Lower-case hex with `0x`. */
 export function toHex(bytes: Uint8Array): Hex {
   return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
 }
@@ -16,14 +17,14 @@ export function fromHex(hex: Hex): Uint8Array {
   return hexToBytes(hex.slice(2));
 }
 
-/** The same bytes without what a Buffer does besides. */
+/** The same bytes as a plain Uint8Array, without copying them. */
 function plain({ buffer, byteOffset, length }: Buffer): Uint8Array {
   return new Uint8Array(buffer, byteOffset, length);
 }
 
 function hexToBytes(digits: string): Uint8Array {
   const bytes = Buffer.from(digits, 'hex');
-  // Node takes characters beyond ASCII for the one that their lower byte is
+  // Node reads a character beyond ASCII as if it were its lowest byte
   const isAscii = Buffer.byteLength(digits) === digits.length;
   if (!isAscii || 2 * bytes.length !== digits.length) {
     throw new RangeError('not an even number of hex digits');
@@ -31,7 +32,7 @@ function hexToBytes(digits: string): Uint8Array {
   return plain(bytes);
 }
 
-/** The parts one after the other. */
+/** The parts joined, one after the other. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return plain(Buffer.concat(parts));
 }

@@ -2,13 +2,13 @@ import type { Bytes32 } from './bytes.ts';
 import type { Refusal } from './refusal.ts';
 
 /**
- * Orchestrators accept 600 nonces for one recipientRand; a payment holds up to 100 tickets, so new parameters
- * are asked for from this nonce on (go-livepeer after the pinned revision).
+ * Orchestrators accept 600 nonces for one recipientRand, and a payment holds up to 100 tickets; so from this nonce on the caller
+ * is asked for new parameters (go-livepeer after the pinned revision).
  */
 export const refreshFromNonce = 500;
 
 /**
- * The last nonce that the books know of for these ticket parameters. They are identified by their recipientRandHash, so a
+ * The last nonce that the books record for these ticket parameters. Parameters are identified by their recipientRandHash, so a
  * refreshed set starts again from 0; the first ticket's nonce is 1.
  */
 export function lastNonceUsed(

@@ -9,14 +9,17 @@ export type PriceCeiling = {
 };
 
 /**
- * The price that ceilings hold for, in wei per unit: the larger of what the orchestrator asks for now and of the session's
+ * The price that is compared with ceilings, in wei per unit: the larger of the orchestrator's present price and the session's
  * first price, which its fees are computed with. Both must be positive.
  */
 export function judgedPrice(quoted: Price, initial: Price): Rational {
   return max(priceRatio(quoted), priceRatio(initial));
 }
 
-/** Refuses a price (wei per unit) above the smallest ceiling; on a tie the first one names it. Equal passes. */
+/**
+ * Refuses a price (wei per unit) above the smallest ceiling; of equal ceilings the refusal names the first. A price equal to the
+ * ceiling passes.
+ */
 export function refusePriceAboveCeilings(
   price: Rational,
   ceilings: readonly PriceCeiling[],
@@ -46,7 +49,7 @@ const unitOfType: ReadonlyMap<string, string> = new Map<PaymentType, string>([
   ['fixed', 'fixed'],
 ]);
 
-/** wei per unit, or why the ceiling can't be used with this payment type. */
+/** The ceiling in wei per unit, or why it can't be used with this payment type. */
 export function parseMaxPrice(maxPrice: MaxPrice, type: string): Rational | Refusal {
   const refuse = (data: RefusalOf<'MAX_PRICE_INVALID'>['data']): Refusal => ({
     code: 'MAX_PRICE_INVALID',

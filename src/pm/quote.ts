@@ -26,7 +26,7 @@ export type Quote = {
   readonly lastNonce: number;
 };
 
-/** The same payment with fewer tickets: what they leave unpaid is owed by the next one. */
+/** The same payment with fewer tickets: what they don't pay is owed by the next payment. */
 export function payInPart(quote: Quote, ticketCount: bigint): Quote {
   const unpaid = scale(quote.ev, quote.ticketCount - ticketCount);
   return { ...quote, ticketCount, balance: subtract(quote.balance, unpaid) };

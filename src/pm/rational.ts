@@ -1,6 +1,6 @@
 /**
- * An exact fraction; the denominator is positive. All money that is not whole wei is one. Sums and products are not reduced:
- * that takes more time than all else, and only text has to be in lowest terms.
+ * An exact fraction with a positive denominator. All money that is not whole wei is one. Sums and products are not reduced:
+ * reducing takes more time than all other arithmetic, and only text has to be in lowest terms.
  */
 export type Rational = { readonly numerator: bigint; readonly denominator: bigint };
 
@@ -21,7 +21,7 @@ export function rational(numerator: bigint, denominator = 1n): Rational {
 
 export const zero = rational(0n);
 
-/** a + b, over the larger denominator where that is a multiple of the other: expected values and balances have such ones. */
+/** a + b. Where one denominator is a multiple of the other, as in expected values and balances, the larger one is kept. */
 export function add(a: Rational, b: Rational): Rational {
   const [fine, coarse] = a.denominator < b.denominator ? [b, a] : [a, b];
   if (fine.denominator % coarse.denominator === 0n) {

@@ -1,7 +1,7 @@
 import type { CodeOf } from '../errors.ts';
 import type { Rational } from './rational.ts';
 
-/** Where a price ceiling comes from, in go-livepeer's words; the caller reads them in the refusal. */
+/** Where a price ceiling comes from, in go-livepeer's words, which callers read in the refusal. */
 export type CeilingSource =
   | 'configured maximum price'
   | 'request maxPrice'
@@ -11,7 +11,7 @@ export type CeilingSource =
 /** wei, or wei per billing unit */
 type Wei = bigint | Rational;
 
-/** A value that may be at most so much, or at least. */
+/** A value, and the most or the least that it may be. */
 type Bound<Value> = { readonly actual: Value; readonly maximum: Value };
 
 /** What each refusal is about. Blocks and rounds are those of L1; `ruleId` names a rule of the policy file. */
@@ -37,7 +37,7 @@ type RefusalData = {
   MAX_PRICE_INVALID:
     | { readonly field: 'price' | 'currency' | 'type' }
     | { readonly field: 'unit'; readonly type: string; readonly unit: string };
-  /** its length in bytes, or its beginning, is that of something else that is signed */
+  /** its length in bytes or its beginning could be mistaken for something else that is signed */
   MANIFEST_ID_INVALID: { readonly length: number } | { readonly start: string };
   /** bytes of the whole job */
   BYOC_JOB_INVALID: { readonly length: number };
@@ -65,7 +65,7 @@ type RefusalData = {
     readonly windowMs: number;
     /** whose share of the window it is, such as `tenant=acme`; '' where all share one */
     readonly scope: string;
-    /** until there is room, when nobody else pays; absent where that is not known */
+    /** the time until there is room, if nobody else pays; absent where it is not known */
     readonly retryAfterSeconds?: number;
   };
   STATE_FORKED: object;
@@ -79,7 +79,7 @@ type RefusalData = {
 
 type RefusalCode = CodeOf<'policy' | 'request'> & keyof RefusalData;
 
-/** A rule's "no", as a value: the stable reason code, and what it was about. */
+/** A refusal as a value: its stable reason code, and the facts behind it. */
 export type Refusal = {
   [Code in RefusalCode]: { readonly code: Code; readonly data: RefusalData[Code] };
 }[RefusalCode];

@@ -11,8 +11,8 @@ export const emptySegmentHash = keccak256(new Uint8Array());
 const sequenceZero = new Uint8Array(32);
 
 /**
- * What segment credentials sign: manifest id (UTF-8) ‖ sequence 0 (32 bytes) ‖ hash of the empty segment; no
- * profiles follow (go-livepeer `SegTranscodingMetadata.Flatten`).
+ * The bytes that segment credentials sign: manifest id (UTF-8) ‖ sequence 0 (32 bytes) ‖ hash of the empty segment; no profiles
+ * follow (go-livepeer `SegTranscodingMetadata.Flatten`).
  */
 export function flattenSegmentCredentials(manifestId: string): Uint8Array {
   return concatBytes(utf8ToBytes(manifestId), sequenceZero, emptySegmentHash);
@@ -20,7 +20,7 @@ export function flattenSegmentCredentials(manifestId: string): Uint8Array {
 
 /**
  * Refuses a manifest id whose credentials could be passed off as something else that is signed as the hash of a preimage: as a
- * ticket, which only the preimage's length keeps apart, or as a BYOC job, whose beginning is its own.
+ * ticket, which differs only in the preimage's length, or as a BYOC job, which differs only in how it begins.
  */
 export function refuseManifestId(manifestId: string): Refusal | undefined {
   const preimage = flattenSegmentCredentials(manifestId);

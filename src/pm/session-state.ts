@@ -56,9 +56,9 @@ export type SessionUpdate = {
 };
 
 /**
- * The books after a payment. Time never runs backwards in them, so no time is billed twice; under the rule `upstream`, which
- * bills the preload again for as long as the last payment lies ahead of the clock, it does, as in go-livepeer. Where the
- * books don't tell when a session began, it is taken to be when it last paid.
+ * The books after a payment. Time never runs backwards in them, so no time is billed twice. The rule `upstream` is the exception:
+ * as in go-livepeer it takes over a clock that was set back, and bills the preload again while the last payment lies in the
+ * future. Where the books don't tell when a session began, it is taken to have begun with its last payment.
  */
 export function advanceSession(session: SessionState, update: SessionUpdate): SessionState {
   const { now, ev, billingRule, ...rest } = update;
@@ -73,7 +73,7 @@ export function advanceSession(session: SessionState, update: SessionUpdate): Se
   };
 }
 
-/** Unix seconds of the first payment, as far as the books tell; `now` is Unix nanoseconds. */
+/** When the first payment was made, in Unix seconds, as far as the books tell; `now` is Unix nanoseconds. */
 export function sessionStart(
   { startedAt, lastUpdate }: Pick<SessionState, 'startedAt' | 'lastUpdate'>,
   now: bigint,

@@ -14,7 +14,7 @@ import {
 export const maxTicketsOfProtocol = 100;
 
 /**
- * Tickets that lift the credit to at least `minCredit` (wei): 0 when it is there already, or when a ticket is
+ * The number of tickets that raise the credit to at least `minCredit` (wei): 0 when it is there already, or when a ticket is
  * worth nothing (go-livepeer `Balance.StageUpdate`).
  */
 export function ticketsToReach(minCredit: Rational, credit: Rational, ev: Rational): bigint {
@@ -40,14 +40,12 @@ export type TicketTerms = {
 const keptLiveSeconds = 10n;
 
 /**
- * Tickets due now. Upstream pays when the credit is below max(fee, EV), which lets the orchestrator's view of it run
- * out between two payments.
- *
- * The default rule pays for `lv2v` and `live` as soon as less than one ticket's EV would be left:
- * n = ceil((fee + EV − credit) / EV). For `live`, whose preload is short, it keeps as many whole tickets as are worth
- * ten seconds, so that a lost payment does not end a session that is polled every ten seconds; that is the same one
- * ticket when its EV is ten seconds or more. What is kept beyond upstream's own number gives way to the limits: a
- * payment that upstream would make is never refused for it. All round up, against the sender.
+ * The number of tickets due now. Upstream pays when the credit is below max(fee, EV), which lets the orchestrator's view of it
+ * run out between two payments. The default rule pays for `lv2v` and `live` as soon as less than one ticket's EV would be left: n
+ * = ceil((fee + EV − credit) / EV). For `live`, whose preload is short, it keeps as many whole tickets as are worth ten seconds,
+ * so that one lost payment does not end a session that is polled every ten seconds; where a ticket's EV is worth ten seconds or
+ * more, that is the same one ticket. Tickets beyond upstream's own number give way to the limits: a payment that upstream would
+ * make is never refused because of them. Everything is rounded up, against the sender.
  */
 export function ticketsDue(rule: BillingRule, type: PaymentType, terms: TicketTerms): bigint {
   const { credit, fee, ev, price, allowance } = terms;

@@ -41,9 +41,9 @@ const expirationBufferBlocks = 1n;
 const maxRound = 2n ** 63n - 1n;
 
 /**
- * Whether `count` tickets of these parameters may be signed; undefined when they may. The checks are
- * go-livepeer's `sender.validateTicketParams`, in its order, over big integers; before them, what could not be
- * hashed as the contract does is refused, and a recipient with which a ticket begins as a BYOC job does.
+ * Why `count` tickets of these parameters may not be signed; undefined when they may. The checks are those of go-livepeer's
+ * `sender.validateTicketParams`, in its order, over big integers. Before them two things are refused: what could not be hashed as
+ * the contract does, and a recipient with which a ticket would begin as a BYOC job does.
  */
 export function refuseTicketParams(
   params: TicketParams,
@@ -99,7 +99,7 @@ export function refuseTicketParams(
   return undefined;
 }
 
-/** Why no ticket of this sender that is worth anything can be redeemed, in go-livepeer's order; undefined where it can. */
+/** Why no ticket of any worth from this sender can be redeemed, in go-livepeer's order; undefined where one can. */
 export function refuseSender({
   withdrawRound,
   round,

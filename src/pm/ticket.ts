@@ -13,7 +13,7 @@ import type { Rational } from './rational.ts';
 /** A Livepeer round and the block hash that the RoundsManager stored for it. */
 export type CreationRound = { readonly round: bigint; readonly blockHash: Bytes32 };
 
-/** What the orchestrator asks a ticket to look like. */
+/** The form of ticket that the orchestrator asks for. */
 export type TicketParams = {
   readonly recipient: Address;
   /** wei */
@@ -63,7 +63,7 @@ export function encodeTicketPreimage(ticket: Ticket): Uint8Array {
     ticket.recipientRandHash.slice(2),
     encodeAuxData(ticket.creationRound).slice(2),
   ];
-  // seven pieces of bytes would take twice as long
+  // joining seven byte arrays would take twice as long
   return fromHex(`0x${digits.join('')}`);
 }
 

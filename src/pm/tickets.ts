@@ -6,7 +6,7 @@ import {
   chooseCreationRound,
 } from './ticket.ts';
 
-/** `count` tickets to the parameters' recipient, with the nonces that follow `lastNonce`. */
+/** Makes `count` tickets to the parameters' recipient, with the nonces that follow `lastNonce`. */
 export function drawUpTickets(
   params: TicketParams,
   sender: Address,

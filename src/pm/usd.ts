@@ -9,16 +9,16 @@ import {
 /** US dollars, exact; or US dollars per billing unit. */
 export type Usd = { readonly usd: Rational };
 
-/** Wei, or US dollars, which are worth as much wei as the rate says. */
+/** An amount in wei, or in US dollars, which the exchange rate turns into wei. */
 export type Money = Rational | Usd;
 
-/** wei; undefined for US dollars without a rate. */
+/** The amount in wei; undefined for US dollars without a rate. */
 export function toWei(amount: Money, weiPerUsd: Rational | undefined): Rational | undefined {
   if (!('usd' in amount)) return amount;
   return weiPerUsd && multiply(amount.usd, weiPerUsd);
 }
 
-/** Whole wei that a limit allows: rounded down, against the spender; undefined for US dollars without a rate. */
+/** The whole wei that a limit allows: rounded down, against the spender; undefined for US dollars without a rate. */
 export function toWholeWei(
   limit: bigint | Usd,
   weiPerUsd: Rational | undefined,
@@ -28,7 +28,7 @@ export function toWholeWei(
   return wei && divideRoundingDown(wei, rational(1n));
 }
 
-/** US dollars for wei, decimal text of at most 18 places without zeros at its end. */
+/** US dollars for wei, as decimal text of at most 18 places without trailing zeros. */
 export function formatUsd(wei: Rational, weiPerUsd: Rational): string {
   const { numerator, denominator } = weiPerUsd;
   const usd = multiply(wei, { numerator: denominator, denominator: numerator });

@@ -1,9 +1,9 @@
 import { NotAcknowledged, describeFailure } from './redis-failure.ts';
 
-/** Who must have a write besides the server's memory before anything is built on it. */
+/** What must have a write, besides the server's memory, before anything is built on it. */
 export type Acknowledge = 'none' | 'aof' | { readonly replicas: number };
 
-/** Less than a script's answer may take, so that it is known in time that nobody has acknowledged. */
+/** Less than a script's answer may take, so that a missing acknowledgement is known before that time is up. */
 const acknowledgeTimeoutMs = 700;
 
 type Send = (command: string[]) => Promise<unknown>;
@@ -15,9 +15,9 @@ type Waiting = {
 };
 
 /**
- * Sends commands together with the one that waits for their acknowledgement, in one round trip over one connection: Redis counts
- * who has the last write of the connection that asks. It holds the connection up meanwhile, so what comes until then goes
- * together next.
+ * Sends commands together with a `WAIT` or `WAITAOF` for their acknowledgement, in one round trip over one connection: Redis
+ * answers for the last write of the connection that asks. That blocks the connection meanwhile, so commands that come in that
+ * time are sent together afterwards.
  */
 export class AcknowledgedWrites {
   readonly #send: Send;
@@ -30,12 +30,12 @@ export class AcknowledgedWrites {
     this.#acknowledge = acknowledge;
   }
 
-  /** Asks once, so that a server that can't do it is known at once. Rejects with what Redis answers. */
+  /** Asks once, so that a server that can't acknowledge is found out at once. Rejects with the error that Redis answers. */
   async probe(): Promise<void> {
     await this.#send(acknowledgeCommand(this.#acknowledge, 1));
   }
 
-  /** Resolves with the reply once it is acknowledged. Rejects with `NotAcknowledged`, and with what Redis answers. */
+  /** Resolves with the reply once it is acknowledged. Rejects with `NotAcknowledged`, or with the error that Redis answers. */
   send(command: string[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ command, resolve, reject });

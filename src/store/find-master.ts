@@ -5,18 +5,18 @@ import { RedisFailure } from './redis-failure.ts';
 
 /** Who knows which server is the master. */
 export type MasterFinder = {
-  /** Which it is now. Rejects when nobody tells. */
+  /** The server that is the master now. Rejects when nobody can tell. */
   find(): Promise<HostAndPort>;
-  /** Questions under way fail, and later ones. */
+  /** Questions under way fail, and so do later ones. */
   close(): void;
 };
 
 type Located = HostAndPort & {
-  /** of two answers the one with the higher epoch is the newer one: whoever was cut off, or frozen, tells of an old one */
+  /** the answer with the highest epoch is the newest: a server that was cut off or frozen gives an old one */
   readonly epoch: bigint;
 };
 
-/** For the others, once one has answered. */
+/** How long the other servers may still take once one has answered. */
 const othersTimeoutMs = 250;
 
 export type SentinelOptions = InformantsOptions & {
@@ -51,7 +51,7 @@ export function findBySentinel(options: SentinelOptions): MasterFinder {
 export type ClusterOptions = InformantsOptions & {
   /** some of the cluster's nodes; further ones are learned */
   readonly nodes: readonly HostAndPort[];
-  /** what all keys begin with, their hash tag in it */
+  /** the prefix of all keys, with their hash tag */
   readonly keyPrefix: string;
 };
 
@@ -115,7 +115,7 @@ function includes(slot: number): (range: string) => boolean {
   };
 }
 
-/** Waits for all, but not long once one has answered. */
+/** Asks all, and waits only shortly for the others once one has answered. */
 async function findNewest(
   nodes: readonly HostAndPort[],
   ask: (node: HostAndPort) => Promise<Located>,

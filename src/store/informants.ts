@@ -8,7 +8,7 @@ import {
 } from './redis-client.ts';
 import { RedisFailure } from './redis-failure.ts';
 
-/** For all that is asked of one server, its connection included. */
+/** The time for everything that is asked of one server, connecting included. */
 const askTimeoutMs = 1_000;
 
 export type InformantsOptions = {
@@ -28,14 +28,14 @@ export class Informants {
     this.#options = options;
   }
 
-  /** The replies to all commands. Rejects when one of them is an error, and when they do not come within a second. */
+  /** The replies to all commands. Rejects when one of them is an error, or when they have not come within a second. */
   async ask(at: HostAndPort, commands: readonly string[][]): Promise<readonly unknown[]> {
     if (this.#isClosed) throw new RedisFailure('nobody is asked any more');
     const address = addressOf(at);
     return (this.#lines.get(address) ?? this.#open(at)).ask(commands);
   }
 
-  /** Questions under way fail, and later ones. */
+  /** Questions under way fail, and so do later ones. */
   close(): void {
     this.#isClosed = true;
     for (const line of this.#lines.values()) line.end(new RedisFailure('nobody is asked any more'));
@@ -81,7 +81,7 @@ class Line {
     this.#failure = { error };
     this.#onEnd();
     this.#made.then((client) => client.destroy()).catch(() => undefined);
-    // of one that was not connected yet the library does not say that it has ended
+    // the library does not report the end of a connection that was never made
     for (const fail of this.#failUnderWay) fail(error);
   }
 

@@ -38,7 +38,10 @@ export const connectTimeoutMs = 2_000;
 /** Commands that may wait for their answers. */
 const maxWaiting = 10_000;
 
-/** The library makes a class of some hundred methods, which takes tens of ms of CPU, for each client but those made from another one. */
+/**
+ * Clients are duplicates of this one: for every other client the library builds a class of some hundred methods anew, which takes
+ * tens of milliseconds of CPU time.
+ */
 let template: Promise<RedisClient> | undefined;
 
 async function createTemplate(): Promise<RedisClient> {
@@ -56,7 +59,7 @@ async function createTemplate(): Promise<RedisClient> {
 /**
  * A client of one connection: it connects once, sends nothing twice and keeps nothing for later. The library's own clients for
  * Sentinel and Cluster send a command again when its connection ends, and so would count a payment twice; nor do they promise
- * that a command and the WAIT after it go to the same server.
+ * that a command and the `WAIT` after it go to the same server.
  */
 export async function createSingleClient({ at, login, tls }: RedisEndpoint): Promise<RedisClient> {
   template ??= createTemplate();

@@ -10,18 +10,18 @@ import {
   startsWith,
 } from './redis-failure.ts';
 
-/** For a script's answer, its acknowledgement included. */
+/** The time for a script's answer, its acknowledgement included. */
 const answerTimeoutMs = 1_000;
-/** A connection on which nothing at all is answered for so long is given up. */
+/** A connection is given up when nothing at all was answered on it for this long. */
 export const silenceLimitMs = 3_000;
 
 export type ConnectionOptions = {
   readonly acknowledge: Acknowledge;
-  /** Whether it is of use only while its server is a master. */
+  /** Whether the connection is given up when its server is not a master. */
   readonly needsMaster: boolean;
-  /** Told what a command was answered with instead of a reply. */
+  /** Called with the error that a command was answered with. */
   readonly onFailure: (error: unknown) => void;
-  /** Has each script until its answer has come, and was told, or can't come any more. */
+  /** Holds each script until its answer has come and was reported, or can't come any more. */
   readonly underWay: UnderWay;
 };
 
@@ -57,7 +57,7 @@ export class Connection {
     return this.#wasOpened && !this.#hasEnded;
   }
 
-  /** Rejects with the reason once the connection is not to be used any more. */
+  /** Never resolves; rejects with the reason once the connection is not to be used any more. */
   get ended(): Promise<never> {
     return this.#ended.promise;
   }
@@ -91,8 +91,8 @@ export class Connection {
   }
 
   /**
-   * What was spent is kept in keys that expire, which both kinds of eviction take first when memory runs out. Where the account may not
-   * ask, the operator is trusted. Throws `CONFIG_INVALID`.
+   * Refuses a server that evicts keys: what was spent is kept in keys that expire, which both kinds of eviction policy remove
+   * first when memory runs out. Where the account may not ask for the policy, the operator is trusted. Throws `CONFIG_INVALID`.
    */
   async #requireNoEviction(): Promise<void> {
     const info: unknown = await this.#client.sendCommand(['INFO', 'memory']).catch(() => '');
@@ -120,7 +120,7 @@ export class Connection {
         reject(new RedisFailure(`no answer from Redis within ${answerTimeoutMs} ms`));
         this.#endIfSilent();
       };
-      // an answer that came while this process was busy is read first
+      // an answer that arrived while this process was busy is read first
       const timer = setTimeout(() => setImmediate(giveUp), answerTimeoutMs);
       const rest = [`${keys.length}`, ...keys, ...args];
       const send = (command: string[]): Promise<unknown> =>
@@ -152,7 +152,7 @@ export class Connection {
       return await this.#client.sendCommand(command);
     } catch (error) {
       if (!startsWith(error, 'NOSCRIPT')) this.#options.onFailure(error);
-      // it is not the master of these keys any more: whoever is asked for it may tell of another one by now
+      // it is no longer the master of these keys; the next connection asks which server is
       if (startsWith(error, 'READONLY') || startsWith(error, 'MOVED')) this.#ended.reject(error);
       throw error;
     } finally {
@@ -167,7 +167,7 @@ export class Connection {
   }
 }
 
-/** Throws `CONFIG_INVALID` for a server that can't acknowledge at all, else the error itself. */
+/** Throws `CONFIG_INVALID` for a server that can't acknowledge at all, and otherwise the error itself. */
 function refuseWithoutAcknowledgement(error: unknown): never {
   const means = error instanceof Error ? error.message : '';
   if (/^ERR unknown command|^ERR .*appendonly|^NOPERM/.test(means)) {

@@ -1,10 +1,10 @@
 import { ConfigError } from '../errors.ts';
 import { nameOf } from '../foreign-error.ts';
 
-/** In this program's own words. */
+/** A failure of Redis or of the connection to it; the message is this program's own and holds no secret. */
 export class RedisFailure extends Error {}
 
-/** A script ran, and not as many have its writes as should: `reply` is what it returned, for whoever wants to undo it. */
+/** A script ran, but fewer servers have its writes than should: `reply` is what it returned, so that the caller can undo it. */
 export class NotAcknowledged extends RedisFailure {
   readonly reply: unknown;
 
@@ -14,9 +14,9 @@ export class NotAcknowledged extends RedisFailure {
   }
 }
 
-/** Redis lets in, and may not be used as it is. */
+/** Redis accepts the connection, but may not be used as it is configured. */
 export class UnfitRedis extends ConfigError {
-  /** what it says of itself, such as `it evicts` */
+  /** what is wrong with it, as a clause about the server, such as `it evicts` */
   readonly reason: string;
 
   constructor(reason: string, message: string) {
@@ -26,8 +26,8 @@ export class UnfitRedis extends ConfigError {
 }
 
 /**
- * Of an answer of Redis only the code at its beginning is told, of other errors their code: some repeat the command, and with it
- * the password (`unknown command 'AUTH', with args beginning with …`).
+ * Describes an error without its message. Of an answer of Redis only the code at its beginning is told, of any other error its
+ * code: some messages repeat the command, and with it the password (`unknown command 'AUTH', with args beginning with …`).
  */
 export function describeFailure(error: unknown): RedisFailure {
   if (error instanceof RedisFailure) return error;
@@ -39,7 +39,7 @@ export function describeFailure(error: unknown): RedisFailure {
   );
 }
 
-/** Whether it is an answer of Redis that begins so. */
+/** Whether the error is an answer of Redis that begins with this code. */
 export function startsWith(error: unknown, code: string): boolean {
   return error instanceof Error && error.message.startsWith(code);
 }

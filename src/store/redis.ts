@@ -18,60 +18,63 @@ import { Connection, silenceLimitMs } from './redis-connection.ts';
 import { RedisFailure, describeFailure } from './redis-failure.ts';
 
 /**
- * Scripts reject when Redis is not connected, answers with an error, or has not answered after a second; and when what they
- * wrote is not acknowledged as it should be.
+ * Scripts reject when Redis is not connected, when it answers with an error or not within a second, and when their writes are not
+ * acknowledged as they must be.
  */
 export type Redis = ScriptRunner & {
   /**
-   * Waits for answers that are still owed, for 3 s at most: whoever has given one up undoes what it tells of. What is under way
-   * then fails.
+   * Waits for outstanding answers, for 3 s at most: a caller that gave up waiting still undoes what a late answer reports.
+   * Scripts that are under way after that fail.
    */
   close(): Promise<void>;
 };
 
 /** Where the server is, or who knows. */
 export type RedisServers =
-  /** redis:// or rediss://, with user name and password where Redis wants them */
+  /** redis:// or rediss://, with user name and password where Redis requires them */
   | { readonly url: Secret | string }
   | {
       readonly sentinel: {
         readonly master: string;
         readonly nodes: readonly HostAndPort[];
-        /** to the sentinels themselves */
+        /** for the sentinels themselves */
         readonly login?: RedisLogin | undefined;
       };
     }
   | {
       readonly cluster: {
         readonly nodes: readonly HostAndPort[];
-        /** what all keys begin with, their hash tag in it */
+        /** the prefix of all keys, with their hash tag */
         readonly keyPrefix: string;
       };
     };
 
-/** Where the servers are, and how they let in. */
+/** The servers, and how to log in to them. */
 export type RedisAccess = RedisServers & {
   readonly login?: RedisLogin | undefined;
-  /** Read for each connection, so that renewed certificates are taken up; undefined for none, which rediss:// turns on all the same. */
+  /**
+   * Called for each connection, so that renewed certificates are taken up. undefined means no settings; a rediss:// URL uses TLS
+   * all the same.
+   */
   readonly readTls?: (() => RedisTls | undefined) | undefined;
-  /** Who must have what a script wrote before it counts; nobody unless told. */
+  /** What must have a script's writes before they count; by default only the server's memory. */
   readonly acknowledge?: Acknowledge | undefined;
 };
 
 export type RedisOptions = RedisAccess & {
   readonly log: (level: 'info' | 'warn', message: string, fields?: object) => void;
-  /** what makes each connection; the client library unless told */
+  /** makes each connection; by default the client library */
   readonly createClient?: CreateClient;
 };
 
-/** Between two attempts to connect; it doubles up to the second one. */
+/** The pause between two attempts to connect; it doubles from the first to the longest. */
 const pauseMs = { first: 50, longest: 250 };
-/** Between two questions after the master, while there is a connection to one. */
+/** How often the master is asked for while there is a connection to one. */
 const watchIntervalMs = 250;
 
 /**
- * Connects to the one Redis server that has the keys, and again whenever the connection ends or another server is the master;
- * meanwhile scripts fail at once. Resolves after the first attempt, whether it succeeds or not. Throws `CONFIG_INVALID`.
+ * Connects to the one Redis server that has the keys, and again whenever the connection ends or another server becomes the
+ * master; until then scripts fail at once. Resolves after the first attempt, whether it succeeds or not. Throws `CONFIG_INVALID`.
  */
 export async function connectRedis(options: RedisOptions): Promise<Redis> {
   const { log, acknowledge = 'none', createClient = createSingleClient } = options;
@@ -82,7 +85,7 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
   const firstAttempt = Promise.withResolvers<undefined>();
   let latest: Connection | undefined;
   let isKnownDown = false;
-  /** what it refused with, until it does what it is asked for, or does not let in any more */
+  /** the last refusal of a script or a login; forgotten once a script succeeds, or once Redis can't be reached any more */
   let refusal: RedisFailure | undefined;
 
   function noteRefusal(error: unknown): void {
@@ -129,9 +132,10 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
           firstAttempt.resolve(undefined);
         });
       } catch (error) {
-        // at the start it is refused; later, as after a fail-over, it is no better than none
+        // at the start an unfit server is an error of the configuration; later, as after a fail-over, it counts as no server
         if (error instanceof ConfigError) firstAttempt.reject(error);
-        // with a code of the network's: what only takes long is no less full, or a replica
+        // a network error has a code, and ends the refusal; a mere time-out does not: a server that is only slow may still be
+        // full, or a replica
         if (!latest?.wasOpened && (error as NodeJS.ErrnoException).code) refusal = undefined;
         noteRefusal(error);
         reportDown(error);
@@ -184,7 +188,7 @@ function chooseFinder(options: RedisOptions, createClient: CreateClient): Master
   return undefined;
 }
 
-/** Throws `CONFIG_INVALID`. */
+/** The server's address and login from a URL. Throws `CONFIG_INVALID`. */
 function chooseEndpoint(
   options: RedisOptions,
   finder: MasterFinder | undefined,
@@ -207,14 +211,14 @@ function reveal(text: Secret | string): string {
   return typeof text === 'string' ? text : text.reveal();
 }
 
-/** Ends the connection when another server has become the master, also while nothing is answered on it. */
+/** Ends the connection when another server has become the master, even while nothing is answered on it. */
 function watchMaster(finder: MasterFinder, at: HostAndPort, connection: Connection): void {
   const over = new AbortController();
   connection.ended.catch(() => over.abort());
   const watch = async (): Promise<void> => {
     for (;;) {
       await sleep(watchIntervalMs, undefined, { signal: over.signal, ref: false });
-      // whoever can't be asked tells nothing against the connection
+      // where nobody can be asked, the connection stays
       const master = await finder.find().catch(() => at);
       if (addressOf(master) !== addressOf(at)) {
         connection.end('another server has become the master');

@@ -1,11 +1,11 @@
 import { ZodError } from 'zod';
 
-/** What the ledger and the answer memory need of Redis: scripts, each of which is one atomic step. */
+/** Redis as the ledger and the answer memory need it: scripts, each of which is one atomic step. */
 export type ScriptRunner = {
   /**
    * Runs a Lua script once, in one round trip, and resolves with what it returns. It rejects soon when there is no answer, or
-   * when what it wrote is not acknowledged: the script may have run or not, and if an answer is known by then or comes later,
-   * `onLate` gets it.
+   * when its writes are not acknowledged. The script may have run or not; if an answer is known then or comes later, `onLate`
+   * gets it.
    */
   run(
     script: string,
@@ -16,14 +16,14 @@ export type ScriptRunner = {
 };
 
 /**
- * Whether a store was reached and refused: by a script's error, with OOM, READONLY or NOAUTH for instance, or by an answer that
- * makes no sense. One that is still LOADING can't be reached yet.
+ * Whether the store was reached and refused: a script's error (OOM, READONLY or NOAUTH, for instance), or an answer that makes no
+ * sense. A store that is still LOADING counts as not reached.
  */
 export function isRefusal(message: string): boolean {
   return /^Redis answered (?!LOADING\b)/.test(message);
 }
 
-/** What went wrong with a script or its answer, in words that `isRefusal` understands. */
+/** What went wrong with a script or its answer, in words that {@link isRefusal} recognises. */
 export function describeScriptFailure(cause: unknown): string {
   if (cause instanceof ZodError) return 'Redis answered what no script of this program returns';
   return cause instanceof Error ? cause.message : String(cause);

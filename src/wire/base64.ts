@@ -1,8 +1,8 @@
 const padded = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /**
- * Whether every character of the text has become one of so many bytes, as it usually is: Node drops what is not base64, takes
- * that of URLs too, and reads U+0141 as U+0041. The pattern takes several times as long.
+ * Whether every character of the text was decoded, which the number of bytes shows. Node skips characters that are not base64,
+ * also takes the alphabet of URLs, and reads U+0141 as U+0041. Checking with a pattern takes several times as long.
  */
 function isWhole(text: string, length: number): boolean {
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
@@ -11,7 +11,7 @@ function isWhole(text: string, length: number): boolean {
   return length === expected && isAscii && !text.includes('-') && !text.includes('_');
 }
 
-/** Standard padded base64 as Go reads it: CR and LF are skipped, anything else odd is undefined. */
+/** Decodes standard padded base64 as Go does: CR and LF are skipped; undefined for anything else that is not base64. */
 export function decodeBase64(text: string): Uint8Array | undefined {
   const bytes = Buffer.from(text, 'base64');
   if (isWhole(text, bytes.length)) return new Uint8Array(bytes);

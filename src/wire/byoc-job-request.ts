@@ -44,7 +44,7 @@ function parseJson(body: Uint8Array): unknown {
   try {
     return JSON.parse(utf8.decode(body));
   } catch (cause) {
-    // the parser's own message quotes the body
+    // the parser's own message would quote the body
     throw new RequestError('BODY_MALFORMED', 'the body is not JSON in UTF-8', { cause });
   }
 }

@@ -12,17 +12,17 @@ import { describeUnreadable, readMessage } from './protobuf.ts';
 
 /** What a payment needs of the request's `net.Capabilities`. */
 export type RequestedCapabilities = {
-  /** what they are constrained to */
+  /** the models that the capabilities are constrained to */
   readonly models: readonly CapabilityModel[];
-  /** as the answer has them */
+  /** as they are written into the answer */
   readonly sent: Capabilities;
-  /** how many bytes these are */
+  /** the length of `sent` in bytes */
   readonly copiedBytes: number;
 };
 
 type CapabilityModel = { readonly capability: number; readonly model: string };
 
-/** Far more than there are; each word costs work and bytes in the answer. */
+/** Far more than exist; each word costs work, and bytes in the answer. */
 const maxBitstringWords = 64;
 
 const decodeGiven = decodeOnce((bytes): RequestedCapabilities => {
@@ -45,8 +45,8 @@ const decodeGiven = decodeOnce((bytes): RequestedCapabilities => {
 });
 
 /**
- * Decodes the request's `capabilities`; undefined when there are none. The same bytes may give the same object, which nobody
- * may change. Throws `CAPABILITIES_MALFORMED`.
+ * Decodes the request's `capabilities`; undefined when there are none. The same object may be given for the same bytes, so nobody
+ * may change it. Throws `CAPABILITIES_MALFORMED`.
  */
 export function decodeCapabilities(bytes: Uint8Array): RequestedCapabilities | undefined {
   return bytes.length === 0 ? undefined : decodeGiven(bytes);
@@ -61,8 +61,8 @@ export function listModels(capabilities: Capabilities | undefined): CapabilityMo
 }
 
 /**
- * Capabilities as go-livepeer writes them after reading them: constraints are always there, capacities are derived
- * from the bits where none are given, capacity in use and unknown fields are dropped.
+ * Capabilities as go-livepeer writes them after reading them: constraints are always present, capacities are derived from the
+ * bits where none are given, and the capacity in use and unknown fields are dropped.
  */
 function rebuild(from: Capabilities): Capabilities {
   const { bitstring, mandatories, version, constraints } = from;

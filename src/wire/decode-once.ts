@@ -1,17 +1,17 @@
 import { RecentlyUsed } from '../recently-used.ts';
 
-/** Values that are remembered. */
+/** How many values are remembered. */
 const maxRemembered = 500;
-/** Several times what clients send, in bytes; what is larger is decoded each time, as is what an answer copies more of. */
+/** In bytes: several times what clients send. A larger message, and one of which an answer copies more, is decoded each time. */
 const maxBytes = 4096;
 const maxCopiedBytes = 512;
 
-/** What is decoded, and how many bytes of it an answer copies: what a value takes in memory grows with them. */
+/** A decoded value, with the number of its bytes that an answer copies: the value's size in memory grows with them. */
 type Decoded = { readonly copiedBytes: number };
 
 /**
- * Makes `decode` remember the values of the bytes that came last: a session sends the same with each payment. So the same object
- * may be given again, and nobody may change it. What `decode` throws is not remembered.
+ * Makes `decode` remember the values of the latest byte strings, since a session sends the same bytes with each payment. The same
+ * object may therefore be given again, and nobody may change it. What `decode` throws is not remembered.
  */
 export function decodeOnce<Value extends Decoded>(
   decode: (bytes: Uint8Array) => Value,
@@ -22,7 +22,7 @@ export function decodeOnce<Value extends Decoded>(
     const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
     const earlier = known.get(key);
     if (earlier) return earlier;
-    // parts of the request's own bytes would keep all of them in memory
+    // a value may refer to parts of its bytes: without this copy it would keep the whole request in memory
     const value = decode(new Uint8Array(bytes));
     if (value.copiedBytes <= maxCopiedBytes) known.set(key, value);
     return value;

@@ -25,7 +25,7 @@ export type Mutable<Struct> = { -readonly [Field in keyof Struct]: Struct[Field]
 
 type Read<Target> = (target: Target, value: JsonValue, field: string) => void;
 
-/** How one field of a struct is read. `clear` is for fields that Go can set to nil: null empties them. */
+/** How one field of a struct is read. `clear` is there for fields that Go can set to nil: null empties them. */
 type FieldReader<Target> = {
   readonly read: Read<Target>;
   readonly clear?: (target: Target) => void;
@@ -34,7 +34,7 @@ type FieldReader<Target> = {
 /** A JSON Schema (draft 2020-12). */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** A field that machines are told of too: `schema` is how clients should write it. */
+/** A field that is published in the JSON Schema too: `schema` is how clients should write it. */
 export type DescribedField<Target> = FieldReader<Target> & { readonly schema: JsonSchema };
 
 /** The JSON Schema of an object with these fields: null counts as absent, and other keys are ignored. */
@@ -50,7 +50,7 @@ function orNull({ type, ...rest }: JsonSchema): JsonSchema {
   return { type: [type, 'null'].flat(), ...rest };
 }
 
-/** The field under the name that errors call it by. */
+/** The field under another name, by which errors call it. */
 export function named<Target>(path: string, field: DescribedField<Target>): DescribedField<Target> {
   return { ...field, read: (target, value) => field.read(target, value, path) };
 }
@@ -131,6 +131,7 @@ export function createStructReader<Target>(
   };
 }
 
+/** A string; throws {@link FieldTypeError} for anything else. */
 export function readString(value: JsonValue, field: string): string {
   if (value.kind !== 'string') throw new FieldTypeError(field, 'a string');
   return value.value;

@@ -20,8 +20,8 @@ export function formatGoTime(unixNanoseconds: bigint | undefined): string {
 }
 
 /**
- * RFC 3339 text to Unix nanoseconds (digits past the ninth are cut off). `zero` for Go's zero time, undefined for what is
- * no time, or none that can be written again: in UTC it must be in the years 0 to 9999.
+ * Reads RFC 3339 text as Unix nanoseconds; digits past the ninth are cut off. Gives `zero` for Go's zero time, and undefined for
+ * what is not a time, or not one that can be written again: in UTC it must be in the years 0 to 9999.
  */
 export function parseGoTime(text: string): bigint | 'zero' | undefined {
   const parts = rfc3339.exec(text);

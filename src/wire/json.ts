@@ -19,7 +19,7 @@ export class JsonSyntaxError extends Error {}
 
 const maxDepth = 256;
 const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-/** Nothing is escaped, and no character has to be. */
+/** A string without escapes in which no character needs one. */
 const plainStringPattern = /"[ !#-[\]-~]*"/y;
 const literals = { t: 'true', f: 'false', n: 'null' } as const;
 
@@ -133,15 +133,15 @@ class Reader {
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** Text as Go reads it: every byte that is not part of a valid sequence is one U+FFFD. */
+/** Text as Go decodes it: each byte that is not part of a valid sequence becomes one U+FFFD. */
 function decodeUtf8(bytes: Uint8Array): string {
   return utf8.decode(isUtf8(bytes) ? bytes : replaceInvalid(bytes));
 }
 
-/** Bytes up to which a loop copies faster than a call. */
+/** Up to this many bytes a loop copies faster than a call. */
 const shortRun = 32;
 
-/** The same with U+FFFD, which takes three bytes, in place of every invalid one. */
+/** The same bytes with U+FFFD, which takes three bytes, in place of each invalid byte. */
 function replaceInvalid(bytes: Uint8Array): Uint8Array {
   const valid = new Uint8Array(3 * bytes.length);
   let length = 0;
@@ -169,7 +169,7 @@ function replaceInvalid(bytes: Uint8Array): Uint8Array {
   return valid.subarray(0, length);
 }
 
-/** How many bytes the valid UTF-8 sequence of several bytes at `position` has; 0 where there is none. */
+/** The length of the valid multi-byte UTF-8 sequence at `position`, in bytes; 0 where there is none. */
 function sequenceLength(bytes: Uint8Array, position: number): number {
   const first = bytes[position] ?? 0;
   const second = bytes[position + 1] ?? 0;

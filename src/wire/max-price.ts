@@ -46,8 +46,8 @@ export const maxPriceSchema = describeStruct(fields);
 const readMembers = createStructReader<MaxPriceFields>(fields);
 
 /**
- * `maxPrice` of a payment request or a webhook answer; absent fields keep what an earlier spelling of the key
- * gave, else are empty. Throws `FieldTypeError`.
+ * Reads `maxPrice` of a payment request or a webhook answer. Absent fields keep what an earlier spelling of the key gave, and are
+ * empty otherwise. Throws `FieldTypeError`.
  */
 export function readMaxPrice(
   value: JsonValue,

@@ -33,9 +33,9 @@ export type OrchestratorInfo = {
   readonly priceInfo: PriceInfo;
   /** as received, unknown fields included */
   readonly authToken: AuthToken | undefined;
-  /** the parameters as tickets are sent with: integers are minimal big-endian */
+  /** the parameters as they are sent along with tickets: integers are minimal big-endian */
   readonly sentParams: TicketParamsMessage;
-  /** how many bytes of it an answer copies, as far as these may be any number */
+  /** how many bytes of it an answer copies, counting only the fields of unlimited length */
   readonly copiedBytes: number;
 };
 
@@ -56,9 +56,9 @@ function toTicketParams(message: TicketParamsMessage): TicketParams {
 }
 
 /**
- * Decodes the request's `orchestrator`, in the protocol's order of checks: present, protobuf, a price of two
- * positive numbers, ticket parameters. The same bytes may give the same object, which nobody may change.
- * Throws {@link RequestError}.
+ * Decodes the request's `orchestrator`. The checks are in the protocol's order: present, protobuf, a price of two positive
+ * numbers, ticket parameters. The same object may be given for the same bytes, so nobody may change it. Throws {@link
+ * RequestError}.
  */
 export const decodeOrchestratorInfo = decodeOnce(readOrchestratorInfo);
 

@@ -32,8 +32,8 @@ export type PaymentRequest = {
 };
 
 /**
- * What clients add so that usage can be joined with their own jobs, under the body's names. It decides nothing: what is no
- * text is left out, and what is longer than {@link longestUsageLabel} is cut.
+ * Labels that clients add so that usage can be joined with their own jobs, under the names of the body. They decide nothing: one
+ * that is not text is left out, and one longer than {@link longestUsageLabel} is cut.
  */
 export type UsageLabels = Readonly<Partial<Record<(typeof usageLabelNames)[number], string>>>;
 
@@ -53,8 +53,8 @@ export type SealedState = { readonly state: Uint8Array; readonly sig: Uint8Array
 const none = new Uint8Array();
 
 /**
- * Reads the body as go-livepeer does (`RemotePaymentRequest`). Throws `BODY_MALFORMED` for what is not JSON or
- * does not fit a field's type; missing fields are for later checks to refuse.
+ * Reads the body as go-livepeer does (`RemotePaymentRequest`). Throws `BODY_MALFORMED` for what is not JSON or does not fit a
+ * field's type; missing fields are refused by later checks.
  */
 export function decodePaymentRequest(body: Uint8Array): PaymentRequest {
   const request: Mutable<PaymentRequest> = {
@@ -156,7 +156,7 @@ const fields: Readonly<Record<string, DescribedField<Reading>>> = {
 
 const readMembers = createStructReader(fields);
 
-/** The JSON Schema of the body, as clients should write it; what is read is wider still, as Go reads. */
+/** The JSON Schema of the body, as clients should write it; more than that is accepted, since it is read as Go reads it. */
 export const paymentRequestSchema = describeStruct(fields, { required: ['orchestrator'] });
 
 function readUsageLabel({ request }: Reading, value: JsonValue, name: string): void {

@@ -9,10 +9,10 @@ import {
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
 /**
- * Reads a message as Go does: a field of another wire type than the schema's is an unknown field, where the library would
- * take its bytes for a value. Unknown fields are kept, in the order of the bytes, for the message itself and for what it
- * holds in fields that are neither list nor map. Throws for what is no protobuf, and for more than {@link maxFields} fields;
- * and, unlike Go, for tags of over five bytes and for an entry of a map with two messages, which Go takes for parts of one.
+ * Reads a message as Go does: a field of another wire type than the schema's is an unknown field, where the library would read
+ * its bytes as a value. Unknown fields are kept in the order of the bytes, in the message itself and in messages that are neither
+ * in a list nor in a map. Throws for what is not protobuf, and for more than {@link maxFields} fields. Unlike Go, it also throws
+ * for tags of more than five bytes, and for a map entry with two messages, which Go merges.
  */
 export function readMessage<Desc extends DescMessage>(
   schema: Desc,
@@ -37,16 +37,22 @@ export function describeUnreadable(name: string, cause: unknown): string {
 }
 
 type Reading = {
-  /** by path: the local names of the fields that lead to the message */
+  /** one entry for each path: the local names of the fields that lead to the message */
   readonly unknown: Map<string, { readonly path: readonly string[]; fields: UnknownField[] }>;
   fieldsLeft: number;
 };
 
 const maxDepth = 100;
-/** Of a message with all that it holds: many times what orchestrators send. Each may cost two bytes and a thousand times its work. */
+/**
+ * The most fields of a message, nested ones included: many times what orchestrators send. A field may be as short as two bytes
+ * and cost a thousand times the work of them.
+ */
 const maxFields = 4096;
 
-/** The bytes without unknown fields, which `reading` collects; inside of lists and maps, where `path` is undefined, they are lost. */
+/**
+ * The bytes without unknown fields, which `reading` collects. Inside lists and maps, where `path` is undefined, unknown fields
+ * are lost.
+ */
 function keepDeclared(
   schema: DescMessage,
   bytes: Uint8Array,
@@ -108,7 +114,7 @@ function keepMapEntry(
 }
 
 type Fields = {
-  /** what is declared for a number: the wire types it may have, and what is kept of a length-delimited value */
+  /** what the schema declares for a field number: the wire types it may have, and what is kept of a length-delimited value */
   readonly declared: (number: number) =>
     | {
         readonly wireTypes: readonly WireType[];
@@ -118,7 +124,7 @@ type Fields = {
   readonly dropped: (field: UnknownField) => void;
 };
 
-/** The same bytes where nothing had to be dropped. */
+/** The fields to keep; the same array where nothing had to be dropped. */
 function keepFields(
   bytes: Uint8Array,
   depth: number,
@@ -158,7 +164,10 @@ function keepFields(
   return isWhole ? bytes : new Uint8Array(Buffer.concat(kept));
 }
 
-/** The bytes of the value at the reader's position in `bytes`. Looks at varints as Go does, where the library does not. */
+/**
+ * Skips the value at the reader's position in `bytes`, and gives its bytes. It checks varints as Go does and the library does
+ * not.
+ */
 function skipValue(
   reader: BinaryReader,
   bytes: Uint8Array,
@@ -182,7 +191,7 @@ function skipValue(
   }
 }
 
-/** The library would take the lowest 32 bits of a length. */
+/** Checks a length, of which the library would read the lowest 32 bits only. */
 function requireLength(bytes: Uint8Array, start: number): void {
   if (readVarint(bytes, start) > bytes.length) throw new Error('a length goes beyond the end');
 }
@@ -195,7 +204,7 @@ function requirePacked(type: ScalarType, bytes: Uint8Array): void {
   }
 }
 
-/** The number, exact up to 2^53. Throws for what Go refuses: over ten bytes, or 64 bits. */
+/** Reads a varint, exact up to 2^53. Throws for what Go refuses: more than ten bytes, or more than 64 bits. */
 function readVarint(bytes: Uint8Array, start: number): number {
   let value = 0;
   for (let index = 0; index < 10; index++) {

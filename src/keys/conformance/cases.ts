@@ -32,7 +32,7 @@ import {
 
 export type { ConformanceCase, ConformanceSubject, StartFault };
 
-/** Digests at the edges of what a digest can be, and ordinary ones. */
+/** Digests with extreme values, and ordinary ones. */
 const knownDigests: readonly Uint8Array[] = [
   uintToBytes32(1n),
   uintToBytes32(2n ** 255n),
@@ -43,12 +43,12 @@ const knownDigests: readonly Uint8Array[] = [
   keccak256(new Uint8Array()),
 ];
 
-/** As many signatures as make it all but certain that a device with random nonces makes a high s. */
+/** With this many signatures, a device with random nonces is all but certain to make one with a high s. */
 const signaturesForHighS = 16;
 
 const callsAtOnce = 100;
 
-/** When the suite gives up a call that hangs, and how long the provider may take to notice. */
+/** When the suite aborts a call that hangs; also how long the provider may take to notice. */
 const deadlineMs = 200;
 const endsWithinMs = 900;
 
@@ -294,7 +294,7 @@ function ownSigningCalls(
 /** What is signed while a fault lasts. */
 const faultSender = senderWithNumber(1_000_000);
 
-/** Where the device can hang, the calls are certain to be under way. */
+/** Where the test set-up can make the device hang, the calls are certain to be under way. */
 function closedInTheMiddle(subject: ConformanceSubject): ConformanceCase {
   const { secrets } = subject;
   const closeWhileSigning = async (

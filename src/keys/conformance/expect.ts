@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { type KeyProvider, ProviderError } from '../provider.ts';
 import { ConformanceError } from './subject.ts';
 
-/** No call may take longer, whatever happens: it would hang. */
+/** No call may take longer than this, whatever happens: it is then taken for hung. */
 const patienceMs = 15_000;
 
 /** For calls that nobody aborts. */
@@ -81,7 +81,9 @@ export function expectCode(what: string, failure: ProviderError, code: string): 
   );
 }
 
-/** Looks into everything that printing `value` would show, causes included. */
+/**
+ * Searches everything that printing `value` would show, causes included. Throws {@link ConformanceError} where it finds a secret.
+ */
 export function expectNoSecret(what: string, value: unknown, secrets: readonly string[]): void {
   const shown = inspect(value, {
     depth: Infinity,

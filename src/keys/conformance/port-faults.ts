@@ -53,7 +53,7 @@ export type PortFault = {
   stop(): void;
 };
 
-/** A provider that misbehaves from `start` to `stop`, for devices that can't be made to. */
+/** A provider that misbehaves from `start` to `stop`: for devices that can't be made to misbehave themselves. */
 export function createPortFault(provider: KeyProvider, fault: DeviceFault): PortFault {
   const stopped = Promise.withResolvers<undefined>();
   let isFaulty = false;
@@ -97,7 +97,7 @@ export function createPortFault(provider: KeyProvider, fault: DeviceFault): Port
   };
 }
 
-/** A provider that tells the most signing calls it has had under way at once. */
+/** A provider that counts, and tells the most signing calls that were under way at once. */
 export function withCallCount(provider: KeyProvider): KeyProvider & { readonly most: number } {
   let underWay = 0;
   let most = 0;

@@ -28,7 +28,7 @@ export type SafeCheck = {
   readonly check: (subject: SafeSubject) => Promise<void>;
 };
 
-/** What can be asked of a key in service: nothing is signed but the self-test, and the provider stays open. */
+/** Checks that are safe for a key in service: nothing is signed but the self-test, and the provider stays open. */
 export const safeChecks: readonly SafeCheck[] = [
   {
     name: 'gives its public key as 65 bytes on the curve, the same each time',
@@ -141,7 +141,7 @@ async function failureText(work: () => Promise<void>): Promise<string | undefine
   } catch (error) {
     if (isSignerError(error)) return `${error.message} [${error.code}]`;
     if (error instanceof ConformanceError) return error.message;
-    // what it says is the vendor's, and may hold a secret
+    // its message is the vendor's, and may hold a secret
     return `failed with ${error instanceof Error ? error.name : typeof error}, which is no ProviderError`;
   }
 }

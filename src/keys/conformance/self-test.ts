@@ -8,7 +8,7 @@ import type { KeyProvider } from '../provider.ts';
 import { readPublicKey, settled, unending } from './expect.ts';
 import { ConformanceError } from './subject.ts';
 
-/** A gate that signs nothing but self-tests, which nobody takes for anything else. */
+/** A gate that signs nothing but self-tests, which can't be mistaken for anything else. */
 export type SelfTestGate = {
   /** 65 bytes */
   readonly publicKey: Uint8Array;
