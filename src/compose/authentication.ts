@@ -2,6 +2,7 @@ import { type ApiKeys, createApiKeyMethod } from '../auth/api-keys.ts';
 import { type AuthMethod, type Authenticator, createAuthenticator } from '../auth/authenticator.ts';
 import { createCertificateMethod } from '../auth/mtls.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
+import { readInThread } from '../config/document-thread.ts';
 import type { Config } from '../config/load.ts';
 import { type WatchedFileState, openWatchedFile } from '../config/watched-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -30,6 +31,10 @@ export async function openAuthentication(
     openWatchedFile<ApiKeys>({
       path: resolvePath(auth.apiKeys.file),
       parse: parseApiKeyFile,
+      parseLater: async (text, path) => {
+        const keys = await readInThread('API keys', text, path);
+        return () => keys;
+      },
       log: (level, message, fields) => logger[level](fields, message),
     });
   if (keyFile) methods.push(createApiKeyMethod(() => keyFile.current(), nowMs));

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Config } from '../config/load.ts';
-import { parsePolicy } from '../config/policy-file.ts';
+import { readInThread } from '../config/document-thread.ts';
+import { type PolicyDocument, readPolicyDocument, toPolicy } from '../config/policy-file.ts';
 import { readTextFile } from '../config/read-text-file.ts';
 import { type ReloadHistory, type WatchedFile, openWatchedFile } from '../config/watched-file.ts';
 import { ConfigError } from '../errors.ts';
@@ -28,13 +29,18 @@ export function openRules(
       close: () => undefined,
     };
   }
+  const accept = (document: PolicyDocument, text: string, path: string): CompiledPolicy => {
+    const policy = toRules(document, path, settings);
+    onLoaded(hash('sha256', text));
+    for (const warning of lintPolicy(policy)) logger.warn({ path }, warning);
+    return policy;
+  };
   return openWatchedFile({
     path: resolvePath(file),
-    parse: (text, path) => {
-      const policy = parseRules(text, path, settings);
-      onLoaded(hash('sha256', text));
-      for (const warning of lintPolicy(policy)) logger.warn({ path }, warning);
-      return policy;
+    parse: (text, path) => accept(readPolicyDocument(text, path), text, path),
+    parseLater: async (text, path) => {
+      const document = await readInThread('policy', text, path);
+      return () => accept(document, text, path);
     },
     log: (level, message, fields) => logger[level](fields, message),
   });
@@ -62,11 +68,12 @@ export function readRules({
     );
   }
   const path = resolvePath(file);
-  return { path, policy: parseRules(readTextFile(path, 'policy file'), path, settings) };
+  const document = readPolicyDocument(readTextFile(path, 'policy file'), path);
+  return { path, policy: toRules(document, path, settings) };
 }
 
-function parseRules(text: string, path: string, settings: RuleSettings): CompiledPolicy {
-  const policy = parsePolicy(text, path);
+function toRules(document: PolicyDocument, path: string, settings: RuleSettings): CompiledPolicy {
+  const policy = toPolicy(document);
   requireMeans(policy, path, settings);
   return policy;
 }

@@ -19,7 +19,7 @@ const apiKey = z
   })
   .transform(({ id, hash, principal, tenant = '', attributes, expires, revoked }) => ({
     id,
-    hash: Buffer.from(hash, 'hex'),
+    hash: Uint8Array.from(Buffer.from(hash, 'hex')),
     principal: { id: principal, tenant, attributes },
     /** Unix milliseconds; undefined for a key that does not expire */
     expiresAtMs: expires,

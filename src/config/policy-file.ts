@@ -10,13 +10,25 @@ import { parsePolicyYaml } from './parse-policy-yaml.ts';
 import { policySchema } from './policy-schema.ts';
 import { pricePerUnit } from './units.ts';
 
+/** A policy file as its schema reads it; it can be handed from thread to thread. */
+export type PolicyDocument = z.output<typeof policySchema>;
+
 /** Reads a policy file. Throws `CONFIG_INVALID` with every problem and its path. */
-export function parsePolicy(text: string, path: string): CompiledPolicy {
-  const document = parsePolicyYaml(policySchema, text, path, 'policy');
-  return compilePolicy({ default: document.default, rules: document.rules.map(readRule) });
+export function readPolicyDocument(text: string, path: string): PolicyDocument {
+  return parsePolicyYaml(policySchema, text, path, 'policy');
 }
 
-type Rule = z.output<typeof policySchema>['rules'][number];
+/** The rules of a policy file, ready to be evaluated. */
+export function toPolicy({ default: otherwise, rules }: PolicyDocument): CompiledPolicy {
+  return compilePolicy({ default: otherwise, rules: rules.map(readRule) });
+}
+
+/** Reads a policy file. Throws as {@link readPolicyDocument}. */
+export function parsePolicy(text: string, path: string): CompiledPolicy {
+  return toPolicy(readPolicyDocument(text, path));
+}
+
+type Rule = PolicyDocument['rules'][number];
 
 function readRule({ id, mode, when, ...rule }: Rule): RuleDefinition {
   return { id, mode, when, effect: readEffect(rule, when.type?.[0]) };

@@ -43,6 +43,11 @@ export type WatchedFileOptions<Value> = {
   readonly path: string;
   /** Checks the text as a whole. Throws what is to be said of it. */
   readonly parse: (text: string, path: string) => Value;
+  /**
+   * The same while the program runs, without holding it up; `parse` where it is left out. What it resolves with is called when the
+   * value comes into force, and throws as `parse` does.
+   */
+  readonly parseLater?: (text: string, path: string) => Promise<() => Value>;
   readonly log: (
     level: 'info' | 'error',
     message: string,
@@ -65,6 +70,7 @@ const pollIntervalMs = 200;
 export function openWatchedFile<Value>({
   path,
   parse,
+  parseLater = (...read) => Promise.resolve(() => parse(...read)),
   log,
 }: WatchedFileOptions<Value>): WatchedFile<Value> {
   const text = readTextFile(path, 'file');
@@ -98,17 +104,20 @@ export function openWatchedFile<Value>({
       seen = { unreadable: reason };
       return;
     }
-    if (!isClosed) take(text, isForced);
+    if (!isClosed) await take(text, isForced);
   }
 
-  function take(text: string, isForced: boolean): void {
+  async function take(text: string, isForced: boolean): Promise<void> {
     const sha256 = digest(text);
     const isKnown = 'sha256' in seen && seen.sha256 === sha256;
     if (isKnown && !isForced) return;
     seen = { sha256 };
     try {
-      value = parse(text, path);
+      const accept = await parseLater(text, path);
+      if (isClosed) return;
+      value = accept();
     } catch (error) {
+      if (isClosed) return;
       refuse('invalid', isSignerError(error) ? error.message : "it can't be understood");
       return;
     }

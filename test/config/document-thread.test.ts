@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { parseApiKeyFile } from '../../src/config/api-key-file.ts';
+import { readInThread } from '../../src/config/document-thread.ts';
+import { readPolicyDocument, toPolicy } from '../../src/config/policy-file.ts';
+
+const keyFile = (count: number): string =>
+  Array.from(
+    { length: count },
+    (_, index) =>
+      `- { id: key${String(index).padStart(12, '0')}, hash: ${'a'.repeat(64)}, principal: p${index}, tenant: t, expires: 2030-01-01T00:00:00Z }\n`,
+  ).join('');
+
+const policy = `default: deny
+rules:
+  - { id: dear, when: { type: [lv2v], capability: [live-video-to-video/a] }, limit: { price: 0.1 usd/hour, totalEv: 1 gwei } }
+  - { id: hourly, mode: observe, window: { per: tenant, every: 1h, ev: 0.5 ether, tickets: 10 } }
+  - { id: others, when: { orchestrator: [0x${'Ab'.repeat(20)}] }, then: allow }
+`;
+
+describe('a document that is read in a thread of its own', () => {
+  it('is the one that the same thread would read: API keys', async () => {
+    const text = keyFile(3);
+    const keys = await readInThread('API keys', text, 'keys.yaml');
+    expect(keys.size).toBe(3);
+    expect(keys).toEqual(parseApiKeyFile(text, 'keys.yaml'));
+  });
+
+  it('is the one that the same thread would read: policy', async () => {
+    const document = await readInThread('policy', policy, 'policy.yaml');
+    expect(document).toEqual(readPolicyDocument(policy, 'policy.yaml'));
+    expect(toPolicy(document).ruleIds).toEqual(['dear', 'hourly', 'others']);
+  });
+
+  it.each(['policy', 'API keys'] as const)('is refused in the same words: %s', async (kind) => {
+    const text = 'default: perhaps\nrules: [{ id: a }]';
+    const read = kind === 'policy' ? readPolicyDocument : parseApiKeyFile;
+    const refusal = (() => {
+      try {
+        return read(text, 'file.yaml');
+      } catch (error) {
+        return error;
+      }
+    })();
+    expect(refusal).toMatchObject({ code: 'CONFIG_INVALID' });
+    await expect(readInThread(kind, text, 'file.yaml')).rejects.toEqual(refusal);
+  });
+
+  it('leaves this thread free meanwhile', async () => {
+    const startedAtMs = performance.now();
+    let previousMs = startedAtMs;
+    let longestMs = 0;
+    const timer = setInterval(() => {
+      longestMs = Math.max(longestMs, performance.now() - previousMs);
+      previousMs = performance.now();
+    }, 1);
+    const keys = await readInThread('API keys', keyFile(5_000), 'keys.yaml');
+    const tookMs = performance.now() - startedAtMs;
+    clearInterval(timer);
+    expect(keys.size).toBe(5_000);
+    expect(longestMs).toBeLessThan(tookMs / 3);
+  });
+
+  it('ends its thread, and not the program, when it takes too much of either time or memory', async () => {
+    const text = '- a\n'.repeat(15_000_000);
+    await expect(readInThread('policy', text, 'policy.yaml')).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringMatching(
+        /^policy\.yaml takes over (512 MB|30 s) to be read$/,
+      ) as string,
+    });
+  });
+});
