@@ -51,9 +51,16 @@ export function createCallerIdentifier({
   };
 }
 
-/** The principal as the trusted proxy names it. Throws `CREDENTIAL_INVALID` where that is no principal's name. */
+/** The principal as the trusted proxy names it. Throws `CREDENTIAL_INVALID` where that is no principal's name, or not the only one. */
 function readAuthId(headers: Caller['headers']): string {
-  const authId = headers.get('Signer-Auth-Id')?.[0] ?? '';
+  const [authId = '', ...others] = headers.get('Signer-Auth-Id') ?? [];
+  // a proxy that adds its own leaves the client's before it
+  if (others.length > 0) {
+    throw new AuthError(
+      'CREDENTIAL_INVALID',
+      'Signer-Auth-Id came more than once: have the proxy put its own in the place of what the client sent',
+    );
+  }
   if (authId === '' || isPrincipalName(authId)) return authId;
   throw new AuthError('CREDENTIAL_INVALID', `Signer-Auth-Id is not ${principalNameForm}`);
 }

@@ -25,6 +25,33 @@ async function start(settings: Record<string, unknown>) {
   return signer;
 }
 
+describe('the word of a trusted proxy', () => {
+  it('is refused beside another one: that may be what the client had sent', async () => {
+    const signer = await start({ auth: { trustedProxies: ['127.0.0.1'] } });
+    const send = async (authIds: string | string[]): Promise<number> => {
+      const headers = { 'Signer-Auth-Id': authIds };
+      return (await ask(signer.url, { body: payableRequest(), headers })).status;
+    };
+    signer.key.reset();
+    for (const authIds of [
+      ['acme:ann', 'globex:bob'],
+      ['acme:ann', 'acme:ann'],
+      ['', 'globex:bob'],
+    ]) {
+      expect(await send(authIds)).toBe(401);
+      expect(signer.logLines.at(-1)).toMatchObject({ code: 'CREDENTIAL_INVALID' });
+    }
+    expect(signer.key.digests).toHaveLength(0);
+    expect(await send('globex:bob')).toBe(200);
+  });
+
+  it('is nobody’s from anybody else, however often it comes', async () => {
+    const signer = await start({ auth: { trustedProxies: ['10.0.0.1'] } });
+    const headers = { 'Signer-Auth-Id': ['acme:ann', 'globex:bob'] };
+    expect((await ask(signer.url, { body: payableRequest(), headers })).status).toBe(200);
+  });
+});
+
 describe('tokens', () => {
   async function pay(published: IssuerKey[], key: IssuerKey, claims: Claims, header: Claims = {}) {
     const jwks = new JwksServer();
