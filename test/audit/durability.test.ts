@@ -110,49 +110,60 @@ describe('the audit log', () => {
     expect(firstOf('write', file(2))).toBeGreaterThan(firstOf('sync', test.chain));
   });
 
-  it('has a use of the key in writing before the key is asked, and on the disk before its signature leaves', async () => {
-    using folder = new Folder();
-    const steps: string[] = [];
-    const calls: DiskCall[] = [];
-    const file = join(folder.path, 'server-1', '000001.jsonl');
-    const tell = ({ call, path, text }: DiskCall): string =>
-      path === file ? [call, ...(text.match(/"kind":"[a-z-]+"/g) ?? [])].join(' ') : 'another file';
-    const signer = await startTestSigner({
-      settings: { audit: { path: folder.path } },
-      reply: (bytes) => {
-        steps.push(...calls.splice(0).map(tell), 'key');
-        return { encoding: 'raw', bytes };
-      },
-    });
-    // without the self-tests of the start
-    steps.length = 0;
-    await watchDisk(calls);
-    const answer = await signer.post(payableRequest());
-    steps.push(...calls.splice(0).map(tell), 'answer');
-    await signer.close();
-    expect(answer.status).toBe(200);
-    const own = steps.filter((step) => step !== 'another file');
-    const first = own.indexOf('key');
-    const last = own.lastIndexOf('key');
-    const uses = own.join().match(/"kind":"key-use"/g)?.length;
-    expect(uses).toBeGreaterThan(0);
-    expect(
-      own
-        .slice(0, first)
-        .join()
-        .match(/"kind":"key-use"/g),
-    ).toHaveLength(uses ?? 0);
-    expect(own.slice(0, last).join()).not.toContain('"kind":"signed"');
-    const signed = own.findLastIndex((step) => step.includes('"kind":"signed"'));
-    expect(
-      own
-        .slice(signed)
-        .join()
-        .match(/"kind":"signed"/g),
-    ).not.toBeNull();
-    expect(own.slice(signed)).toContain('datasync');
-    expect(own.at(-1)).toBe('answer');
-  });
+  const job = { id: 'j', capability: 'c', request: '', parameters: '', timeout_seconds: 1 };
+
+  it.each([
+    ['/generate-live-payment', payableRequest()],
+    ['/sign-byoc-job', JSON.stringify(job)],
+  ])(
+    'has a use of the key in writing before the key is asked, and on the disk before its signature leaves: %s',
+    async (path, body) => {
+      using folder = new Folder();
+      const steps: string[] = [];
+      const calls: DiskCall[] = [];
+      const file = join(folder.path, 'server-1', '000001.jsonl');
+      const tell = ({ call, path, text }: DiskCall): string =>
+        path === file
+          ? [call, ...(text.match(/"kind":"[a-z-]+"/g) ?? [])].join(' ')
+          : 'another file';
+      const signer = await startTestSigner({
+        settings: { audit: { path: folder.path }, byoc: { enabled: true } },
+        reply: (bytes) => {
+          steps.push(...calls.splice(0).map(tell), 'key');
+          return { encoding: 'raw', bytes };
+        },
+      });
+      // without the self-tests of the start
+      steps.length = 0;
+      await watchDisk(calls);
+      const answer = await fetch(`${signer.url}${path}`, { method: 'POST', body });
+      await answer.arrayBuffer();
+      steps.push(...calls.splice(0).map(tell), 'answer');
+      await signer.close();
+      expect(answer.status).toBe(200);
+      const own = steps.filter((step) => step !== 'another file');
+      const first = own.indexOf('key');
+      const last = own.lastIndexOf('key');
+      const uses = own.join().match(/"kind":"key-use"/g)?.length;
+      expect(uses).toBeGreaterThan(0);
+      expect(
+        own
+          .slice(0, first)
+          .join()
+          .match(/"kind":"key-use"/g),
+      ).toHaveLength(uses ?? 0);
+      expect(own.slice(0, last).join()).not.toContain('"kind":"signed"');
+      const signed = own.findLastIndex((step) => step.includes('"kind":"signed"'));
+      expect(
+        own
+          .slice(signed)
+          .join()
+          .match(/"kind":"signed"/g),
+      ).not.toBeNull();
+      expect(own.slice(signed)).toContain('datasync');
+      expect(own.at(-1)).toBe('answer');
+    },
+  );
 });
 
 describe('the switch', () => {

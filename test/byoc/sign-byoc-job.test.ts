@@ -165,13 +165,16 @@ rules:
   });
 
   it('is recorded, logged and counted', async () => {
+    signer.key.reset();
     const answer = await send({ id: 'j'.repeat(400) });
+    const digests = signer.key.digests.map((digest) => Buffer.from(digest).toString('hex'));
     const request = answer.headers.get('x-request-id');
     const records = auditRecords();
     const use = records.find((record) => record['request'] === request);
     expect(use).toMatchObject({
       kind: 'key-use',
       intent: 'byoc-job',
+      digests,
       principal: 'acme:alice',
       tenant: 'acme',
       sender: vectors.key.address.toLowerCase(),
@@ -179,6 +182,7 @@ rules:
       amounts: { timeoutSeconds: '300' },
       subject: { job: `${'j'.repeat(256)}…`, capability: 'upscaler' },
     });
+    expect(digests).toHaveLength(1);
     expect(records).toContainEqual(
       expect.objectContaining({ kind: 'signed', use: use?.['use'], signatures: 1 }),
     );

@@ -1,13 +1,22 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Hex, encodeFunctionData, getAddress, parseEther } from 'viem';
+import {
+  type Hex,
+  encodeFunctionData,
+  getAddress,
+  keccak256,
+  parseEther,
+  serializeTransaction,
+} from 'viem';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseSeconds, parseWei } from '../../src/cli/deposit.ts';
 import { chainSection } from '../chain/chain-config.ts';
 import { readFunds } from '../chain/redemption.ts';
+import { readRecords } from '../guardrails/evidence.ts';
 import { type Anvil, startAnvil } from '../support/anvil.ts';
 import {
   type LivepeerContracts,
@@ -147,6 +156,29 @@ describe('deposit fund', () => {
     expect(stdout).toMatch(/^sending 0x[0-9a-f]{64}$/m);
     expect(stdout).toMatch(/^done in block \d+; gas cost 0\.0\d+ ether$/m);
     expect(stdout).toMatch(new RegExp(`^${option.slice(2)} +0.1 ether$`, 'm'));
+  });
+
+  it('has the digest of what it sends in the audit log, with what it was for', async () => {
+    const audited = folder.write(
+      'audited.yaml',
+      `${keySection}${chainSection(anvil, contracts)}audit: { path: audit }\n`,
+    );
+    const sent = await run(['deposit', 'fund', '--deposit', '0.1ether', '--yes', '-c', audited]);
+    expect(sent.status).toBe(0);
+    const [, hash = ''] = /^sending (0x[0-9a-f]{64})$/m.exec(sent.stdout) ?? [];
+    const found = await anvil.client.getTransaction({ hash: hash as Hex });
+    const { chainId = 0, nonce, gas, to, value, input: data } = found;
+    const { maxFeePerGas = 0n, maxPriorityFeePerGas = 0n } = found;
+    const fees = { maxFeePerGas, maxPriorityFeePerGas };
+    const unsigned = serializeTransaction({ chainId, nonce, gas, to, value, data, ...fees });
+    const records = readRecords(join(folder.path, 'audit', 'cli'));
+    const use = records.find(({ intent }) => intent === 'broker-transaction');
+    expect(use).toMatchObject({
+      kind: 'key-use',
+      digests: [keccak256(unsigned).slice(2)],
+      subject: { function: 'fundDeposit', chainId: `${chainId}` },
+    });
+    expect(records).toContainEqual(expect.objectContaining({ kind: 'signed', use: use?.['use'] }));
   });
 
   it('asks on a terminal, and sends only after a yes', async () => {

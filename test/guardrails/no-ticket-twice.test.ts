@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { KeyFile } from '../auth/auth-world.ts';
+import { Folder } from '../cli/cli.ts';
 import { expectError, expectPaid, expectRefusal } from '../payments/expectations.ts';
 import { type Changes, usualNow } from '../payments/request-builder.ts';
 import { startRedisServer } from '../support/redis-server.ts';
@@ -102,6 +104,23 @@ describe('a key that draws a new signature each time signs no ticket twice', () 
     const other = expectPaid(await signer.post(await firstPayment(1, a), as('globex:1')));
     expect([dated.nonces, other.nonces]).toEqual([[2], [3]]);
     expect(expectAllDifferent(signer)).toBe(3);
+  });
+
+  it('when tenants with API keys of their own send the same parameters', async () => {
+    using folder = new Folder();
+    const file = new KeyFile(folder);
+    const keys = ['acme', 'globex'].map((tenant) => file.add({ principal: 'gateway', tenant }));
+    const signer = await start({ settings: { auth: { apiKeys: { file: file.path } } } });
+    const nonces = [];
+    for (const key of keys) {
+      const answer = await signer.post(await firstPayment(2, a), { 'X-Api-Key': key });
+      nonces.push(expectPaid(answer).nonces);
+    }
+    expect(nonces).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    expect(expectAllDifferent(signer)).toBe(4);
   });
 
   it('when forks owe more tickets than one payment holds, and windows let them pay a part', async () => {

@@ -27,10 +27,10 @@ rules: [{ id: short, limit: { sessionEv: ${10n * ticketEv} wei } }]`;
 const hour = 3_600_000_000_000n;
 const until = { authToken: { expiration: usualTokenExpiration + 40n * 86_400n } };
 
-/** A session of go-livepeer's, whose state tells when it last paid, and neither when it began nor what it spent. */
-function oldSession(inPixels: number, lastUpdate: string): Promise<string> {
+/** A session of go-livepeer's, whose state tells when it last paid, and neither when it began nor, unless told, what it spent. */
+function oldSession(inPixels: number, lastUpdate: string, spent = {}): Promise<string> {
   const changes: Changes = {
-    state: { LastUpdate: lastUpdate, Type: '', InitialPricePerUnit: ticketEv },
+    state: { LastUpdate: lastUpdate, Type: '', InitialPricePerUnit: ticketEv, ...spent },
     body: { type: '', inPixels },
     priceInfo: { pricePerUnit: ticketEv, pixelsPerUnit: 1n },
     ticketParams: ticketsWorth(ticketEv),
@@ -97,16 +97,20 @@ describe.each(['embedded', 'redis'] as const)('what a session may spend, by %s l
     }
   });
 
-  it('takes no state so old that what its session spent may be forgotten', async () => {
-    const signer = await start();
-    const ask = (inPixels: number): Promise<string> => oldSession(inPixels, '2026-04-07T20:00:05Z');
-    signer.now = usualNow + 24n * hour;
-    expectPaid(await signer.post(await ask(1)));
-    signer.now = usualNow + 24n * hour + 1_000_000n;
-    const answer = await signer.post(await ask(2));
-    expectFailure(signer, answer, 403, 'RULE_LIMIT_EXCEEDED');
-    expect(answer.text).toContain('the session has not paid for longer than 1d');
-  });
+  it.each([{}, { SpentEV: `${ticketEv}` }])(
+    'takes no state so old that what its session spent may be forgotten, whatever it says of that: %j',
+    async (spent) => {
+      const signer = await start();
+      const ask = (inPixels: number): Promise<string> =>
+        oldSession(inPixels, '2026-04-07T20:00:05Z', spent);
+      signer.now = usualNow + 24n * hour;
+      expectPaid(await signer.post(await ask(1)));
+      signer.now = usualNow + 24n * hour + 1_000_000n;
+      const answer = await signer.post(await ask(2));
+      expectFailure(signer, answer, 403, 'RULE_LIMIT_EXCEEDED');
+      expect(answer.text).toContain('the session has not paid for longer than 1d');
+    },
+  );
 
   it('gives back what the key was not asked for, and counts the rest', async () => {
     const signer = await start();

@@ -3,10 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
+import { type KeyConfig, loadConfig } from '../../src/config/load.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { ProviderError } from '../../src/keys/provider.ts';
 import { startSigner } from '../../src/main.ts';
 import { plugin as localKeystore } from '../../plugins/local-keystore/index.ts';
 import { createProviderContext } from '../../src/compose/key.ts';
+import { readRecords } from '../guardrails/evidence.ts';
+import { soon } from '../support/soon.ts';
+import { createTestKey } from '../support/test-key.ts';
+import { vectorChain } from '../support/test-signer.ts';
+import { vectors } from '../vectors/vectors.ts';
 
 const logger = pino({ level: 'silent' });
 
@@ -59,6 +66,58 @@ describe('a configuration with several keys', () => {
         /keys\.([01]):local-keystore.*keys\.(?!\1)[01]:local-keystore/,
       ) as string,
     });
+  });
+
+  it('records what a member signs that proves itself after it has failed', async () => {
+    let fails = false;
+    const key = createTestKey(vectors.key.privateKey, {
+      reply: (bytes) => {
+        if (fails) throw new ProviderError('PROVIDER_UNAVAILABLE', 'gone');
+        return { encoding: 'raw', bytes };
+      },
+    });
+    const member = (index: number): KeyConfig => ({
+      name: `keys.${index}:test-key`,
+      plugin: key.plugin,
+      section: {},
+      generateIfMissing: false,
+      isRetiring: false,
+    });
+    const audit = join(folder, 'audit');
+    const settings = configSchema.parse({
+      server: { listen: '127.0.0.1:0' },
+      keys: [{ provider: 'test-key' }, { provider: 'test-key' }],
+      failover: { probeIntervalMs: 100 },
+      audit: { path: audit },
+      byoc: { enabled: true },
+      chain: vectorChain,
+    });
+    const config = {
+      settings,
+      keys: [member(0), member(1)] as const,
+      resolvePath: (path: string) => path,
+    };
+    const signer = await startSigner(config, logger);
+    const job = { id: 'j', capability: 'c', request: '', parameters: '', timeout_seconds: 1 };
+    const sign = async (): Promise<number> => {
+      const body = JSON.stringify(job);
+      return (await fetch(`${signer.url}/sign-byoc-job`, { method: 'POST', body })).status;
+    };
+    key.reset();
+    fails = true;
+    expect(await sign()).toBe(503);
+    fails = false;
+    const proofs = () =>
+      readRecords(audit).filter(
+        ({ kind, intent, key: keyRef }) =>
+          kind === 'key-use' && intent === 'self-test' && keyRef === 'test-key:memory',
+      );
+    await soon(() => expect(proofs().length).toBeGreaterThanOrEqual(2));
+    expect(key.selfTests).toBeGreaterThanOrEqual(2);
+    await signer.close();
+    const records = readRecords(audit);
+    const signed = new Set(records.filter(({ kind }) => kind === 'signed').map(({ use }) => use));
+    expect(proofs().filter(({ use }) => signed.has(use)).length).toBeGreaterThanOrEqual(2);
   });
 
   it('refuses generateIfMissing with several keys', async () => {

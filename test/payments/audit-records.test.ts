@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { AuthError, type Caller } from '../../src/auth/authorization.ts';
 import { anonymous } from '../../src/auth/principal.ts';
 import { type ErrorCode, RequestError, SignerError, errorFamilies } from '../../src/errors.ts';
+import type { Intent } from '../../src/keys/intents.ts';
 import type { KeyUse } from '../../src/keys/key-journal.ts';
 import {
   createDenialRecorder,
@@ -95,6 +96,15 @@ describe('a use of the key', () => {
     });
   });
 
+  it('has each digest of a payment, however many it has', async () => {
+    const log = openLog();
+    const digests = Array.from({ length: 100 }, (_, index) => new Uint8Array(32).fill(index));
+    await createKeyUseJournal(log).begin({ ...use, digests });
+    expect(log.records[0]?.['digests']).toEqual(
+      digests.map((digest) => Buffer.from(digest).toString('hex')),
+    );
+  });
+
   it('has nothing of what is not known', async () => {
     const log = openLog();
     await createKeyUseJournal(log).begin({ ...use, reason: {} });
@@ -114,23 +124,37 @@ describe('a use of the key', () => {
     expect(new Set(names.map(([process]) => process)).size).toBe(2);
   });
 
-  it('ends with its signatures on the disk, or with a failure that nobody waits for', async () => {
-    const log = openLog();
-    const record = await createKeyUseJournal(log).begin(use);
-    const name = log.records[0]?.['use'];
-    await record.signed(12.345678, '{"id":1}');
-    record.failed('PROVIDER_TIMEOUT', 0.0004);
-    expect(log.records.slice(1)).toEqual([
-      {
-        ...{ how: 'append', kind: 'signed', use: name, signatures: 2, latencyMs: 12.346 },
-        event: '{"id":1}',
-      },
-      { how: 'write', kind: 'failed', use: name, code: 'PROVIDER_TIMEOUT', latencyMs: 0 },
-    ]);
-    log.fill();
-    record.failed('PROVIDER_TIMEOUT', 1);
-    await expect(record.signed(1)).rejects.toThrow('the disk is full');
-  });
+  it.each<Intent['kind']>([
+    'ticket-batch',
+    'segment-credentials',
+    'byoc-job',
+    'orchestrator-info',
+    'session-state',
+    'state-delegation',
+    'broker-transaction',
+    'self-test',
+  ])(
+    'ends with its signatures on the disk, or with a failure that nobody waits for: %s',
+    async (kind) => {
+      const log = openLog();
+      // nothing but its kind is looked at
+      const intent = { kind } as Intent;
+      const record = await createKeyUseJournal(log).begin({ ...use, intent });
+      const name = log.records[0]?.['use'];
+      await record.signed(12.345678, '{"id":1}');
+      record.failed('PROVIDER_TIMEOUT', 0.0004);
+      expect(log.records.slice(1)).toEqual([
+        {
+          ...{ how: 'append', kind: 'signed', use: name, signatures: 2, latencyMs: 12.346 },
+          event: '{"id":1}',
+        },
+        { how: 'write', kind: 'failed', use: name, code: 'PROVIDER_TIMEOUT', latencyMs: 0 },
+      ]);
+      log.fill();
+      record.failed('PROVIDER_TIMEOUT', 1);
+      await expect(record.signed(1)).rejects.toThrow('the disk is full');
+    },
+  );
 });
 
 const caller: Caller = {

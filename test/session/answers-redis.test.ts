@@ -556,23 +556,29 @@ it('refuses while Redis is gone, all who wait at once, and remembers when it is 
 it('takes back a claim that Redis answers too late', async () => {
   const { server, memory, other } = await openForOne();
   const state = newState();
-  await requireNew(
-    await memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
-  ).forget('unused');
+  const nonces = newNonces();
+  const earlier = requireNew(
+    await memory.claim({ use: state, requestHash: payment, nonces, holder }, never),
+  );
+  expect(earlier.nonces).toMatchObject({ kind: 'taken', lastNonce: 0 });
+  await earlier.forget('used');
   server.pause();
   await expect(
-    memory.claim({ use: state, requestHash: payment, nonces: undefined, holder }, never),
+    memory.claim({ use: state, requestHash: payment, nonces, holder }, never),
   ).rejects.toMatchObject({
     code: 'ANSWERS_UNAVAILABLE',
   });
   server.resume();
   const claim = requireNew(
     await other.claim(
-      { use: state, requestHash: payment, nonces: undefined, holder },
+      { use: state, requestHash: payment, nonces, holder },
       AbortSignal.timeout(10_000),
     ),
   );
   expect(claim.isFork).toBe(false);
+  // those of before stay used, whatever becomes of the late one's
+  expect(claim.nonces).toMatchObject({ kind: 'taken', isFirst: false });
+  if (claim.nonces?.kind === 'taken') expect(claim.nonces.lastNonce).toBeGreaterThanOrEqual(3);
   await claim.forget('unused');
 });
 
