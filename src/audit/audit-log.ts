@@ -9,9 +9,9 @@ export type AuditLog = {
   write(record: AuditRecord): Promise<void>;
   /** Resolves once the record, and all before it, is on disk. Throws `AUDIT_UNAVAILABLE`. */
   append(record: AuditRecord): Promise<void>;
-  /** Whether records can be written right now; after a failure it tries to go on. Throws `AUDIT_UNAVAILABLE`. */
+  /** Resolves when records can be written right now; after a failure it tries to go on. Throws `AUDIT_UNAVAILABLE`. */
   checkHealth(): Promise<void>;
-  /** Waits for the records under way, and lets go of the chain. */
+  /** Waits for the records under way, and releases the chain. */
   close(): Promise<void>;
 };
 
@@ -19,24 +19,24 @@ export type AuditLogOptions = {
   readonly folder: string;
   /** the writer's own chain: a folder in the folder */
   readonly chain: string;
-  /** A file that has grown beyond it is ended, and the next one begun. */
+  /** A file that has grown beyond this is ended, and the next one is begun. */
   readonly maxFileBytes: number;
   readonly log: (
     level: 'info' | 'warn' | 'error',
     message: string,
     fields: Readonly<Record<string, unknown>>,
   ) => void;
-  /** what the record of this start says besides */
+  /** what the record of this start says in addition */
   readonly start?: Readonly<Record<string, string>>;
 };
 
-/** Records that may wait for the disk before further ones are refused. */
+/** How many records may wait for the disk before further ones are refused. */
 const maxWaiting = 10_000;
-/** A disk that takes longer for one write or sync is taken to be gone, until it answers. */
+/** A disk that takes longer for one write or sync counts as gone, until it answers. */
 const stalledAfterMs = 3_000;
 /** After a failure, the pause before the file is tried again. */
 const retryPauseMs = 100;
-/** Written without anybody waiting for the disk; it is synced nevertheless. */
+/** Bytes that may be written without a sync: so many are synced even if nobody waits for it. */
 const maxUnsyncedBytes = 262_144;
 
 type Waiting = {
@@ -49,14 +49,14 @@ type Waiting = {
 type Failure = {
   readonly error: RecordsError;
   readonly reason: string;
-  /** records refused since */
+  /** how many records were refused since */
   lost: number;
 };
 
 /**
- * Opens the log for this process alone. What waits at the same time is written with one write and made durable with one
- * sync, and the next group is written while the disk syncs the one before. After a failure every record is refused until
- * the file has been repaired, which is tried with the next record. Throws `AUDIT_UNAVAILABLE`.
+ * Opens the log for this process alone. Records that wait at the same time are written with one write and made durable with one
+ * sync, and the next group is written while the disk syncs the one before. After a failure every record is refused until the file
+ * has been repaired, which is tried with the next record. Throws `AUDIT_UNAVAILABLE`.
  */
 export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog> {
   const folder = join(options.folder, options.chain);
@@ -122,9 +122,9 @@ function writeGroups(chain: Chain, folder: string, log: AuditLogOptions['log']):
     await timed('write', chain.write(Buffer.from(lines), head));
   }
 
-  /** One group after another, until none waits. */
+  /** Writes one group after another, until none waits. */
   async function writeWaiting(): Promise<void> {
-    // whatever else this turn of the event loop brings joins the group
+    // records that come in the same turn of the event loop join the group
     await new Promise(setImmediate);
     while (waiting.length > 0) {
       const group = waiting;
@@ -174,7 +174,7 @@ function writeGroups(chain: Chain, folder: string, log: AuditLogOptions['log']):
     return (recovering ??= repair(state).finally(() => (recovering = undefined)));
   }
 
-  /** Says in the log itself that there is a gap; this proves at the same time that it can be written. */
+  /** Records the gap in the log itself, which also proves that it can be written again. */
   async function repair(state: Failure): Promise<void> {
     triedAtMs = performance.now();
     await syncing;

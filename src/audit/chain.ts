@@ -21,43 +21,46 @@ import { BrokenChainError, verifyFiles } from './verify-chain.ts';
 
 /** The files of one chain, open for appending by this process alone. One write at a time; `sync` may overlap with it. */
 export type Chain = {
-  /** how much of a torn last line was cut off when it was opened */
+  /** how many bytes of a torn last line were cut off when it was opened */
   readonly cutBytes: number;
-  /** why the last file had to be verified as a whole when it was opened; undefined where it is the one that was written */
+  /** why the whole last file had to be verified when it was opened; undefined where it is the one that was noted */
   readonly doubt: 'another-file' | 'end-unknown' | 'last-record-torn' | undefined;
   readonly head: () => ChainHead;
-  /** written since the last `sync` that succeeded */
+  /** the bytes that were written since the last `sync` that succeeded */
   readonly unsyncedBytes: () => number;
-  /** Appends whole lines, which end the chain with `head`. After a failure nothing but `repair` may be called. */
+  /** Appends whole lines, after which the chain ends with `head`. After a failure only `repair` may be called. */
   write(lines: Buffer, head: ChainHead): Promise<void>;
   /**
-   * Makes durable what was written before the call. Throws also when the file that has the name is not the one that was
-   * written, or not as long. After a failure nothing but `repair` may be called.
+   * Makes durable what was written before the call. It also throws when the file of that name is not the one that was written, or
+   * is shorter. After a failure only `repair` may be called.
    */
   sync(): Promise<void>;
   /**
-   * Brings the file back to its last good end, with nothing else under way: what was written and not synced is written once
-   * more, since after a failed sync nobody knows what of it is on disk, and the rest is cut off.
+   * Brings the file back to its last good end; nothing else may be under way. What was written and not synced is written once
+   * more, since after a failed sync nobody knows how much of it is on disk; everything else is cut off.
    */
   repair(): Promise<void>;
-  /** Throws when the file was deleted, renamed, replaced or cut off: what is written would be lost, or have a gap. */
+  /**
+   * Throws when the file was deleted, renamed, replaced or truncated: what is written then would be lost, or would follow a gap.
+   */
   checkInPlace(): void;
   close(): Promise<void>;
 };
 
 export type ChainOptions = {
   readonly folder: string;
-  /** A file that has grown beyond it is ended, and the next one begun. */
+  /** A file that has grown beyond this is ended, and the next one is begun. */
   readonly maxFileBytes: number;
 };
 
-/** An auditor may read them as a member of the group. */
+/** Lets an auditor read them as a member of the group. */
 const folderMode = 0o750;
 const fileMode = 0o640;
 
 /**
  * Opens the chain in a folder, or begins one, and cuts off a torn last line. Throws `AUDIT_UNAVAILABLE` when another process
- * writes it, its last record was changed, or what was written last is not there any more; and what the file system says.
+ * writes it, when its last record was changed, or when what was written last is not there any more; also throws the file system's
+ * own errors.
  */
 export async function openChain({ folder, maxFileBytes }: ChainOptions): Promise<Chain> {
   makeDurableFolder(folder, folderMode);
@@ -94,13 +97,13 @@ type Opened = ChainOptions & {
 function writeChain(opened: Opened): Omit<Chain, 'cutBytes' | 'doubt'> {
   const { folder, maxFileBytes, note } = opened;
   let { file, handle, before, end, head } = opened;
-  /** where the file ends when the write under way is done */
+  /** where the file will end when the write under way is done */
   let reach = end;
   let durable = { end, head };
   /** the lines between `durable.end` and `end` */
   let unsynced: Buffer[] = [];
   let syncing: Promise<void> = Promise.resolve();
-  /** somebody was at the file */
+  /** whether another program may have changed the file */
   let isSuspect = false;
 
   function checkInPlace(): void {
@@ -133,7 +136,7 @@ function writeChain(opened: Opened): Omit<Chain, 'cutBytes' | 'doubt'> {
     return (syncing = syncNow());
   }
 
-  /** The file before is whole on disk when the next one begins. */
+  /** Begins the next file, once the present one is completely on disk. */
   async function beginNextFile(): Promise<void> {
     await syncing;
     await sync();
@@ -152,7 +155,7 @@ function writeChain(opened: Opened): Omit<Chain, 'cutBytes' | 'doubt'> {
     durable = { end, head };
   }
 
-  /** Puts the file, which must still be the same one, into the state that it should have. */
+  /** Brings the file, which must still be the same one, into the state that it should have. */
   async function restoreEnd(): Promise<void> {
     await using repaired = await openPlainFile(file.path, 'update');
     if (!isSameFile(identify(repaired), identify(handle))) {
@@ -174,7 +177,7 @@ function writeChain(opened: Opened): Omit<Chain, 'cutBytes' | 'doubt'> {
       try {
         await appendBytes(handle, lines);
       } catch (error) {
-        // whoever reads the file is not to take for a record what is refused; where it stays, it is repaired later
+        // readers of the file must not see the refused lines as records; where they can't be cut off now, a later repair does it
         await handle.truncate(end).catch(() => undefined);
         throw error;
       }
@@ -186,7 +189,7 @@ function writeChain(opened: Opened): Omit<Chain, 'cutBytes' | 'doubt'> {
     async repair() {
       await restoreEnd();
       if (isSuspect) await verifyFile(file, before);
-      // a handle that has failed may go on failing
+      // a handle that has failed once may keep failing
       const old = handle;
       handle = await openPlainFile(file.path, 'append');
       await old.close().catch(() => undefined);
@@ -202,7 +205,7 @@ type Handle = Awaited<ReturnType<typeof openPlainFile>>;
 
 const plain = ({ seq, hash }: ChainHead): ChainHead => ({ seq, hash });
 
-/** Creates it where it is missing; one that was left empty by an attempt before is as good as new. */
+/** Opens the file, and creates it where it is missing; an empty one, left by an earlier attempt, is as good as new. */
 async function openFile(file: ChainFile): Promise<Handle> {
   try {
     return await openPlainFile(file.path, 'append');
@@ -215,8 +218,8 @@ async function openFile(file: ChainFile): Promise<Handle> {
 }
 
 /**
- * Throws unless what the writer before has noted is there still, in the last file or in the one before. The very record may be
- * torn, which a disk leaves that has lost the end of what it had said was safe: true is given then.
+ * Throws unless the record that the previous writer noted is still there, in the last file or in the one before. The record
+ * itself may be torn: a disk can lose the end of what it had reported as written. Gives true in that case.
  */
 async function isNotedRecordTorn(
   folder: string,
@@ -250,7 +253,10 @@ function previousOf({ number }: ChainFile, files: readonly ChainFile[]): ChainFi
   return files.find((candidate) => candidate.number === number - 1);
 }
 
-/** The file may be the one that was written last, or one that was begun after it; of any other one every record is looked at. */
+/**
+ * Why the whole file must be verified; undefined for the file that was written last, and for an empty one that was begun after
+ * it.
+ */
 function findDoubt(
   handle: Handle,
   { number }: ChainFile,
@@ -268,7 +274,7 @@ async function verifyFile(file: ChainFile, before: ChainHead | undefined): Promi
   });
 }
 
-/** Leaves a file that ends with a whole record, or an empty one, and tells where the chain ends. */
+/** Cuts the file so that it ends with a whole record, or is empty, and tells where the chain ends. */
 async function cutTornLine(handle: Handle, file: ChainFile, before: ChainHead | undefined) {
   const { size } = await handle.stat();
   const { lines, end } = await readLastLines(handle, size, 1);

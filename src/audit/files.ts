@@ -36,13 +36,13 @@ export function splitLines(bytes: Buffer): Buffer[] {
   return lines;
 }
 
-/** How many of the bytes belong to whole lines, line feeds included. */
+/** The number of bytes that belong to whole lines, line feeds included. */
 export function countWholeLineBytes(bytes: Buffer): number {
   return bytes.lastIndexOf(lineFeed) + 1;
 }
 
 /**
- * The last `count` whole lines, or fewer, of a file of `size` bytes, and the offset after them. Without any, `end` is 0.
+ * The last `count` whole lines, or fewer, of a file of `size` bytes, and the offset after them; `end` is 0 where there are none.
  */
 export async function readLastLines(
   handle: FileHandle,
@@ -53,14 +53,14 @@ export async function readLastLines(
     const start = size - length;
     const bytes = await readBytes(handle, start, length);
     const lines = splitLines(bytes);
-    // where it does not start with the file, the first line lacks its beginning
+    // where the piece does not start at the beginning of the file, its first line is not complete
     if (start > 0) lines.shift();
     if (lines.length < count && start > 0) continue;
     return { lines: lines.slice(-count), end: start + countWholeLineBytes(bytes) };
   }
 }
 
-/** Fewer bytes where the file ends before. */
+/** Reads bytes at an offset; fewer where the file ends before. */
 export async function readBytes(
   handle: FileHandle,
   position: number,
@@ -76,7 +76,7 @@ export async function readBytes(
   return bytes.subarray(0, filled);
 }
 
-/** Writes all of it at the end of a file that was opened to append, however many writes that takes. */
+/** Appends all bytes to a file that was opened for appending, with as many writes as that takes. */
 export async function appendBytes(handle: FileHandle, bytes: Buffer): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
@@ -84,7 +84,7 @@ export async function appendBytes(handle: FileHandle, bytes: Buffer): Promise<vo
   }
 }
 
-/** Writes all of it, however many writes that takes; not for a file that was opened to append. */
+/** Writes all bytes at an offset, with as many writes as that takes; not for a file that was opened for appending. */
 export async function writeBytesAt(
   handle: FileHandle,
   bytes: Buffer,
@@ -99,7 +99,10 @@ export async function writeBytesAt(
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 
-/** What a file is opened for. All but `read` write and read; `write` and `create` make it, and `create` refuses one that is there. */
+/**
+ * The flags by purpose. All but `read` allow reading and writing; `write` and `create` create the file, and `create` refuses one
+ * that exists.
+ */
 const openFlags = {
   read: O_RDONLY,
   update: O_RDWR,
@@ -108,7 +111,7 @@ const openFlags = {
   create: O_RDWR | O_APPEND | O_CREAT | O_EXCL,
 };
 
-/** Opens a file, and nothing else that may have its name: a pipe or a device would block whoever reads it. */
+/** Opens a regular file, and refuses anything else of that name: a pipe or a device would block the reader. */
 export async function openPlainFile(
   path: string,
   purpose: keyof typeof openFlags,
@@ -120,7 +123,7 @@ export async function openPlainFile(
   throw new Error(`${path} is not a plain file`);
 }
 
-/** Which file it is, whatever its name. */
+/** The identity of a file, whatever its name. */
 export type FileIdentity = { readonly device: string; readonly inode: string };
 
 export function identify({ fd }: FileHandle): FileIdentity {
@@ -133,8 +136,8 @@ export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
 }
 
 /**
- * Throws unless the path still leads to the open file, and that has from `atLeast` to `atMost` bytes. It waits for no disk,
- * only for the file system's memory.
+ * Throws unless the path still leads to the open file, and the file has from `atLeast` to `atMost` bytes. It does not wait for
+ * the disk, only for the file system's memory.
  */
 export function requireInPlace(
   { fd }: FileHandle,
@@ -160,7 +163,7 @@ export function requireInPlace(
 /** A chain's name and its own folder. */
 export type ChainFolder = { readonly name: string; readonly path: string };
 
-/** The chains in the folder of an audit log, those whose files are gone too; the folder itself where it is one. */
+/** The chains in the folder of an audit log, including those whose files are gone; the folder itself where it is a chain. */
 export async function listChains(folder: string): Promise<ChainFolder[]> {
   const entries = await readdir(folder, { withFileTypes: true });
   if (entries.some(({ name }) => isOfChain(name)))

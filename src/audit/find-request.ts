@@ -8,16 +8,16 @@ export type FoundRecord = { readonly chain: string; readonly record: ChainedReco
 /** What a log has of one request, in the order of its chains. */
 export type FoundRequest = {
   readonly records: readonly FoundRecord[];
-  /** what is wrong with lines that name the request, and are no records as they were written */
+  /** problems of lines that name the request, and are not records as they were written */
   readonly broken: readonly string[];
 };
 
-/** No request has as many; what a broken log repeats without end is not kept. */
+/** No request has as many records; a broken log that repeats records without end is cut off here. */
 const mostRecords = 1_000;
 
 /**
- * Looks for what became of a request: its key uses with their outcomes, or its denial. Each line stands for itself: its own hash is
- * verified, the chain is not. Reads the files in their order, a piece at a time.
+ * Finds the records of a request: its key uses with their outcomes, or its denial. Each line is verified by its own hash; the
+ * chain is not verified. Reads the files in their order, a piece at a time.
  */
 export async function findRequest(
   chains: readonly ChainFolder[],

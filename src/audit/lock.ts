@@ -2,16 +2,16 @@ import { join } from 'node:path';
 import { RecordsError } from '../errors.ts';
 import { makePrivate } from '../files/private-file.ts';
 
-/** How long another process that is just ending is waited for. */
+/** How long another process, which may just be ending, is waited for. */
 const patienceMs = 1_000;
 
 /**
- * Makes sure that this process alone writes the chain in a folder, also among containers that share a volume: by the
- * kernel's lock on a file there, which ends with the process. Throws `AUDIT_UNAVAILABLE` when another one holds it.
- * Returns what lets go of it.
+ * Makes sure that only this process writes the chain in a folder, also among containers that share a volume. It uses the kernel's
+ * lock on a file in the folder, which ends with the process. Returns the function that releases it. Throws `AUDIT_UNAVAILABLE`
+ * when another process holds it.
  */
 export async function lockChain(folder: string): Promise<() => void> {
-  // loaded where something is recorded only
+  // loaded only where something is recorded
   const { DatabaseSync } = await import('node:sqlite');
   const path = join(folder, 'lock');
   makePrivate(path);

@@ -4,8 +4,8 @@ import { endNoteName, openPlainFile, readBytes, writeBytesAt } from './files.ts'
 import type { ChainHead } from './record.ts';
 
 /**
- * How far a chain had come when its writer last made it durable. It lies beside the chain's files, so that one that was cut
- * off, replaced or taken away meanwhile is told from a chain that has just begun.
+ * How far a chain had come when its writer last made it durable. The note lies beside the chain's files, so that a chain whose
+ * files were truncated, replaced or removed meanwhile is not mistaken for one that has just begun.
  */
 export type NotedEnd = ChainHead & {
   /** the number of the last file, its device and inode, and how many bytes of it were durable */
@@ -15,13 +15,16 @@ export type NotedEnd = ChainHead & {
   readonly size: number;
 };
 
-/** Of the text, blanks included: it is replaced in place, so it never needs more room. */
+/** Bytes of the text, padded with blanks: it is replaced in place, so it never needs more room. */
 const textBytes = 384;
-/** SHA-256 of the text in hexadecimal, behind it: a write that a crash tore leaves new text before old. */
+/**
+ * Bytes of the SHA-256 of the text in hexadecimal, which follows the text: a write that a crash cut off leaves new text and an
+ * old hash.
+ */
 const checksumBytes = 64;
 const mode = 0o640;
 
-/** undefined where none was written yet, or it can't be read as one. */
+/** Reads the note of a chain; undefined where none was written yet, or it can't be read. */
 export async function readNotedEnd(folder: string): Promise<NotedEnd | undefined> {
   let bytes: Buffer;
   try {
@@ -41,7 +44,7 @@ function checksumOf(text: string): string {
 }
 
 export type EndNote = {
-  /** Replaces what is noted; it survives the end of the process. */
+  /** Replaces the note; it survives the end of the process. */
   write(end: NotedEnd): Promise<void>;
   close(): Promise<void>;
 };

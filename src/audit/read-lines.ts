@@ -1,12 +1,12 @@
 import { countWholeLineBytes, openPlainFile, splitLines } from './files.ts';
 
 const readBytesAtOnce = 1_048_576;
-/** No record is as long. */
+/** No record is as long, in bytes. */
 const longestLine = 16_777_216;
 
 type Line = { readonly bytes: Buffer; readonly isWhole: boolean };
 
-/** The lines of a file as bytes; what follows the last line feed comes last and is not whole. */
+/** The lines of a file as bytes; what follows the last line feed comes last, marked as not whole. */
 export async function* readLines(path: string): AsyncGenerator<Line> {
   let rest: Buffer = Buffer.alloc(0);
   await using handle = await openPlainFile(path, 'read');

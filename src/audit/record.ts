@@ -5,16 +5,16 @@ type Texts = Readonly<Record<string, string | number | boolean>>;
 
 type Field = string | number | undefined | Texts | readonly string[] | readonly Texts[];
 
-/** What is to be recorded: its kind, then its fields. Never a secret, never a signature. */
+/** A record to be written: its kind, then its fields. Never a secret, never a signature. */
 export type AuditRecord = { readonly kind: string; readonly [field: string]: Field };
 
 /** Where a chain ends: the number of its last record, and that record's hash (64 hex digits). */
 export type ChainHead = { readonly seq: number; readonly hash: string };
 
-/** Before the first record of a chain. */
+/** The head of a chain that has no record yet. */
 export const emptyChain: ChainHead = { seq: 0, hash: '0'.repeat(64) };
 
-/** A record as it stands in a chain, its own hash verified. */
+/** A record of a chain whose own hash was verified. */
 export type ChainedRecord = AuditRecord & {
   readonly seq: number;
   /** RFC 3339, when it was written */
@@ -25,7 +25,7 @@ export type ChainedRecord = AuditRecord & {
   readonly hash: string;
 };
 
-/** The lines of records that follow `head`, and where the chain ends with them. */
+/** The lines of records that follow `head`, and the head of the chain after them. */
 export function encodeRecords(
   records: readonly AuditRecord[],
   head: ChainHead,
@@ -48,8 +48,8 @@ const endOfLine = (hash: string): string => `,"hash":"${hash}"}`;
 const endLength = endOfLine(emptyChain.hash).length;
 
 /**
- * Reads one line, without its line feed. Gives what is wrong with it, as text, where its hash is not that of its bytes, or
- * it is no record.
+ * Reads one line, given without its line feed. Where its hash is not that of its bytes, or it is not a record, gives the problem
+ * as text.
  */
 export function decodeRecord(line: Buffer): ChainedRecord | string {
   const covered = line.subarray(0, -endLength);
@@ -82,8 +82,8 @@ function isChained(value: unknown): value is ChainedRecord {
 const timeLength = '2026-11-20T16:00:00.000Z'.length;
 
 /**
- * Whether bytes without a line feed may be the beginning of the record after `head`: what a write that was cut off leaves,
- * or one that is under way.
+ * Whether bytes without a line feed may be the beginning of the record after `head`: what an interrupted write leaves, or one
+ * that is under way.
  */
 export function isTornRecord(bytes: Buffer, { seq, hash: prev }: ChainHead): boolean {
   const text = bytes.toString('latin1');

@@ -8,11 +8,11 @@ import {
   splitLines,
 } from './files.ts';
 
-/** The end of a chain, while it is written. Lines are bytes without their line feeds, not verified. */
+/** Follows the end of a chain while it is written. Lines are bytes without their line feeds, not verified. */
 export type ChainTail = {
   /** The last `count` lines, or fewer. */
   last(count: number): Promise<Buffer[]>;
-  /** The lines that were added since the call before, of this or of `last`. */
+  /** The lines that were added since the last call of this or of `last`. */
   next(): AsyncGenerator<Buffer>;
 };
 
@@ -54,7 +54,7 @@ export function createChainTail(folder: string): ChainTail {
     },
 
     async *next() {
-      // listed before they are read, so that a file with another one after it is complete
+      // listed before they are read, so that a file that has a successor is known to be complete
       const numbers = (await listChainFiles(folder)).map((file) => file.number);
       for (const each of numbers) {
         if (each < number) continue;

@@ -9,18 +9,18 @@ import {
   isTornRecord,
 } from './record.ts';
 
-/** What was found in an intact chain. */
+/** The result for an intact chain. */
 export type VerifiedChain = {
   readonly files: number;
   readonly records: number;
   /** undefined in an empty chain */
   readonly first: ChainedRecord | undefined;
   readonly last: ChainedRecord | undefined;
-  /** of a last line that is not whole: it is being written, or a crash cut it off */
+  /** bytes of a last line that is not whole: it is being written, or a crash cut it off */
   readonly tornBytes: number;
 };
 
-/** Where a chain is broken: its first record that does not follow the one before, or was changed. */
+/** A chain is broken: tells its first record that does not follow the one before, or was changed. */
 export class BrokenChainError extends Error {
   constructor(path: string, line: number, problem: string) {
     super(`${path} line ${line}: ${problem}`);
@@ -28,19 +28,19 @@ export class BrokenChainError extends Error {
   }
 }
 
-/** Sees each record that has proved to follow the one before; `line` is its bytes without the line feed. */
+/** Called with each record that was proved to follow the one before; `line` is its bytes without the line feed. */
 export type RecordVisitor = (record: ChainedRecord, line: Buffer) => Promise<void> | undefined;
 
 /**
- * Reads the chain in a folder from its first record to its last: each one's hash, number and link to the one before, over
- * all files, and that it reaches as far as its writer has noted. Where the first files were archived, the first record that
- * is there is taken as it is. Files may be written meanwhile. Throws {@link BrokenChainError}, and what the file system says.
+ * Verifies the chain in a folder from its first record to its last: the hash, number and link of each record, over all files, and
+ * that the chain reaches as far as its writer has noted. Where the first files were archived, the first record that is there is
+ * accepted as it is. The files may be written meanwhile. Throws {@link BrokenChainError}, and the file system's own errors.
  */
 export async function verifyChain(
   folder: string,
   visit: RecordVisitor = () => undefined,
 ): Promise<VerifiedChain> {
-  // read before the files, which only grow
+  // read before the files are, which only grow
   const noted = await readNotedEnd(folder);
   const files = await listChainFiles(folder);
   const head = files[0]?.number === 1 ? emptyChain : undefined;
@@ -57,8 +57,8 @@ export async function verifyChain(
 }
 
 /**
- * As {@link verifyChain}, for some of the files, in their order. `head` is where the chain stands before them, and `noted` a
- * record that was written, as far as they are known.
+ * Like {@link verifyChain}, for some of the files, in their order. `head` is where the chain stands before them, and `noted` is a
+ * record that is known to have been written; both as far as they are known.
  */
 export async function verifyFiles(
   files: readonly ChainFile[],

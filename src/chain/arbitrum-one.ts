@@ -5,7 +5,7 @@ export const arbitrumOneChainId = 42_161;
 /** Arbitrum's other public chains: Nova, Sepolia, and those that have ended, Rinkeby and Goerli. */
 const otherArbitrumChainIds = [42_170, 421_614, 421_611, 421_613];
 
-/** Whether the chain's blocks tell the number of the L1 block that contracts go by. */
+/** Whether the chain's blocks carry the L1 block number that contracts go by. */
 export function isArbitrum(chainId: number): boolean {
   return chainId === arbitrumOneChainId || otherArbitrumChainIds.includes(chainId);
 }

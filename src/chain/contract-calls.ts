@@ -9,7 +9,7 @@ const maxBatch = 50;
 
 const bytes = z.string().regex(/^0x(?:[0-9a-fA-F]{2})+$/);
 
-/** The JSON-RPC call that asks a contract: at the newest block, or at the one with the hash. */
+/** The JSON-RPC call that asks a contract, at the newest block or at the block with this hash. */
 export function toCall(
   { to, data }: ContractView<unknown>,
   block: 'latest' | { readonly blockHash: string } = 'latest',
@@ -17,7 +17,9 @@ export function toCall(
   return { method: 'eth_call', params: [{ to, data }, block] };
 }
 
-/** Asks contracts, 50 questions in an HTTP request; the answers come in the order of the views. Throws {@link ChainError}. */
+/**
+ * Asks contracts, with 50 questions in each HTTP request; the answers come in the order of the views. Throws {@link ChainError}.
+ */
 export async function askViews<Value>(
   endpoint: RpcEndpoint,
   views: readonly ContractView<Value>[],
@@ -35,7 +37,7 @@ export async function askViews<Value>(
   return values;
 }
 
-/** What a node's answer says. Throws {@link ChainError}. */
+/** Decodes a node's answer. Throws {@link ChainError}. */
 export function decode<Value>(
   endpoint: Pick<RpcEndpoint, 'name'>,
   view: ContractView<Value>,
@@ -45,7 +47,7 @@ export function decode<Value>(
   try {
     if (data) return view.decode(data);
   } catch {
-    // no better than no data at all
+    // data that can't be decoded counts as no data
   }
   throw new ChainError(
     'CHAIN_FACTS_UNAVAILABLE',

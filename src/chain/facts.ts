@@ -8,9 +8,9 @@ import { type CodeOf, SignerError } from '../errors.ts';
 export type ChainFacts = SenderFacts & {
   /** the last initialized round with its block hash: what tickets carry unless the orchestrator names its own */
   readonly lastInitializedRound: CreationRound;
-  /** wei that was claimed from the reserve in the current round */
+  /** wei that were claimed from the reserve in the current round */
   readonly claimedInRound: bigint;
-  /** wei that a US dollar is worth; undefined where no price feed is read, or it gives no rate that is new enough */
+  /** wei for one US dollar; undefined where no price feed is read, or it gives no rate that is new enough */
   readonly weiPerUsd: Rational | undefined;
 };
 
@@ -22,9 +22,9 @@ export type ChainFactsSource = {
   currentRate(): Rational | undefined;
 };
 
-/** A source of chain facts as it is run and watched. */
+/** A source of chain facts, as it is run and watched. */
 export type ChainSource = ChainFactsSource & {
-  /** where the deposit is */
+  /** the chain that the deposit is on */
   readonly chainId: number;
   readonly ticketBroker: Address;
   /** undefined where nothing is read from a chain */
@@ -36,7 +36,7 @@ export type ChainSource = ChainFactsSource & {
 export type ChainStatus = {
   /** whether payments can be made with these facts */
   readonly isFresh: boolean;
-  /** since the facts were asked for */
+  /** milliseconds since the facts were asked for */
   readonly ageMs: number;
   readonly facts: ChainFacts;
   /** undefined where no price feed is read */
@@ -52,12 +52,12 @@ export type ChainStatus = {
 export type PriceFeedStatus = {
   /** whether there is a rate for amounts in USD */
   readonly isFresh: boolean;
-  /** the last one that was believed; the age is since the feed was updated */
+  /** the last answer that was believed; its age is the time since the feed was updated */
   readonly answer:
     { readonly weiPerUsd: Rational; readonly round: bigint; readonly ageMs: number } | undefined;
-  /** of the last reading; undefined when it went well */
+  /** the problem of the last reading; undefined when it went well */
   readonly problem: string | undefined;
 };
 
-/** What is known of the chain does not allow an answer. */
+/** Too little is known of the chain, or it does not allow an answer. */
 export class ChainError extends SignerError<CodeOf<'chain'>> {}

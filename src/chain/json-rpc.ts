@@ -18,13 +18,13 @@ export type RpcEndpointOptions = {
   readonly name: string;
   /** http or https; user name and password in it are sent as basic authentication */
   readonly url: string;
-  /** from the question to the last byte of the answer */
+  /** from sending the question to the last byte of the answer */
   readonly timeoutMs: number;
 };
 
 const maxAnswerBytes = 1_048_576;
 
-/** JSON-RPC numbers its errors; some nodes and the gateways before them name theirs instead. */
+/** JSON-RPC error codes are numbers; some nodes, and the gateways before them, use names instead. */
 const errorSchema = z.object({
   code: z.union([z.int(), z.string().regex(/^(?:-?\d{1,6}|[A-Za-z][A-Za-z_.-]{0,63})$/)]),
 });
@@ -37,14 +37,14 @@ const answerSchema = z.object({
 
 type Answer = z.infer<typeof answerSchema>;
 
-/** Throws TypeError when the URL is none. */
+/** Creates an endpoint; it connects only when it is called. Throws TypeError when `url` is not a URL. */
 export function createRpcEndpoint({ name, url, timeoutMs }: RpcEndpointOptions): RpcEndpoint {
   const { target, headers } = splitCredentials(url);
   const fail = (reason: string): ChainError =>
     new ChainError('CHAIN_FACTS_UNAVAILABLE', `${name} ${reason}`, { retryable: true });
   let takesBatches = true;
 
-  /** The answer's JSON, whatever it is. */
+  /** Posts JSON, and gives the JSON of the answer, whatever it is. */
   async function post(body: unknown, signal: AbortSignal): Promise<unknown> {
     const timeout = AbortSignal.timeout(timeoutMs);
     let status: number;
@@ -82,7 +82,7 @@ export function createRpcEndpoint({ name, url, timeoutMs }: RpcEndpointOptions):
 
   async function callBatch(calls: readonly RpcCall[], signal: AbortSignal) {
     const json = await post(calls.map(toRequest), signal);
-    // one error for all of them comes by itself
+    // some nodes answer a batch with a single error
     const whole = describeError(answerSchema.safeParse(json).data?.error);
     if (whole !== undefined) throw fail(`answered with ${whole}`);
     const answers = z.array(answerSchema).safeParse(json).data;
@@ -116,7 +116,7 @@ export function createRpcEndpoint({ name, url, timeoutMs }: RpcEndpointOptions):
         try {
           results.push(await callOne(call, signal));
         } catch (error) {
-          // it is not the batch that it minds
+          // the node refuses single calls too, so the batch was not the reason
           if (results.length === 0 && refusal !== undefined) throw refusal;
           takesBatches = true;
           throw error;
@@ -132,7 +132,7 @@ function toRequest(call: RpcCall, id: number): object {
   return { jsonrpc: '2.0', id, ...call };
 }
 
-/** A node's error by its code alone: what it says may quote the URL. undefined where there is none. */
+/** Describes a node's error by its code alone, since its message may quote the URL; undefined where there is no error. */
 function describeError(error: unknown): string | undefined {
   if (error === undefined || error === null) return undefined;
   const { code } = errorSchema.safeParse(error).data ?? {};
@@ -140,8 +140,8 @@ function describeError(error: unknown): string | undefined {
 }
 
 /**
- * A URL without user name and password, which fetch refuses, and the headers that carry them instead. Throws TypeError when
- * the URL is none.
+ * Splits a URL into one without user name and password, which fetch refuses, and the headers that carry them instead. Throws
+ * TypeError when `url` is not a URL.
  */
 export function splitCredentials(url: string): {
   readonly target: URL;
@@ -158,7 +158,7 @@ export function splitCredentials(url: string): {
   return { target, headers };
 }
 
-/** undefined when there is too much of it. */
+/** The text of an answer; undefined when it is too long. */
 async function readText(response: Response): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -178,7 +178,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Node's code for a failed connection; its messages are left out, since they may quote the URL. */
+/** Node's code for a failed connection. Node's messages are left out, since they may quote the URL. */
 function codeOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   return cause instanceof Error && 'code' in cause ? String(cause.code) : 'connection failed';

@@ -1,7 +1,7 @@
 import { decodeFunctionResult, encodeFunctionData, keccak256, parseAbi, toBytes } from 'viem';
 import type { Address, Hex } from '../pm/bytes.ts';
 
-/** The views that the signer reads; the names are the contracts' own. */
+/** The view functions that the signer calls; the names are the contracts' own. */
 export const livepeerViews = parseAbi([
   'function getContract(bytes32 id) view returns (address)',
   'struct Sender { uint256 deposit; uint256 withdrawRound; }',
@@ -24,16 +24,16 @@ export function contractId(
 
 const abi = livepeerViews;
 
-/** A question to a contract that costs nothing, and how its answer is read. */
+/** A call of a contract's view function, and how its answer is decoded. */
 export type ContractView<Value> = {
   readonly name: string;
   readonly to: Address;
   readonly data: Hex;
-  /** Throws when the bytes are no such answer. */
+  /** Throws when the bytes are not such an answer. */
   decode(answer: Hex): Value;
 };
 
-/** The address of another contract, zero where the Controller knows none of that name. */
+/** The address of another contract; zero where the Controller knows none of that name. */
 export function getContract(
   controller: Address,
   contract: Parameters<typeof contractId>[0],
@@ -105,7 +105,7 @@ export function getFirstTranscoderInPool(bondingManager: Address): ContractView<
   };
 }
 
-/** The one after it in the pool; zero when it is the last, or not in the pool. */
+/** The next orchestrator in the pool; zero after the last one, and for one that is not in the pool. */
 export function getNextTranscoderInPool(
   bondingManager: Address,
   orchestrator: Address,
@@ -139,7 +139,7 @@ export function getTranscoder(
   };
 }
 
-/** Where an orchestrator says it is; '' when it has not said. */
+/** The URI that an orchestrator has registered; '' when it has registered none. */
 export function getServiceUri(
   serviceRegistry: Address,
   orchestrator: Address,

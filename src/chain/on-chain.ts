@@ -21,20 +21,20 @@ export type OnChainOptions = {
   /** nodes of the chain; each is asked at every refresh, and the newest block counts */
   readonly rpcUrls: readonly string[];
   readonly refreshIntervalMs: number;
-  /** for one answer of a node */
+  /** the time for one answer of a node */
   readonly requestTimeoutMs: number;
   /** facts read longer ago than this are not used */
   readonly maxAgeMs: number;
   /** a node whose newest block is older than this is not believed */
   readonly maxBlockAgeMs: number;
-  /** wei; a warning is logged when the deposit, or the reserve, is below */
+  /** wei; a warning is logged when the deposit or the reserve is lower */
   readonly lowDeposit?: bigint | undefined;
   readonly lowReserve?: bigint | undefined;
-  /** where the rate for amounts in USD comes from: a feed, or the configuration; from nowhere when left out */
+  /** the source of the rate for amounts in USD: a feed or the configuration; there is none when left out */
   readonly exchangeRate?: PriceFeedSettings | { readonly weiPerUsd: Rational } | undefined;
   /** milliseconds that only grow, for the age of facts */
   readonly nowMs: () => number;
-  /** told of each question to a node */
+  /** called after each question to a node */
   readonly observe?: (isOk: boolean, ms: number) => void;
   readonly log: (
     level: 'info' | 'warn',
@@ -49,18 +49,18 @@ type Node = {
   error: Error | undefined;
 };
 
-/** What is believed of the chain: a node's view, and when it was asked for it. */
+/** The view of the chain that is believed: one node's view, and when the node was asked for it. */
 type Believed = { readonly view: ChainView; readonly askedAtMs: number; readonly node: Node };
 
-/** Between two attempts to get the first facts. */
+/** The pause between two attempts to get the first facts. */
 const startRetryMs = 500;
 
 /**
  * Facts from the contracts, read in the background: `currentFacts` never waits. Resolves with the first facts. Throws
- * `CONFIG_INVALID` when a node is of another chain, or none has the Livepeer contracts, and `CHAIN_FACTS_UNAVAILABLE`
+ * `CONFIG_INVALID` when a node is of another chain, or when no node has the Livepeer contracts, and `CHAIN_FACTS_UNAVAILABLE`
  * when no node has given usable facts by the time the signal is aborted.
  *
- * Every node is asked by itself, so that a slow or failing one delays nothing. Facts are replaced by those of the same or a
+ * Each node is asked independently, so that a slow or failing one delays nothing. Facts are replaced by those of the same or a
  * newer block: a node that lags or goes back is ignored for as long as the newer facts may be used.
  */
 export async function openOnChainSource(
@@ -203,9 +203,9 @@ function blockOf({ view }: Believed): FeedBlock {
 }
 
 /**
- * The one of the later block; of the same block, the one asked for later. A node may answer the calls of one request at different
- * moments, so that facts are of a later block than the one it tells: where two nodes disagree about a block, the one that is
- * believed stays believed, and tells the next block itself.
+ * The view of the later block; for the same block the one that was asked for later. A node may answer the calls of one request at
+ * different moments, so its facts may be of a later block than the one it reports. Where two nodes disagree about a block, the
+ * one that is believed stays believed, and reports the next block itself.
  */
 function newerOf(before: Believed, answer: Believed): Believed {
   if (answer.view.blockNumber < before.view.blockNumber) return before;

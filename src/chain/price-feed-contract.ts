@@ -2,7 +2,7 @@ import { decodeFunctionResult, encodeFunctionData, parseAbi } from 'viem';
 import type { Address } from '../pm/bytes.ts';
 import type { ContractView } from './livepeer-contracts.ts';
 
-/** What is read of Chainlink's AggregatorV3Interface. */
+/** The functions that are called of Chainlink's AggregatorV3Interface. */
 const abi = parseAbi([
   'function description() view returns (string)',
   'function decimals() view returns (uint8)',
@@ -20,7 +20,7 @@ export function description(feed: Address): ContractView<string> {
   };
 }
 
-/** How many places of its answers come after the point. */
+/** How many decimal places the feed's answers have. */
 export function decimals(feed: Address): ContractView<number> {
   const functionName = 'decimals';
   return {
@@ -39,7 +39,7 @@ export type RoundData = {
   readonly answeredInRound: bigint;
 };
 
-/** What the feed answered last. */
+/** The latest answer of the feed. */
 export function latestRoundData(feed: Address): ContractView<RoundData> {
   const functionName = 'latestRoundData';
   return {

@@ -6,9 +6,11 @@ import { type FeedAnswer, type FeedBlock, readPriceFeed } from './read-price-fee
 
 export type PriceFeedSettings = {
   readonly address: Address;
-  /** since the feed was updated; an older answer is no rate */
+  /** milliseconds since the feed was updated; an older answer gives no rate */
   readonly maxAgeMs: number;
-  /** pause between two readings by one node; after a failed one it is asked with the next refresh of the chain's facts */
+  /**
+   * the pause between two readings by one node; after a failed one the node is asked with the next refresh of the chain's facts
+   */
   readonly refreshIntervalMs: number;
 };
 
@@ -22,21 +24,21 @@ export type PriceFeedOptions = PriceFeedSettings & {
   ) => void;
 };
 
-/** A price feed that several nodes are asked for, and what is believed of it. */
+/** A price feed that is read through several nodes, and the answer that is believed. */
 export type PriceFeed = {
   /** wei per USD; undefined while no answer is new enough */
   current(): Rational | undefined;
   status(): PriceFeedStatus;
-  /** Asks a node when it is its turn; what goes wrong is logged once. */
+  /** Reads the feed through a node when it is due; each problem is logged once. */
   readFrom(endpoint: RpcEndpoint, block: FeedBlock, signal: AbortSignal): Promise<void>;
 };
 
-/** How far ether's price may be from the last one, in hundredths of that. */
+/** How far ether's price may be from the last one, in percent of that. */
 const jumpPercent = 30n;
 
 /**
- * Keeps the newest answer. One that is further than 30 % from a rate that still holds is kept out; once that is too old, the next
- * one is taken as it is.
+ * Keeps the newest answer. An answer that differs by more than 30 % from a rate that is still valid is rejected; once that rate
+ * is too old, the next answer is accepted as it is.
  */
 export function createPriceFeed({
   address,
@@ -54,7 +56,7 @@ export function createPriceFeed({
     Math.max(0, Date.now() - Number(updatedAt) * 1000);
   const isFresh = (answer: FeedAnswer): boolean => ageMs(answer) <= maxAgeMs;
 
-  /** What is wrong with an answer, where it is kept out. */
+  /** Accepts an answer, or tells why it is rejected. */
   function takeUp(node: string, answer: FeedAnswer): string | undefined {
     if (believed && answer.updatedAt < believed.updatedAt) return undefined;
     if (!isFresh(answer)) {

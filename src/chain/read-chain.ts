@@ -30,8 +30,8 @@ export class WrongChainError extends ConfigError {}
 
 export type ChainReader = {
   /**
-   * Asks the node: one HTTP request, two when a round has begun, four the first time. Throws `CONFIG_INVALID` when the node
-   * is of another chain, or when the contracts are not there, and {@link ChainError} for everything else.
+   * Reads through the node: one HTTP request, two when a round has begun, four the first time. Throws `CONFIG_INVALID` when the
+   * node is of another chain or the contracts are not there, and {@link ChainError} for everything else.
    */
   read(signal: AbortSignal): Promise<ChainView>;
 };
@@ -54,8 +54,8 @@ const quantity = z
   .refine((value) => value <= maxNumber);
 
 /**
- * `l1BlockNumber` is Arbitrum's, and tickets expire by it; nodes of other chains leave it out. One of an Arbitrum chain that leaves it
- * out is no good: its own numbers, which run far ahead of L1's, would have all tickets expired.
+ * `l1BlockNumber` is there on Arbitrum, and tickets expire by it; nodes of other chains leave it out. A node of an Arbitrum chain
+ * that leaves it out can't be used: its own block numbers run far ahead of L1's, so all tickets would count as expired.
  */
 const headerSchema = z.object({
   hash: z.string().regex(/^0x[0-9a-fA-F]{64}$/),
@@ -94,7 +94,7 @@ export function createChainReader(
     try {
       if (data) return view.decode(data);
     } catch {
-      // no better than no data at all
+      // data that can't be decoded counts as no data
     }
     throw malformed(`answer to ${view.name}`);
   }
@@ -132,7 +132,7 @@ export function createChainReader(
       const askRound = lastInitializedRound(roundsManager);
       const askHash = (round: bigint) => blockHashForRound(roundsManager, round);
 
-      // the block last: one that comes in between is newer than what was read, never older
+      // the block comes last: one that is made meanwhile is newer than what was read, never older
       const [answeredChain, answeredSender, answeredRound, latestBlock, hashOfKnown] =
         await endpoint.call(
           [

@@ -10,7 +10,7 @@ import {
   getTranscoder,
 } from './livepeer-contracts.ts';
 
-/** Reads which orchestrators the chain knows. */
+/** Reads the orchestrators from the chain. */
 export type OrchestratorReader = {
   /**
    * The service URIs of the orchestrators that are active in a round, as they have registered them, in the order of the pool, which is
@@ -23,16 +23,20 @@ export type OrchestratorReaderOptions = {
   /** asked in turn */
   readonly endpoints: readonly RpcEndpoint[];
   readonly controller: Address;
-  /** another ServiceRegistry than the Controller's */
+  /** a ServiceRegistry to be used instead of the Controller's */
   readonly serviceRegistry: Address | undefined;
 };
 
 /** Far more than the pool holds. */
 const maxPool = 500;
 
+/** Creates a reader, which asks the endpoints in turn. */
 export function createOrchestratorReader(options: OrchestratorReaderOptions): OrchestratorReader {
   const { endpoints, controller } = options;
-  /** The pool is a linked list: who was in it last time is asked for all successors at once. */
+  /**
+   * The pool is a linked list. To follow it with few requests, the members of last time are all asked for their successors at
+   * once.
+   */
   let known: readonly Address[] = [];
 
   async function readFrom(

@@ -5,7 +5,7 @@ import { ChainError } from './facts.ts';
 import type { RpcEndpoint } from './json-rpc.ts';
 import { type RoundData, decimals, description, latestRoundData } from './price-feed-contract.ts';
 
-/** What a price feed said at one block. */
+/** The answer of a price feed at one block. */
 export type FeedAnswer = {
   readonly weiPerUsd: Rational;
   /** Unix seconds */
@@ -13,7 +13,7 @@ export type FeedAnswer = {
   readonly round: bigint;
 };
 
-/** The block that all of a feed is read at. */
+/** The block at which everything of a feed is read. */
 export type FeedBlock = {
   /** `0x` and 64 hex digits */
   readonly hash: string;
@@ -23,13 +23,14 @@ export type FeedBlock = {
 
 const weiPerEther = 10n ** 18n;
 
-/** What ether may cost to be believed, in US dollars: a feed that is beyond is broken, and would make ceilings mean nothing. */
+/** The prices of ether, in US dollars, that are believed. A feed beyond them is broken, and would make ceilings meaningless. */
 const leastUsdPerEther = 1n;
 const mostUsdPerEther = 1_000_000n;
 
 /**
- * Reads a Chainlink feed of ether and US dollars, the pair either way round, at one block. Throws `PRICE_FEED_UNAVAILABLE`: the
- * node does not answer, the contract is none, is of another pair, or its round is not complete or not to be believed.
+ * Reads a Chainlink feed of ether and US dollars, the pair either way round, at one block. Throws `PRICE_FEED_UNAVAILABLE` when
+ * the node does not answer, when there is no such contract, when it is of another pair, and when its round is not complete or not
+ * credible.
  */
 export async function readPriceFeed(
   endpoint: RpcEndpoint,

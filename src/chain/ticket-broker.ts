@@ -33,7 +33,7 @@ export type SenderAccount = {
   readonly currentRound: bigint;
 };
 
-/** What a transaction needs beside its call; fees in wei. */
+/** What a transaction needs besides its call; fees in wei. */
 export type TransactionEstimate = {
   readonly nonce: number;
   readonly gasLimit: bigint;
@@ -54,16 +54,22 @@ export type TicketBrokerClient = {
   /** At `block`, or the newest one. Throws `CHAIN_FACTS_UNAVAILABLE`. */
   readAccount(sender: Address, block?: bigint): Promise<SenderAccount>;
   /**
-   * Tries the call out. Throws `TRANSACTION_REVERTED` with the contract's reason, `ETHER_INSUFFICIENT` when the sender can't
-   * pay for value and gas, `CHAIN_FACTS_UNAVAILABLE`.
+   * Simulates the call. Throws `TRANSACTION_REVERTED` with the contract's reason, `ETHER_INSUFFICIENT` when the sender can't pay
+   * for value and gas, and `CHAIN_FACTS_UNAVAILABLE`.
    */
   estimate(
     sender: Address,
     call: { readonly data: Hex; readonly value: bigint },
   ): Promise<TransactionEstimate>;
-  /** Throws `TRANSACTION_UNCONFIRMED`: the network may have taken the transaction although the answer was an error. */
+  /**
+   * Sends the transaction. Throws `TRANSACTION_UNCONFIRMED`: even where the answer was an error, the network may have taken the
+   * transaction.
+   */
   broadcast(transaction: { readonly hash: Hex; readonly signed: Hex }): Promise<void>;
-  /** Throws `TRANSACTION_REVERTED`, or `TRANSACTION_UNCONFIRMED` when it is not in a block in time. */
+  /**
+   * Waits until a block has the transaction. Throws `TRANSACTION_REVERTED`, and `TRANSACTION_UNCONFIRMED` when no block has it in
+   * time.
+   */
   waitForReceipt(hash: Hex, timeoutMs: number): Promise<MinedTransaction>;
 };
 
@@ -133,7 +139,7 @@ export async function connectTicketBroker(
         ]);
         assertHolds(sender, balance, value, 'gas not counted');
         const gas = await client.estimateGas({ account: sender, to: ticketBroker, data, value });
-        // the base fee can double, and the call take a quarter more, until the transaction is in a block
+        // until the transaction is in a block, the base fee can double, and the call may need a quarter more gas
         const maxFeePerGas = 2n * (baseFeePerGas ?? 0n) + maxPriorityFeePerGas;
         const gasLimit = (gas * 5n) / 4n;
         const fee = gasLimit * maxFeePerGas;
@@ -191,7 +197,7 @@ export async function connectTicketBroker(
   };
 }
 
-/** A client of the nodes that answer. */
+/** Creates a client of the nodes that answer. */
 async function createClient(options: TicketBrokerOptions): Promise<PublicClient> {
   const { chainId, rpcUrls, requestTimeoutMs: timeout } = options;
   const problems: string[] = [];
@@ -247,7 +253,7 @@ async function findContract(
   );
 }
 
-/** Whether the contract at the Controller's address is another one, or there is none. */
+/** Whether the error says that the contract at the Controller's address is missing, or is another one. */
 function isNoController(error: unknown): boolean {
   return (
     error instanceof ContractFunctionZeroDataError || error instanceof ContractFunctionRevertedError
@@ -291,13 +297,16 @@ async function asking<Result>(what: string, ask: () => Promise<Result>): Promise
   }
 }
 
-/** The contract's own words, where the node passes them on. */
+/** The contract's own message, where the node passes it on. */
 function revertReasonOf(error: BaseError): string {
   const [, reason] = /with reason: (.+)\.$/s.exec(error.shortMessage) ?? [];
   return reason ?? 'it gives no reason';
 }
 
-/** Never viem's whole message, nor what the node's HTTP server wrote: both may show the URL, which may hold an access key. */
+/**
+ * The reason of an error, without viem's whole message and without what the node's HTTP server wrote: both may show the URL,
+ * which may hold an access key.
+ */
 function reasonOf(error: BaseError): string {
   const failed = error.walk(
     (cause) => cause instanceof HttpRequestError || cause instanceof TimeoutError,

@@ -17,10 +17,13 @@ import type { SigningSwitch } from '../policy/switch/signing-switch.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { openSigningSwitch } from './signing-switch.ts';
 
-/** The audit log's chain of what the page's switch does. */
+/** The audit log's chain that records the use of the page's switch. */
 const auditChain = 'page';
 
-/** What the operator's page needs beside status and metrics: the end of the audit log, and the switch, which is opened when it is first asked. */
+/**
+ * What the operator's page needs besides status and metrics: the end of the audit log, and the switch, which is opened when it is
+ * first asked for.
+ */
 export function openPageParts(
   config: Config,
   logger: Logger,
@@ -53,10 +56,10 @@ export function openPageParts(
 }
 
 const mostDenials = 20;
-/** Of each chain's last records so many are looked through for denials. */
+/** How many of each chain's last records are searched for denials. */
 const lookedAt = 500;
 
-/** undefined where the folder can't be read. */
+/** Reads the end of the audit log; undefined where the folder can't be read. */
 async function readAudit(folder: string): Promise<AuditView | undefined> {
   const chains = await listChains(folder).catch(() => undefined);
   if (!chains) return undefined;
@@ -95,7 +98,7 @@ async function readHead(chain: string, path: string): Promise<AuditHead | undefi
   }
 }
 
-/** What says nothing of the denial itself. */
+/** The fields of a record that say nothing of the denial itself. */
 const ofChain = ['seq', 'time', 'prev', 'kind', 'hash'];
 
 function toDenial(record: ChainedRecord): RecordedDenial {
@@ -104,7 +107,7 @@ function toDenial(record: ChainedRecord): RecordedDenial {
   return { time: record.time, code, requestId, facts: Object.fromEntries(facts) };
 }
 
-/** Members of members by both names, `amounts.evWei`, and lists by number. */
+/** Flattens nested members under joined names, such as `amounts.evWei`, and lists under their numbers. */
 function flatten(value: object): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(value).flatMap(([name, member]: [string, unknown]) =>

@@ -20,7 +20,7 @@ export type AdminListener = {
   close(): Promise<void>;
 };
 
-/** Operators, Prometheus and probes are few, and quick to ask. */
+/** For operators, Prometheus and probes, which are few and ask quickly. */
 const limits = {
   headersTimeoutMs: 5_000,
   receiveTimeoutMs: 10_000,
@@ -86,7 +86,7 @@ export async function openAdmin(
   }
 }
 
-/** Throws `SECRET_UNREADABLE`, and `CONFIG_INVALID` for a token that could be guessed. */
+/** Reads the token of the admin listener. Throws `SECRET_UNREADABLE`, and `CONFIG_INVALID` for a token that could be guessed. */
 export function readAdminToken({
   settings: { admin },
   resolvePath,

@@ -28,14 +28,14 @@ const nothingRecorded: Audit = {
   close: () => Promise.resolve(),
 };
 
-/** Opens this writer's chain of the configured audit log; nothing is recorded where none is. Throws `AUDIT_UNAVAILABLE`. */
+/** Opens this writer's chain of the audit log; where none is configured, nothing is recorded. Throws `AUDIT_UNAVAILABLE`. */
 export async function openAudit(
   { settings: { audit, auth }, resolvePath }: Config,
   logger: Logger,
   chain: string,
 ): Promise<Audit> {
   if (!audit) return nothingRecorded;
-  // loaded where there is an audit log only
+  // loaded only where there is an audit log
   const { createAuditLog } = await import('../audit/audit-log.ts');
   const { createKeyUseJournal, createDenialRecorder, createPolicyRecorder, createSwitchRecorder } =
     await import('../payments/audit-records.ts');

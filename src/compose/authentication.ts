@@ -10,13 +10,13 @@ import type { Logger } from '../telemetry/logger.ts';
 /** How callers prove who they are, as the configuration says. */
 export type Authentication = {
   readonly authenticate: Authenticator;
-  /** of the files that are read again when they change */
+  /** the state of the files that are read again when they change */
   readonly files: readonly WatchedFileState[];
-  /** No longer looks at the file of API keys. */
+  /** Stops watching the file of API keys. */
   close(): void;
 };
 
-/** Fetching an issuer's keys may take so long, within the request's deadline. */
+/** The time for fetching an issuer's keys, within the request's deadline. */
 const jwksTimeoutMs = 2_000;
 
 /** `nowMs` is Unix milliseconds. Throws `CONFIG_INVALID` when the file of API keys can't be used. */
@@ -39,7 +39,7 @@ export async function openAuthentication(
     });
   if (keyFile) methods.push(createApiKeyMethod(() => keyFile.current(), nowMs));
   if (auth.jwt) {
-    // loaded where there are tokens only
+    // loaded only where tokens are accepted
     const { createJwtMethod } = await import('../auth/jwt.ts');
     const timeoutMs = Math.min(jwksTimeoutMs, server.requestDeadlineMs);
     methods.push(createJwtMethod(auth.jwt, { nowMs, timeoutMs }));

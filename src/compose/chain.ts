@@ -16,7 +16,7 @@ export async function openTicketBroker({
   resolvePath,
 }: Config): Promise<TicketBrokerClient> {
   if (chain.source === 'on-chain') {
-    // loaded where a chain is read only: viem takes half as long to load as everything else
+    // loaded only where a chain is read: viem takes half as long to load as everything else
     const { connectTicketBroker } = await import('../chain/ticket-broker.ts');
     return connectTicketBroker({ ...chain, rpcUrls: readRpcUrls(chain.rpcUrls, resolvePath) });
   }
@@ -26,7 +26,10 @@ export async function openTicketBroker({
   );
 }
 
-/** The view of the chain; `nowMs` only grows. Throws `CONFIG_INVALID` and `CHAIN_FACTS_UNAVAILABLE` when the first facts can't be had. */
+/**
+ * Opens the view of the chain; `nowMs` is a monotonic clock in milliseconds. Throws `CONFIG_INVALID`, and
+ * `CHAIN_FACTS_UNAVAILABLE` when the first facts can't be had.
+ */
 export async function openChain(
   { settings: { chain, prices }, resolvePath }: Config,
   sender: Address,

@@ -20,7 +20,9 @@ export type Events = {
   close(): void;
 };
 
-/** For payments of the process that writes this chain of the audit log; undefined where nobody is told of them. */
+/**
+ * Opens the events for payments of the process that writes this chain of the audit log; undefined where no events are configured.
+ */
 export async function openEvents(
   { settings: { events, audit }, resolvePath }: Config,
   chain: string,
@@ -49,8 +51,8 @@ export async function openEvents(
 }
 
 /**
- * Starts to deliver the events in the audit log, of all its chains; one process of an instance does. Throws `CONFIG_INVALID`
- * and `SECRET_UNREADABLE`.
+ * Starts to deliver the events of all chains of the audit log; one process of an instance does this. Throws `CONFIG_INVALID` and
+ * `SECRET_UNREADABLE`.
  */
 export async function startDeliveries(
   config: Config,
@@ -111,7 +113,7 @@ async function openSinks(
   return sinks;
 }
 
-/** A file of certificates, PEM. Throws `CONFIG_INVALID`. */
+/** Reads a file of certificates, PEM. Throws `CONFIG_INVALID`. */
 export function readPem(path: string): string {
   const text = readTextFile(path, 'certificate file');
   try {

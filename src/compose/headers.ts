@@ -4,8 +4,8 @@ import { readSecret } from '../config/secrets.ts';
 import { type OutgoingHeaders, requireSendable } from '../outgoing/secret-headers.ts';
 
 /**
- * Header values as configured under `setting`; those that refer to a secret are read. Throws `SECRET_UNREADABLE`, and
- * `CONFIG_INVALID` for what can't be sent.
+ * The header values that are configured under `setting`; those that refer to a secret are read. Throws `SECRET_UNREADABLE`, and
+ * `CONFIG_INVALID` for values that can't be sent.
  */
 export function readHeaders(
   headers: Readonly<Record<string, string>>,

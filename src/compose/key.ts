@@ -36,11 +36,11 @@ export type SignerKey = {
   readonly checkHealth: () => Promise<void>;
   /** whether the key was made just now */
   readonly isNew: boolean;
-  /** Lets go of the key. */
+  /** Closes the key's provider. */
   readonly close: () => Promise<void>;
 };
 
-/** What stands around the key: the journal of its uses, and where the policy's rules and windows are. */
+/** The parts around the key: the journal of its uses, and where the policy's rules and windows come from. */
 export type KeySurroundings = Pick<
   PolicyOptions,
   'rules' | 'ledger' | 'transactions' | 'signingPermit'
@@ -48,7 +48,7 @@ export type KeySurroundings = Pick<
   readonly journal: KeyJournal;
 };
 
-/** The field of a key's section that holds a secret reference; the section itself where none is it, but has it inside. */
+/** The setting that holds a secret reference: the field of a key's section whose value it is, or else the section itself. */
 function findSetting({ name, section }: KeyConfig, reference: string): string {
   const [setting = ''] = name.split(':');
   const find = (node: unknown): string[] | undefined => {
@@ -63,7 +63,7 @@ function findSetting({ name, section }: KeyConfig, reference: string): string {
   return [setting, ...(find(section) ?? [])].join('.');
 }
 
-/** What a key's plugin is given; secrets are read here and nowhere else. */
+/** What a key's plugin gets from this program; secrets are read here and nowhere else. */
 export function createProviderContext(
   { resolvePath }: Pick<Config, 'resolvePath'>,
   key: KeyConfig,
@@ -81,15 +81,15 @@ export function createProviderContext(
   };
 }
 
-/** For commands, which nobody scrapes. */
+/** For commands, whose metrics nobody reads. */
 const unmeasured: Pick<Metrics, 'dependencyAsked'> = { dependencyAsked: () => undefined };
 
 /** The providers of a group must open, and a key must prove itself, within this time. */
 const openTimeoutMs = 30_000;
 
 /**
- * Opens the configured key, pins its address and has it sign once to prove that it can. It signs transactions only where
- * there are rules for them. Throws `ProviderError`, `ConfigError` and `AUDIT_UNAVAILABLE`.
+ * Opens the configured key, pins its address and makes it sign once to prove that it can. It signs transactions only where there
+ * are rules for them. Throws `ProviderError`, `ConfigError` and `AUDIT_UNAVAILABLE`.
  */
 export async function openKey(
   config: Config,
@@ -117,7 +117,7 @@ export async function openKey(
       call,
     ),
   );
-  // from now on only: opening may have waited for somebody at a PIN pad
+  // the time starts here, since opening may have waited for somebody at a PIN pad
   const signal = AbortSignal.timeout(openTimeoutMs);
   try {
     const gate = await openKeyGate({
@@ -159,7 +159,7 @@ export async function openKeyForCommand(
     const store = await openStore(config, logger);
     opened.defer(() => store.close());
     signingPermit = store.signingPermit;
-    // what is not known yet is not signed
+    // nothing is signed before the state of the switch is known
     await signingPermit.require();
   }
   const key = await openKey(config, logger, {
@@ -187,10 +187,15 @@ export async function readKeyAddress(config: Config, logger: Logger): Promise<Ad
   }
 }
 
-/** Longer than any device should take to log out, and short of what an orchestrator of containers gives a program to end. */
+/**
+ * Longer than any device should take to log out, and shorter than the time that a container orchestrator gives a program to end.
+ */
 const closeTimeoutMs = 3_000;
 
-/** A provider that fails at its end, or comes to none, keeps nobody from closing the rest, and hides no other error. */
+/**
+ * Closes a provider. One that fails to close, or never finishes, must neither keep the others from closing nor hide another
+ * error.
+ */
 async function closeProvider(provider: KeyProvider, logger: Logger): Promise<void> {
   const ended = new AbortController();
   const close = async (): Promise<string | undefined> => {
@@ -210,7 +215,7 @@ async function closeProvider(provider: KeyProvider, logger: Logger): Promise<voi
   logger.warn({ key: provider.keyRef, cause }, 'key provider failed to close');
 }
 
-/** The configuration with the active key only, all its providers. */
+/** The configuration with only the active key, and all its providers. */
 export function withActiveKey(config: Config): Config {
   const [first, ...others] = config.keys.filter((key) => !key.isRetiring);
   return first ? { ...config, keys: [first, ...others] } : config;

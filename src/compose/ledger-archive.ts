@@ -4,7 +4,7 @@ import type { LedgerArchive } from '../policy/limits/ledger-archive.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type RedisSettings, keyPrefixOf, readRedisOptions } from './redis-options.ts';
 
-/** The configured ledger, to be read or filled as a whole. Throws `CONFIG_INVALID`, `SECRET_UNREADABLE`. */
+/** Opens the configured ledger, to be read or filled as a whole. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
 export async function openArchive(
   { settings: { store }, resolvePath }: Config,
   logger: Logger,

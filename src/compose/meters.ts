@@ -20,7 +20,7 @@ async function time<Result>(
     isOk = true;
     return result;
   } catch (error) {
-    // it was asked, and said no
+    // a refusal is an answer
     isOk = error instanceof WebhookRejectionError;
     throw error;
   } finally {
@@ -28,7 +28,7 @@ async function time<Result>(
   }
 }
 
-/** The journal, each use of the key measured; `provider` is whom the key is asked of. */
+/** Measures each use of the key in a journal; `provider` is the name of the key's provider. */
 export function meterKeyUses(
   journal: KeyJournal,
   provider: string,
@@ -52,7 +52,7 @@ export function meterKeyUses(
   };
 }
 
-/** The audit log's journal, each wait for its disk measured. */
+/** Measures each wait for the disk in the audit log's journal. */
 export function meterAudit(journal: KeyJournal, metrics: Meter): KeyJournal {
   return {
     async begin(use) {
@@ -70,13 +70,13 @@ export function meterAudit(journal: KeyJournal, metrics: Meter): KeyJournal {
   };
 }
 
-/** The webhook, each question measured; that it refuses a payment is no failure of its own. */
+/** Measures each question to the webhook; a refused payment is no failure of the webhook. */
 export function meterWebhook(authorize: PaymentAuthorizer, metrics: Meter): PaymentAuthorizer {
   return (caller, projected, signal) =>
     time(metrics, 'webhook', () => authorize(caller, projected, signal));
 }
 
-/** The memory of answers, each claim measured. */
+/** Measures each claim in the answer memory. */
 export function meterAnswers(answers: AnswerMemory, metrics: Meter): AnswerMemory {
   return {
     claim: (request, signal) => time(metrics, 'answers', () => answers.claim(request, signal)),
@@ -84,10 +84,10 @@ export function meterAnswers(answers: AnswerMemory, metrics: Meter): AnswerMemor
   };
 }
 
-/** Windows whose use is told; those that were asked for longest ago are forgotten. */
+/** How many windows are reported; those that were asked for longest ago are dropped. */
 const maxWindows = 100;
 
-/** Windows that payments counted in lately. */
+/** The windows that payments were counted in lately. */
 export class RecentWindows {
   readonly #charges = new Map<string, WindowCharge>();
 
@@ -103,7 +103,7 @@ export class RecentWindows {
     }
   }
 
-  /** What is allowed and spent in each of them. Throws `LEDGER_UNAVAILABLE`. */
+  /** The limit and the use of each of them. Throws `LEDGER_UNAVAILABLE`. */
   async sample(ledger: Pick<SpendLedger, 'usage'>): Promise<WindowSample[]> {
     const charges = [...this.#charges.values()];
     if (charges.length === 0) return [];
@@ -120,7 +120,7 @@ export class RecentWindows {
   }
 }
 
-/** The ledger, each reservation measured, and its windows noted. */
+/** Measures each reservation of the ledger, and notes its windows. */
 export function meterLedger(
   ledger: SpendLedger,
   windows: RecentWindows,

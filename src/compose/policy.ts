@@ -25,7 +25,7 @@ export function createPriceList({ prices }: Settings): PriceList {
   };
 }
 
-/** The policy that the configuration asks for. Throws `SECRET_UNREADABLE`. */
+/** Creates the policy that is configured. Throws `SECRET_UNREADABLE`. */
 export function createConfiguredPolicy(
   { settings, resolvePath }: Config,
   surroundings: Pick<PolicyOptions, 'rules' | 'ledger' | 'transactions' | 'signingPermit'>,

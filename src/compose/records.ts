@@ -18,14 +18,14 @@ import { openStore } from './store.ts';
 import { workerSlot } from './this-worker.ts';
 import { hasLedger, openRules } from './rules.ts';
 
-/** What the signer remembers, and the rules that it is remembered for. */
+/** Everything that the signer remembers, and the rules that it is remembered for. */
 export type Records = KeySurroundings &
   AsyncDisposable & {
     readonly answers: AnswerMemory;
     readonly recordDenial: DenialRecorder;
     readonly encodeEvent: EventEncoder | undefined;
     readonly healthChecks: readonly HealthCheck[];
-    /** the policy file, whether there is one or not */
+    /** the state of the policy file, even where there is none */
     readonly policyFile: WatchedFileState;
   };
 
@@ -73,7 +73,7 @@ export async function openRecords(
   };
   opened.defer(async () => (await ledger)?.close());
   if (needsLedger()) await useLedger();
-  // known before the key is asked for its first signatures; what can't be read is not signed
+  // the switch must be known before the key is asked for its first signatures; while it can't be read, nothing is signed
   await signingSwitch?.read().catch(() => undefined);
 
   const kept = opened.move();
@@ -107,7 +107,7 @@ export async function openRecords(
   };
 }
 
-/** Throws `NO_RULE_ALLOWS` for rules that deny every payment. */
+/** Refuses rules that deny every payment: throws `NO_RULE_ALLOWS`. */
 function requireSomethingAllowed(policy: CompiledPolicy): void {
   const denial = findDenialOfEverything(policy);
   if (denial !== undefined) throw new SignerError('NO_RULE_ALLOWS', denial);

@@ -12,12 +12,12 @@ import type { RedisLogin, RedisTls } from '../store/redis-client.ts';
 
 export type RedisSettings = Extract<Config['settings']['store'], { kind: 'redis' }>;
 
-/** What the keys of a store begin with. In a cluster all must be in one slot: a prefix without a hash tag becomes one. */
+/** The prefix of a store's keys. In a cluster all of them must be in one slot, so a prefix without a hash tag is made one. */
 export function keyPrefixOf({ keyPrefix, cluster }: RedisSettings): string {
   return cluster && !/\{[^}]+\}/.test(keyPrefix) ? `{${keyPrefix}}` : keyPrefix;
 }
 
-/** How a store is reached, its secrets read. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
+/** The options to reach a store, with its secrets read. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
 export function readRedisOptions(
   store: RedisSettings,
   resolvePath: Config['resolvePath'],
@@ -94,7 +94,7 @@ function readTlsFiles(
   return { ...files, serverName };
 }
 
-/** A text without any would be taken for a CA that vouches for nobody. Throws. */
+/** Throws where a text holds no certificate: it would be taken for a CA that vouches for nobody. */
 function requireCertificates(pem: string): void {
   const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   if (found.length === 0) throw new Error('there is no certificate in ca');

@@ -10,8 +10,8 @@ import { lintPolicy } from '../policy/rules/lint.ts';
 import { type CompiledPolicy, type CompiledRule, emptyPolicy } from '../policy/rules/compile.ts';
 
 /**
- * The rules in force: those of the policy file as it is now, or none. `onLoaded` is told the SHA-256 of each file that is taken
- * up, in hex. Throws `CONFIG_INVALID`.
+ * Opens the rules in force: those of the policy file as it is now, or none. `onLoaded` gets the SHA-256 of each version of the
+ * file that is taken up, in hex. Throws `CONFIG_INVALID`.
  */
 export function openRules(
   { settings, resolvePath }: Config,
@@ -46,10 +46,10 @@ export function openRules(
   });
 }
 
-/** What the policy file is named by, and what its rules need. */
+/** The settings that name the policy file, and those that its rules need. */
 type RuleSettings = Pick<Config['settings'], 'policy' | 'store' | 'session' | 'prices'>;
 
-/** The policy file of a configuration, read once. Throws `CONFIG_INVALID`, also when none is configured. */
+/** Reads the policy file of a configuration once. Throws `CONFIG_INVALID`, also when none is configured. */
 export function readRules({
   settings,
   resolvePath,
@@ -113,7 +113,7 @@ function isEnforcedSessionLimit({ mode, effect }: CompiledRule): boolean {
   return mode === 'enforce' && effect.kind === 'limit' && effect.limits.sessionEv !== undefined;
 }
 
-/** Whether the configuration says where to keep what was spent. */
+/** Whether a spend ledger is configured. */
 export function hasLedger(store: Config['settings']['store']): boolean {
   return store.kind === 'redis' || store.path !== undefined;
 }

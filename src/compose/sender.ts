@@ -19,11 +19,11 @@ export type SenderClocks = {
   readonly now: () => bigint;
   /** Unix nanoseconds, for the delegations that states are sealed under */
   readonly sealNow: () => bigint;
-  /** milliseconds that only grow, for the age of the chain's facts */
+  /** a monotonic clock in milliseconds, for the age of the chain's facts */
   readonly elapsedMs: () => number;
 };
 
-/** The first facts of the chain, and the first signatures, must be there within this time. */
+/** The time in which the first facts of the chain and the first signatures must be there. */
 const openTimeoutMs = 30_000;
 
 /** A key in service. */
@@ -35,7 +35,7 @@ export type OpenSender = {
   /** Rejects while the key does not sign. */
   readonly checkKey: () => Promise<void>;
   readonly isNew: boolean;
-  /** Lets go of the key and of what depends on it. */
+  /** Closes the key and everything that depends on it. */
   readonly close: () => Promise<void>;
 };
 
@@ -56,7 +56,7 @@ export async function openSender(
   const signal = AbortSignal.timeout(openTimeoutMs);
   const orchestratorInfo = createOrchestratorInfo(gate, policy);
   await orchestratorInfo.signed().catch((error: unknown) => {
-    // it is signed when somebody asks for it, once things are signed again
+    // it is signed on request, once signing is permitted again
     if (!isSigningStopped(error)) throw error;
   });
   const chain = await openChain(config, gate.address, logger, elapsedMs, metrics, signal);
@@ -69,12 +69,12 @@ export async function openSender(
   return { sender, provider, members, checkKey, isNew, close: () => kept.disposeAsync() };
 }
 
-/** The plugin's name; for several providers `failover`. */
+/** The name of the key's plugin; `failover` for several providers. */
 function describeProvider({ keys: [key, ...others] }: Config): string {
   return others.length === 0 ? key.plugin.name : 'failover';
 }
 
-/** What opens sealed states, and this instance's own seal, if it is to have one. Throws `ProviderError`s. */
+/** Opens what verifies sealed states, and this instance's own seal where it is to have one. Throws `ProviderError`s. */
 async function openSealing(
   { settings: { session } }: Config,
   { policy, gate }: SignerKey,

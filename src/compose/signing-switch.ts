@@ -10,8 +10,8 @@ import { openAudit } from './audit.ts';
 import { openStore } from './store.ts';
 
 /**
- * Opens the switch that stops all signing, for whoever may use it: the command line, or a page for operators. Each use is recorded in a
- * chain of the audit log of its own, which is held for that moment only. Throws `CONFIG_INVALID` where there is no place to keep it.
+ * Opens the switch that stops all signing, for the command line or the operators' page. Each use is recorded in its own chain of
+ * the audit log, which is held open only for that moment. Throws `CONFIG_INVALID` where there is no place to keep the switch.
  */
 export async function openSigningSwitch(
   config: Config,
@@ -41,7 +41,7 @@ export async function openSigningSwitch(
 
 const lookIntervalMs = 1_000;
 
-/** Looks at the switch each second, and logs when it was used. */
+/** Checks the switch each second, and logs when it was used. */
 export function watchSigning(
   permit: SigningPermit,
   logger: Logger,

@@ -15,7 +15,7 @@ import type { AnswerMemory } from '../session/answer-memory.ts';
 import { failOpenAnswers } from '../session/fail-open-answers.ts';
 import { type RedisSettings, keyPrefixOf, readRedisOptions } from './redis-options.ts';
 
-/** Where answers and spending are remembered. */
+/** The places where answers and spending are remembered. */
 export type Store = {
   readonly answers: AnswerMemory;
   /** Throws `LEDGER_UNAVAILABLE`. */
@@ -28,7 +28,7 @@ export type Store = {
 
 type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
 
-/** Opens the configured store; one in Redis is there when Redis is. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
+/** Opens the configured store; one in Redis is usable whenever Redis is. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
 export async function openStore(
   { settings: { store, server, audit }, resolvePath }: Config,
   logger: Logger,

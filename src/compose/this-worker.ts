@@ -1,12 +1,10 @@
-/** The environment variables that tell a worker of its place. */
+/** The environment variables that tell a worker its place. */
 export const workerVariables = {
-  /**
-   * 1 to the number of workers; one that replaces another takes over its number, and with it the files that it wrote
-   */
+  /** 1 to the number of workers; a worker that replaces another takes over its number, and with it the files that it wrote */
   slot: 'LIVEPEER_HSM_SIGNER_WORKER',
 } as const;
 
-/** Which of the processes of a signer this is, from 1; a process that is nobody's worker is the first of one. */
+/** The number of this process among those of the signer, from 1; a process that was not started as a worker is number 1. */
 export function workerSlot(): number {
   return Number(process.env[workerVariables.slot] ?? 1);
 }

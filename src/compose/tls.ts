@@ -4,7 +4,7 @@ import { openWatchedFile } from '../config/watched-file.ts';
 import { type TlsFiles, readTlsFiles } from '../http/tls.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
-/** The files of a listener's TLS section, paths resolved. */
+/** The files of a listener's TLS section, with absolute paths. */
 export function toTlsFiles(
   { resolvePath }: Pick<Config, 'resolvePath'>,
   setting: string,
@@ -21,8 +21,8 @@ export function toTlsFiles(
 }
 
 /**
- * Has `renew` told of the files' content whenever one of them changes and all of them fit together; until then what was in force
- * stays, and the log says why.
+ * Watches the files, and gives `renew` their content whenever one of them has changed and all of them fit together. Until then
+ * the content in force stays, and the log says why.
  */
 export function watchTlsFiles(
   files: TlsFiles,

@@ -12,7 +12,7 @@ export async function openTraces(
   if (!traces) return undefined;
   const { otlp, sampleRatio } = traces;
   const headers = readHeaders(otlp.headers, resolvePath, 'traces.otlp.headers');
-  // loaded where there are traces only
+  // loaded only where traces are configured
   const { openOtlpTraces } = await import('../telemetry/otlp-traces.ts');
   const opened = openOtlpTraces({
     endpoint: otlp.endpoint,

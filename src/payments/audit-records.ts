@@ -23,7 +23,7 @@ export type JournalLog = {
   append(record: Fields): Promise<void>;
 };
 
-/** Where nobody waits for a record, the log itself says how many it lost. */
+/** For records that nobody waits for: where they fail, the log itself says how many it lost. */
 const dontWait = (recorded: Promise<void>): void => void recorded.catch(() => undefined);
 
 /** Records each use of the key: `key-use` before the key is called, `signed` or `failed` after, tied by the use's id. */
@@ -73,9 +73,9 @@ export function createKeyUseJournal(log: JournalLog): KeyJournal {
 }
 
 /**
- * Records denials. Strangers are left out, so that they can't fill the disk: a caller that nobody has authenticated and that is
- * refused as such; and where `webhookKnowsCallers`, since nobody else does, whoever is refused before the webhook has vouched for
- * it.
+ * Records denials, except those of strangers, so that they can't fill the disk. A stranger is a caller that nobody has
+ * authenticated and that is refused for this reason; where `webhookKnowsCallers`, and so nobody but the webhook does, also a
+ * caller that is refused before the webhook has accepted it.
  */
 export function createDenialRecorder(
   log: JournalLog,
@@ -110,7 +110,7 @@ export function createDenialRecorder(
   };
 }
 
-/** Records a use of the switch that stops signing. It resolves once that is on disk. Throws `AUDIT_UNAVAILABLE`. */
+/** Records a use of the switch that stops signing. Resolves once the record is on disk. Throws `AUDIT_UNAVAILABLE`. */
 export function createSwitchRecorder(log: JournalLog): (use: SwitchUse) => Promise<void> {
   return (use) => log.append(use);
 }
@@ -120,7 +120,7 @@ export function createPolicyRecorder(log: JournalLog): (sha256: string) => void 
   return (sha256) => dontWait(log.write({ kind: 'policy', sha256 }));
 }
 
-/** A trusted proxy's word counts as a credential does. */
+/** What a trusted proxy says of the caller counts as its credential does. */
 const callerPrincipal = ({ principal, authId }: Caller): Principal =>
   isStranger(principal) ? principalOfAuthId(authId) : principal;
 
@@ -128,14 +128,14 @@ const isStranger = ({ id }: Principal): boolean => id === '';
 
 const longestText = 256;
 
-/** A caller's text, so long that a record stays small. */
+/** A caller's text, cut so that a record stays small. */
 function clip(text: string): string;
 function clip(text: string | undefined): string | undefined;
 function clip(text: string | undefined): string | undefined {
   return text === undefined || text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
 }
 
-/** Texts are cut, and what is not there is left out. */
+/** Values with their texts cut, and without those that are undefined. */
 function clipAll(values: ErrorData | undefined): Texts | undefined {
   if (!values) return undefined;
   const entries = Object.entries(values).flatMap(([name, value]) => {

@@ -12,13 +12,16 @@ export type Denial = {
   readonly seen: SeenByDecision;
 };
 
-/** What the decision saw of the request, by name. */
+/** The facts of the request that the decision was made on, by name. */
 export type SeenByDecision = Pick<GrantReason, 'amounts' | 'subject' | 'models' | 'usage'>;
 
 /** Records a denial; never throws, and nobody waits for it. */
 export type DenialRecorder = (denial: Denial) => void;
 
-/** What the protocol has clients do all the time: fetch new parameters, or pay nothing for now; and what is refused to all alike. */
+/**
+ * Refusals that are not recorded: those that the protocol causes all the time (fetch new parameters, or pay nothing for now), and
+ * those that everybody gets alike.
+ */
 const unrecorded: ReadonlySet<string> = new Set([
   'AUTH_TOKEN_EXPIRING',
   'TICKET_PARAMS_EXPIRED',
@@ -27,7 +30,7 @@ const unrecorded: ReadonlySet<string> = new Set([
   'SIGNING_PAUSED',
 ]);
 
-/** Whether an error is a guardrail's, or an authoriser's, no. */
+/** Whether an error is the refusal of a guardrail or of an authorizer. */
 export function isDenial(error: unknown): error is SignerError {
   if (!isSignerError(error) || unrecorded.has(error.code)) return false;
   const family = errorFamilies[error.code];

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type EventProfile, paymentEventSchema } from './payment-event.ts';
 
-/** The version of the description, which goes up with what it describes. */
+/** The version of the description; it goes up when what it describes changes. */
 const version = '1.0.0';
 
 /** Kafka's own key of a message decides its partition. */
@@ -9,7 +9,7 @@ const bindings = {
   kafka: { key: { type: 'string', description: "the event's id" } },
 };
 
-/** How the signer proves to brokers who it is, by `events.kafka.sasl.mechanism`. */
+/** How the signer authenticates to brokers, by `events.kafka.sasl.mechanism`. */
 const securitySchemes = {
   scramSha512: { type: 'scramSha512' },
   scramSha256: { type: 'scramSha256' },

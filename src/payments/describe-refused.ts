@@ -7,10 +7,10 @@ import type { OrchestratorInfo } from '../wire/orchestrator-info.ts';
 import type { PaymentRequest } from '../wire/payment-request.ts';
 import type { SeenByDecision } from './denials.ts';
 
-/** What a payment has turned out to be, as far as it came. */
+/** What is known of a payment, as far as it has been processed. */
 export type PaymentSoFar = { session?: RestoredSession; proposal?: PaymentProposal };
 
-/** What the decision saw of a payment that it refused. */
+/** The facts of a refused payment that the decision was made on. */
 export function describeRefused(
   { session, proposal }: PaymentSoFar,
   request: PaymentRequest,
@@ -21,7 +21,7 @@ export function describeRefused(
     : describeRequest(request, orchestrator, session);
 }
 
-/** What is known of a payment that was refused before it came to be proposed. */
+/** The facts of a payment that was refused before it was proposed. */
 function describeRequest(
   { app, type, manifestId, usageLabels }: PaymentRequest,
   { address, price, ticketParams }: OrchestratorInfo,

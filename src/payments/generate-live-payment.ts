@@ -39,13 +39,13 @@ export type PaymentService = {
   readonly stateFields: StateFields;
   readonly manifestIdRule: ManifestIdRule;
   readonly ticketNonces: TicketNonces;
-  /** whether an outside service decides who may pay */
+  /** whether the auth webhook decides who may pay */
   readonly asksWebhook: boolean;
   readonly answers: AnswerMemory;
   readonly recordDenial: DenialRecorder;
   /** Throws `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`. */
   readonly requireSigning: () => Promise<void>;
-  /** makes what others are told of a payment; undefined where nobody is. Throws `EVENTS_UNAVAILABLE`. */
+  /** makes the event of a payment; undefined where no events are delivered. Throws `EVENTS_UNAVAILABLE` */
   readonly encodeEvent: EventEncoder | undefined;
   /** Unix nanoseconds */
   readonly now: () => bigint;
@@ -58,7 +58,7 @@ export type PaymentCall = {
   readonly body: Uint8Array;
   readonly caller: Caller;
   readonly requestId: string;
-  /** what the caller says tells this first payment from others; 1 to 255 characters */
+  /** the caller's own id for this first payment, to tell repeats from other payments; 1 to 255 characters */
   readonly idempotencyKey: string | undefined;
   /** aborted at the request's deadline, or when the client is gone */
   readonly signal: AbortSignal;
@@ -67,7 +67,7 @@ export type PaymentCall = {
 export type LivePaymentResult = {
   /** JSON: `payment`, `segCreds` and `state`, all bytes in base64 */
   readonly answer: string;
-  /** undefined where the answer was given before, and nothing was signed */
+  /** undefined where the answer had been given before, and nothing was signed */
   readonly payment: MadePayment | undefined;
 };
 
@@ -76,7 +76,7 @@ export type MadePayment = {
   /** EIP-55 */
   readonly sender: string;
   readonly allowed: Pick<AllowedPayment, 'principal' | 'ev' | 'rules' | 'observed'>;
-  /** another request has used the session's state before */
+  /** whether another request has used the session's state before */
   readonly isFork: boolean;
   readonly usageLabels: UsageLabels;
   /** the fee in US dollars, decimal text; null where no rate is known */
@@ -84,10 +84,10 @@ export type MadePayment = {
 };
 
 /**
- * One payment, from body to answer. The checks come in the protocol's order, all before the first key call; the
- * signatures are then made at once. The same request with the same state gets the same answer, without a key call, for as
- * long as that is remembered. Throws `SignerError`s: what the caller sent, what policy refused, who the caller is, what the
- * chain, the key or the records could not do. Nothing is spent then but what the key was asked for.
+ * Makes one payment, from body to answer. The checks come in the protocol's order, all before the first call of the key; the
+ * signatures are then made concurrently. The same request with the same state gets the same answer without a call of the key, for
+ * as long as that is remembered. Throws `SignerError`s: what the caller sent, what policy refused, who the caller is, or what the
+ * chain, the key or the records could not do. Then nothing is spent, except for what the key was asked to sign.
  */
 export async function generateLivePayment(
   service: PaymentService,
@@ -102,7 +102,7 @@ export async function generateLivePayment(
     : chooseSender(service.senders, caller);
   const soFar: PaymentSoFar = {};
   const decoded = { request, orchestrator, sender, soFar };
-  // what a repeated request asks for may be impossible by now, and was answered all the same
+  // a repeated request is answered even if it could not be made any more: its error is thrown only if there is no answer
   const drafted = attempt(() => draftPayment(service, decoded));
   const demand =
     drafted.kind === 'done' && service.ticketNonces === 'unique'
@@ -115,7 +115,8 @@ export async function generateLivePayment(
     sender: sender.gate.address,
     idempotencyKey,
     holder: answerHolder(caller, sessionAuthId),
-    // a credential that is none is nobody's: whoever repeats the request is asked about anew
+    // where only the webhook could know the caller, answers are not shared between requests: a repeat makes the signer ask the
+    // webhook again
     nobody: service.asksWebhook && !isKnown(caller) ? requestId : '',
   };
   const claim = await claimUse(service.answers, identity, demand, signal);
@@ -160,7 +161,7 @@ type DecodedCall = {
 
 type PaymentDraft = ReturnType<typeof draftPayment>;
 
-/** What is to be paid, before anybody is asked whether it may be. */
+/** Works out what is to be paid, before anybody is asked whether it may be. */
 function draftPayment(
   { billingRule, now: tellTime, ...service }: PaymentService,
   { request, orchestrator, sender, soFar }: DecodedCall,
@@ -276,7 +277,7 @@ async function makePayment(
   };
 }
 
-/** Of what an answer copies from its request, in bytes: answers are kept for whoever repeats it. */
+/** The most bytes that an answer may copy from its request: answers are kept for repeats. */
 const maxCopiedBytes = 32_768;
 
 function requireSmallAnswer(

@@ -2,14 +2,19 @@ import type { Caller } from '../auth/authorization.ts';
 import { type Principal, principalOfAuthId } from '../auth/principal.ts';
 import type { AnswerHolder } from '../session/answer-memory.ts';
 
-/** Whose share of the memory of nonces it is: the tenant's; else the principal's; '' where nobody vouches for who asks. */
+/**
+ * The holder whose share of the nonce memory it is: the tenant, or else the principal; '' for callers that nobody has
+ * authenticated.
+ */
 export function nonceHolder(caller: Caller, sessionAuthId: string): string {
   const { tenant, id } = payerOf(caller, sessionAuthId);
   if (tenant !== '') return `tenant:${tenant}`;
   return id === '' ? '' : `principal:${id}`;
 }
 
-/** Whose share of the memory of answers it is; where nobody vouches for who asks, the credential tells one from another. */
+/**
+ * The holder whose share of the answer memory it is; callers that nobody has authenticated are told apart by their credential.
+ */
 export function answerHolder(caller: Caller, sessionAuthId: string): AnswerHolder {
   const { tenant, id } = payerOf(caller, sessionAuthId);
   return { tenant, principal: id === '' ? caller.credentialHash : id };

@@ -19,11 +19,11 @@ export type DepositService = {
 };
 
 export type SendOptions = {
-  /** Asked with the transaction as it would be signed; nothing is signed when the answer is no. */
+  /** Asked with the transaction as it would be signed; where the answer is no, nothing is signed. */
   readonly confirm: (transaction: BrokerTransaction) => Promise<boolean>;
-  /** Told the hash before the transaction leaves, so that it is known whatever happens. */
+  /** Called with the hash before the transaction is sent, so that it is known whatever happens. */
   readonly onSigned: (hash: Hex) => void;
-  /** How long to wait for a block that has it. */
+  /** How long to wait for a block that holds the transaction. */
   readonly waitMs: number;
 };
 
@@ -47,7 +47,7 @@ export async function callTicketBroker(
   grantOf(policy, transaction);
   if (!(await confirm(transaction))) return undefined;
 
-  // decided again: a grant runs out while somebody reads
+  // decided again, since a grant expires while the operator reads
   const [signature = new Uint8Array()] = await gate.sign(grantOf(policy, transaction), {
     signal: AbortSignal.timeout(signTimeoutMs),
   });

@@ -5,7 +5,7 @@ import { type PaymentRecord, paymentRecordSchema } from './payment-record.ts';
 /** Which keys the event's data has: go-livepeer's 21, or those and livepeer/node's two. */
 export type EventProfile = 'go-livepeer' | 'livepeer-node';
 
-/** What the payment's record leaves out. */
+/** Amounts of a payment that its record does not hold. */
 export type PaidAmounts = {
   /** Unix nanoseconds */
   readonly now: bigint;
@@ -38,7 +38,7 @@ const dataSchemas = {
   }),
 } satisfies Record<EventProfile, z.ZodType>;
 
-/** What is delivered for a payment: the envelope and the data of a profile. */
+/** The event of a payment as it is delivered: the envelope, and the data of a profile. */
 export const paymentEventSchema = <Profile extends EventProfile>(profile: Profile) =>
   z.strictObject({
     id: z.uuid().describe('tells events apart; the same each time the event is sent'),
@@ -51,12 +51,12 @@ export const paymentEventSchema = <Profile extends EventProfile>(profile: Profil
     data: dataSchemas[profile],
   });
 
-/** The event of a payment, or an error where events have no room. */
+/** Encodes the event of a payment. Throws where events have no room. */
 export type EventEncoder = (record: PaymentRecord, amounts: PaidAmounts) => string;
 
 /**
- * The `create_signed_ticket` event of a payment as it goes out, one JSON object: what consumers take for the same event must be
- * the same bytes at each try, so it is made once. Envelope and keys are go-livepeer's (`monitor/kafka.go`).
+ * The `create_signed_ticket` event of a payment as it is sent, one JSON object. It is encoded once, since consumers recognise a
+ * repeated event by equal bytes. Envelope and keys are go-livepeer's (`monitor/kafka.go`).
  */
 export function encodePaymentEvent(record: PaymentRecord, options: PaymentEventOptions): string {
   const { profile, gateway, now, payer, feeUsd } = options;

@@ -12,8 +12,8 @@ const goTime = z.iso.datetime({ offset: true });
 const unixMilliseconds = z.int().min(0);
 
 /**
- * What a payment was, with the names, types and key order of go-livepeer's `create_signed_ticket` event, so that what reads
- * those can read this. Amounts are decimal text in wei.
+ * The record of a payment, with the names, types and key order of go-livepeer's `create_signed_ticket` event, so that programs
+ * that read those can read this. Amounts are decimal text in wei.
  */
 export const paymentRecordSchema = z.strictObject({
   app: z.string().describe("the session's app"),
@@ -72,7 +72,7 @@ const pipelineOfType: Readonly<Record<PaymentType, PaymentRecord['pipeline']>> =
 
 const toMilliseconds = (nanoseconds: bigint) => Number(nanoseconds / 1_000_000n);
 
-/** Puts a payment that was signed into its record. */
+/** Makes the record of a payment that was signed. */
 export function recordPayment(facts: PaymentFacts): PaymentRecord {
   const { after, orchestrator, quote, now } = facts;
   const previous = facts.before.lastUpdate ?? now;

@@ -7,11 +7,11 @@ import { describeRefusal } from '../policy/describe-refusal.ts';
 
 type RefusalContext = {
   readonly ruleId?: string | undefined;
-  /** who asked, where it was established later than by the transport */
+  /** the principal, where it was established later than by the transport */
   readonly principal?: Principal | undefined;
-  /** for the audit log: others may share them, so that callers are not told */
+  /** for the audit log only: others may share the windows, so callers are not told */
   readonly windows?: readonly WindowUsage[] | undefined;
-  /** the message, where it is not the refusal's own words */
+  /** the message, where it differs from the refusal's own */
   readonly message?: string;
 };
 

@@ -5,23 +5,24 @@ import type { AnswerHolder, AnswerMemory, Claim } from '../session/answer-memory
 import type { NonceDemand } from '../session/nonce-demand.ts';
 import type { PaymentRequest } from '../wire/payment-request.ts';
 
-/** What tells one request from another. */
+/** The identity of a request, by which a repeat is recognised. */
 export type RequestIdentity = {
   readonly request: PaymentRequest;
   readonly caller: Caller;
-  /** the key that pays, as the caller asks for it or its principal's attributes say */
+  /** the key that pays, as the caller or its principal's attributes ask for it */
   readonly sender: Address;
   /** `Idempotency-Key`, which counts for a session's first payment */
   readonly idempotencyKey: string | undefined;
-  /** what tells callers from each other that nothing else tells apart; '' where that does not matter */
+  /** tells apart callers whom nothing else tells apart; '' where that does not matter */
   readonly nobody: string;
-  /** whose share of the room its answer takes */
+  /** whose share of the room the answer takes */
   readonly holder: AnswerHolder;
 };
 
 /**
  * Claims what a request uses up: its session state, or for a first payment its idempotency key, and the nonces of its tickets. A
- * first payment without a key can't be told from another. Throws `ANSWERS_UNAVAILABLE`, and what ended `signal`.
+ * first payment without a key can't be told from another. Throws `ANSWERS_UNAVAILABLE`, and the reason that `signal` was aborted
+ * with.
  */
 export async function claimUse(
   answers: AnswerMemory,
@@ -37,7 +38,10 @@ export async function claimUse(
   return answers.claim({ use, requestHash, nonces, holder }, signal);
 }
 
-/** A credential may be renewed between two tries, who is behind it stays the same. */
+/**
+ * The identity of a caller. It does not depend on the credential, which may be renewed between two attempts, where the principal
+ * behind it is known.
+ */
 function identify(caller: Caller): readonly string[] {
   const { id, tenant } = caller.principal;
   return id === ''
@@ -45,7 +49,10 @@ function identify(caller: Caller): readonly string[] {
     : [id, tenant, caller.authId, ''];
 }
 
-/** All of a request that its answer depends on; usage labels decide nothing, and may be others when a client tries again. */
+/**
+ * Hashes everything of a request that its answer depends on. Usage labels decide nothing, and may differ when a client tries
+ * again.
+ */
 function hashRequest(request: PaymentRequest, who: readonly string[], sender: Address): string {
   const { orchestrator, capabilities, manifestId, app, inPixels, type, maxPrice } = request;
   const text = JSON.stringify([

@@ -14,7 +14,7 @@ import type { SignedOrchestratorInfo } from './sign-orchestrator-info.ts';
 
 /** One key with all that depends on its address. */
 export type Sender = {
-  /** `active` keys begin sessions; `retiring` ones end those that they have begun */
+  /** `active` keys begin sessions; `retiring` ones only continue those that they have begun */
   readonly role: 'active' | 'retiring';
   readonly policy: Policy;
   readonly gate: KeyGate;
@@ -29,7 +29,7 @@ export type Sender = {
 /** The keys of this signer: the active one first, then those that retire. */
 export type Senders = readonly [active: Sender, ...retiring: Sender[]];
 
-/** By this header a caller asks for one of the keys: for gateways that hold an earlier key's address. */
+/** The header in which a caller asks for a certain key: for gateways that hold an earlier key's address. */
 export const senderHeader = 'Livepeer-Payer-Address';
 
 /**
@@ -58,7 +58,7 @@ export function findSealer(senders: Senders, state: SealedState): Sender {
   throw new RequestError('STATE_SIGNATURE_INVALID', 'invalid sig');
 }
 
-/** A key's use, for operators. */
+/** The use of a key, for operators. */
 export type SenderStatus = {
   readonly address: string;
   readonly role: Sender['role'];
@@ -69,7 +69,7 @@ export type SenderStatus = {
   readonly observedSince: string;
 };
 
-/** What a key is used for at `nowMs` (Unix milliseconds), by this process. */
+/** The use of a key by this process at `nowMs` (Unix milliseconds). */
 export function describeSender({ gate, role, usage }: Sender, nowMs: number): SenderStatus {
   return {
     address: checksum(gate.address),

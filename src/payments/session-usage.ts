@@ -1,17 +1,17 @@
 const hourMs = 3_600_000;
 
-/** A session stands in one of the sets, by its id, and there in any place. */
+/** The table is set-associative: a session's id chooses its set, in which the session may have any place. */
 const sets = 2 ** 14;
 const placesOfSet = 16;
 const places = sets * placesOfSet;
 
-/** Of a session's id of 128 random bits in hex, enough to tell sessions apart. */
+/** The hex digits that are used of a session's id of 128 random bits: enough to tell sessions apart. */
 const idDigits = 12;
 
 /**
- * Counts the sessions that have paid lately, by one key. Its memory is fixed: 4 MiB, room for 262,144 sessions. A session
- * whose set is full takes the place of the one seen there longest ago, so the count is a lower bound; up to 100,000 sessions
- * it is exact but for a few.
+ * Counts the sessions that have paid lately, for one key. Its memory is fixed: 4 MiB, with room for 262,144 sessions. In a full
+ * set a session replaces the one that was seen longest ago, so the count is a lower bound; up to 100,000 sessions it is exact
+ * except for a few.
  */
 export class SessionUsage {
   readonly #ids = new Float64Array(places);
@@ -48,7 +48,7 @@ export class SessionUsage {
     return this.#lastSeenAtMs;
   }
 
-  /** Where the session stands already, or else the place of its set that was left alone for longest. */
+  /** The place that the session already has, or else the place of its set that was seen longest ago. */
   #placeOf(id: number): number {
     const first = (id % sets) * placesOfSet;
     let oldest = first;

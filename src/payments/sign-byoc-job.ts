@@ -44,7 +44,7 @@ export type SignedByocJob = Readonly<z.infer<typeof byocSignatureSchema>> & {
   readonly allowed: Pick<AllowedByocJob, 'principal' | 'rules' | 'observed'>;
 };
 
-/** One BYOC job, from body to signature. Throws `SignerError`s; nothing is spent then unless the key was called. */
+/** Signs one BYOC job, from body to signature. Throws `SignerError`s; then nothing is spent, unless the key was called. */
 export async function signByocJob(
   { senders, recordDenial, requireSigning, now }: ByocService,
   { body, caller, requestId, signal }: ByocCall,

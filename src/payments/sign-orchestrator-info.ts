@@ -18,20 +18,20 @@ export const orchestratorInfoSignatureSchema = z.strictObject({
 
 export type OrchestratorInfoSignature = Readonly<z.infer<typeof orchestratorInfoSignatureSchema>>;
 
-/** Who the sender is, as orchestrators ask to see it. */
+/** The proof of who the sender is, in the form that orchestrators ask for. */
 export type SignedOrchestratorInfo = {
   /** EIP-55 */
   readonly address: string;
   /**
-   * The signature never changes for a key, so it is made once, when it is first asked for. Throws `ProviderError`, and
-   * `SIGNING_PAUSED` where it was not made before.
+   * The signature. It never changes for a key, so it is made only once, when it is first asked for. Throws `ProviderError`, and
+   * `SIGNING_PAUSED` where it has not been made yet.
    */
   signed(): Promise<OrchestratorInfoSignature>;
 };
 
 const signTimeoutMs = 30_000;
 
-/** Signs nothing yet. */
+/** Prepares the proof; the key signs only when it is first asked for. */
 export function createOrchestratorInfo(gate: KeyGate, policy: Policy): SignedOrchestratorInfo {
   const address = checksum(gate.address);
   let made: Promise<OrchestratorInfoSignature> | undefined;

@@ -11,14 +11,14 @@ import { nonceHolder } from './holders.ts';
 import { SessionRefreshError } from './refusal-error.ts';
 
 /**
- * Where a ticket's nonce comes from. `unique`: it comes after all that were handed out for the sender and the parameters'
- * recipientRandHash, whoever's session they were for. `upstream`: after the last one in the session's books, as with go-livepeer.
+ * Where a ticket's nonce comes from. `unique`: it follows all that were handed out for the sender and the parameters'
+ * recipientRandHash, for whatever session. `upstream`: it follows the last one in the session's books, as in go-livepeer.
  */
 export type TicketNonces = 'unique' | 'upstream';
 
 /**
- * What a payment asks the memory of nonces for; undefined for one that takes no tickets. One that owes more than a payment may
- * hold asks for as many as that: windows may let it pay a part.
+ * The nonces that a payment asks for; undefined for one that takes no tickets. A payment that owes more tickets than it may hold
+ * asks for as many as it may hold: windows may let it pay a part.
  */
 export function demandNonces(
   sender: Address,
@@ -38,15 +38,15 @@ export function demandNonces(
   };
 }
 
-/** Ethereum makes a block every 12 s, or leaves it out. */
+/** Ethereum makes a block every 12 s, or skips it. */
 const blockMs = 12_000n;
 const shortestLifetimeMs = 600_000n;
 const longestLifetimeMs = 86_400_000n;
 
 /**
- * How long it has to be remembered which nonces of these parameters were handed out, in ms: until they have expired for
- * whoever sees the chain late and while it is slow. That is half as long again as their blocks should take, and 10 minutes at
- * least; but a day at most, whatever the caller writes into them.
+ * For how many milliseconds it must be remembered which nonces of these parameters were handed out: until they have expired also
+ * for somebody who sees the chain late, and while it is slow. That is one and a half times the time that their blocks should
+ * take, at least 10 minutes, and at most a day, whatever the caller writes into them.
  */
 export function nonceLifetimeMs(expirationBlock: bigint, l1Block: bigint): number {
   const untilExpiredMs = ((expirationBlock - l1Block) * blockMs * 3n) / 2n;

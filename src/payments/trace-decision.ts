@@ -4,7 +4,7 @@ type Verdict =
   | { readonly kind: 'allow' }
   | { readonly kind: 'deny'; readonly refusal: { readonly code: string } };
 
-/** Publishes a decision as a step, with how it ended. */
+/** Publishes a decision as a step of the trace, with its outcome. */
 export function traceDecision<Decided extends Verdict>(
   about: { readonly kind: string },
   decide: () => Promise<Decided>,

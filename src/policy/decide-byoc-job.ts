@@ -27,8 +27,8 @@ export type ByocDecisionOptions = Pick<PaymentDecisionOptions, 'rules' | 'ledger
 };
 
 /**
- * The decision over a BYOC job: its form, then the operator's rules and their windows, and only then the grant for the key. The
- * auth webhook, which knows of payments alone, is not asked.
+ * Makes the decision on a BYOC job: its form, then the operator's rules and their windows, and only then the grant for the key.
+ * The auth webhook is not asked, since it only knows payments.
  */
 export function createByocDecision({
   rules,

@@ -46,9 +46,9 @@ export type Denied = {
   readonly refusal: Refusal;
   /** undefined where no rule of the policy file refused */
   readonly ruleId: string | undefined;
-  /** who asked, where it was established later than by the transport */
+  /** the principal, where it was established later than by the transport */
   readonly principal: Principal | undefined;
-  /** the windows that it counts in, where one of them has no room; undefined where that can't be told */
+  /** the windows that the payment counts in, where one of them has no room; undefined where their use can't be read */
   readonly windows: readonly WindowUsage[] | undefined;
 };
 
@@ -59,7 +59,7 @@ export type AllowedPayment = {
   /** the books after the payment */
   readonly books: SessionState;
   readonly ticketBatch: Grant;
-  /** to sign them, or the signature (65 bytes) that the session carries for this manifest id already */
+  /** the grant to sign them, or the signature (65 bytes) that the session already carries for this manifest id */
   readonly segmentCredentials: Grant | Uint8Array;
   /** the grant to seal these books, as encoded */
   sealBooks(intent: Extract<Intent, { kind: 'session-state' }>): Grant;
@@ -70,15 +70,15 @@ export type AllowedPayment = {
   readonly rules: readonly string[];
   readonly observed: readonly string[];
   /**
-   * Gives back what was reserved, but for what the key was asked for: no signature left the gate, and no further call to the
-   * key begins. Never throws.
+   * Gives back what was reserved, except for what the key was asked to sign. To be called only when no signature has left the
+   * gate and no further call of the key begins. Never throws.
    */
   release(use: KeyUse): Promise<void>;
 };
 
-/** What a payment has asked the key for: a call that has begun may have made a signature, whatever became of it. */
+/** What a payment has asked the key to sign: a call that has begun may have made a signature, however it ended. */
 export type KeyUse = {
-  /** each for a signature of one ticket */
+  /** calls for a ticket's signature, one for each ticket */
   readonly ticketCalls: number;
   readonly otherCalls: number;
 };
@@ -87,9 +87,9 @@ export type PaymentVerdict = Denied | ({ readonly kind: 'allow' } & AllowedPayme
 
 export type PaymentDecisionOptions = {
   readonly guardrails: Guardrails;
-  /** undefined when nobody outside is asked */
+  /** undefined when no outside service is asked */
   readonly authorize: PaymentAuthorizer | undefined;
-  /** the rules in force, asked for at each payment */
+  /** the rules in force, read for each payment */
   readonly rules: () => CompiledPolicy;
   readonly ledger: LedgerOpener | undefined;
   readonly grants: Pick<GrantAuthority, 'issue'>;
@@ -111,8 +111,8 @@ type ReservedPayment = {
 };
 
 /**
- * The decision over a payment, in the four steps of docs/guardrails.md: is it allowed, does the auth webhook agree, do the
- * operator's rules agree and their windows have room, and only then the grants for the key.
+ * Makes the decision on a payment, in the four steps of docs/guardrails.md: is it allowed, does the auth webhook agree, do the
+ * operator's rules agree and have their windows room, and only then the grants for the key.
  */
 export function createPaymentDecision({
   guardrails: { limits, prices, maxTickets, forks },
@@ -188,7 +188,7 @@ export function createPaymentDecision({
       billingRule,
     });
     let authorization: Authorization | undefined;
-    // what was granted to payments without a type was not granted to this type
+    // what the webhook granted to payments without a type was not granted to this type
     if (authorize && (isTypeNew || !isStillAuthorized(proposal.books, caller, now))) {
       authorization = await authorize(caller, projected, signal);
       const aboveWebhookCeiling = refuseAboveWebhookCeiling(proposal, authorization);
@@ -296,7 +296,7 @@ function carriedCredentials(
     : undefined;
 }
 
-/** What a payment that came to nothing leaves over; a session counts as begun when the key was asked for anything. */
+/** What a failed payment leaves unspent. A session counts as begun once the key was asked for anything. */
 function unusedSpend(facts: PaymentFacts, { ticketCalls, otherCalls }: KeyUse): Spend {
   const used = spendOf({ ...facts, tickets: BigInt(ticketCalls) });
   const spend = spendOf(facts);

@@ -123,7 +123,7 @@ function describeLimit(data: RefusalOf<'RULE_LIMIT_EXCEEDED'>['data']): string {
 
 const windowUnit = { ev: 'wei of EV', tickets: 'tickets', sessions: 'sessions' };
 
-/** It tells the rule and its limit, never what was spent: others may share the window. */
+/** It names the rule and its limit, never what was spent: others may share the window. */
 function describeWindow({
   ruleId,
   limit,

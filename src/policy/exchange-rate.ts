@@ -4,8 +4,9 @@ import type { SessionState } from '../pm/session-state.ts';
 import { type Money, toWei } from '../pm/usd.ts';
 
 /**
- * The wei per USD that a session's ceilings and limits are converted at: the rate at which it began, so that no running session
- * ends because ether rises. Where its books don't tell one, as those of go-livepeer, it begins now. undefined while no rate is known.
+ * The wei per USD that a session's ceilings and limits are converted at: the rate at which the session began, so that no running
+ * session ends because ether rises. Books that don't record a rate, such as go-livepeer's, get the present one. undefined while
+ * no rate is known.
  */
 export function sessionRate(
   { weiPerUsd }: Pick<SessionState, 'weiPerUsd'>,
@@ -21,7 +22,7 @@ export function requireWei(amount: Money, weiPerUsd: Rational | undefined): Rati
   return wei;
 }
 
-/** What is told where an amount in USD counts, and nobody knows what it is worth. */
+/** The error for an amount in USD that counts while no exchange rate is known. */
 export function rateUnavailable(): ChainError {
   return new ChainError(
     'PRICE_FEED_UNAVAILABLE',

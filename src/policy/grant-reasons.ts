@@ -7,7 +7,7 @@ import type { SessionState } from '../pm/session-state.ts';
 import { type ByocProposal, type PaymentProposal, factsOf } from './proposal.ts';
 import { spendOf } from './rules/facts.ts';
 
-/** What the audit record says of a payment. */
+/** What the audit record says about a payment. */
 export function reasonOf(
   proposal: PaymentProposal,
   books: SessionState,
@@ -27,12 +27,12 @@ export function reasonOf(
   };
 }
 
-/** Of what a caller names, as much as a record has; `models` of the subject says how many there were. */
+/** The most models that a record lists of those a caller names; `models` of the subject says how many there were. */
 const mostModels = 16;
 
 /**
- * What a decision sees of a payment, enough to judge it anew: amounts are exact, in wei, whole or as a fraction n/d; `sessionEvWei` is what
- * the session had spent before, `winProb` a ticket's chance of 2^256 - 1.
+ * The facts of a payment that a decision is made on, enough to make it again. Amounts are exact, in wei, whole or as a fraction
+ * n/d; `sessionEvWei` is what the session had spent before, and `winProb` is a ticket's chance to win, in parts of 2^256 - 1.
  */
 export function describeProposal(
   proposal: PaymentProposal,
@@ -74,7 +74,7 @@ export function describeProposal(
   };
 }
 
-/** What the audit record says of a BYOC job; what is asked of the orchestrator is in the digest alone. */
+/** What the audit record says about a BYOC job. What is asked of the orchestrator is recorded only within the digest. */
 export function describeByocJob(
   { requestId, caller, job }: ByocProposal,
   principal: Principal,
@@ -93,7 +93,7 @@ export function describeByocJob(
   };
 }
 
-/** What a decision sees of a BYOC job. */
+/** The facts of a BYOC job that a decision is made on. */
 export function describeJob({
   id,
   capability,
@@ -105,12 +105,12 @@ export function describeJob({
   };
 }
 
-/** Not in lowest terms, which would take longer than all the rest of the record. */
+/** A fraction as text. It is not reduced to lowest terms, which would take longer than the rest of the record. */
 function toText({ numerator, denominator }: Rational): string {
   return denominator === 1n ? `${numerator}` : `${numerator}/${denominator}`;
 }
 
-/** What the audit record says of a transaction. */
+/** What the audit record says about a transaction. */
 export function describeTransaction({
   call,
   broker,

@@ -3,19 +3,19 @@ import { Grant, type GrantReason, type Permission } from '../keys/grant.ts';
 import type { Intent } from '../keys/intents.ts';
 
 export type GrantAuthority = {
-  /** Only policy holds this. */
+  /** For policy only: permits an intent once, for a short time. */
   issue(intent: Intent, reason: GrantReason): Grant;
   /**
-   * Only the key gate holds this: what a grant permits, and why. The call uses it up. Throws `GRANT_INVALID` for a
-   * grant that was not issued here, was used, or has expired.
+   * For the key gate only: tells what a grant permits, and why. The call uses the grant up. Throws `GRANT_INVALID` for a grant
+   * that was not issued here, was used, or has expired.
    */
   redeem(grant: Grant): Permission;
 };
 
-/** A grant outlives the longest request, and nothing more. */
+/** How long a grant may be used: longer than the longest request takes, and no more. */
 const grantLifetimeMs = 30_000;
 
-/** `nowMs` is monotonic. */
+/** `nowMs` is a monotonic clock in milliseconds. */
 export function createGrantAuthority(nowMs: () => number): GrantAuthority {
   const issued = new WeakMap<Grant, { permission: Permission; expiresAtMs: number }>();
   return {

@@ -7,9 +7,9 @@ import { listWindows } from './rules/evaluate.ts';
 import type { PaymentFacts } from './rules/facts.ts';
 
 /**
- * What a session that is billed by time pays now. One that its windows have refused for a while owes more than one of them holds,
- * and more each time it asks: it pays as much as the whole window holds, and `allowance` tickets at most, and owes the rest.
- * A payment that windows don't count, or that a whole window has no ticket for, stays as it is.
+ * What a session that is billed by time pays now. A session that its windows have refused for a while owes more than one of them
+ * holds, and more with every attempt. It pays as much as its windows hold when they are empty, and at most `allowance` tickets,
+ * and owes the rest. A payment that no window counts, or that does not fit a single ticket into an empty window, stays as it is.
  */
 export function payWithinWindows(
   proposal: PaymentProposal,
@@ -47,7 +47,7 @@ function ticketsOfWindows(policy: CompiledPolicy, facts: PaymentFacts): bigint |
   );
 }
 
-/** Who a running session belongs to, as far as that is known before the webhook is asked. */
+/** The principal of a running session, as far as it is known before the webhook is asked. */
 function payerOf({ caller, books }: PaymentProposal): PaymentFacts['principal'] {
   if (caller.principal !== anonymous) return caller.principal;
   return principalOfAuthId(caller.authId === '' ? books.authId : caller.authId);

@@ -23,38 +23,41 @@ export type TransactionVerdict =
   | { readonly kind: 'deny'; readonly refusal: Refusal }
   | { readonly kind: 'allow'; readonly grant: Grant };
 
-/** What the signer signs of its own accord, and not for a request. */
+/** What the signer signs for itself, and not for a request. */
 export type OwnIntent = Extract<
   Intent,
   { kind: 'orchestrator-info' | 'self-test' | 'state-delegation' }
 >;
 
 export type Policy = {
-  /** "Are the ticket parameters fit for use?" Or must the session be refreshed first? */
+  /** Whether the ticket parameters may be used, or the session must be refreshed first. */
   refuseParams(session: SessionFacts, authTokenExpiration: bigint): Refusal | undefined;
   /** How many tickets of these parameters one payment may hold at most. */
   ticketAllowance(params: TicketParams): bigint;
   /**
-   * The decision over a payment, the auth webhook included, before any signature. Throws {@link AuthError} when the webhook
-   * says no or can't be asked, `LEDGER_UNAVAILABLE` when it can't be known what the windows have left.
+   * Decides on a payment, before any signature; this includes asking the auth webhook. Throws {@link AuthError} when the webhook
+   * refuses or can't be asked, and `LEDGER_UNAVAILABLE` when it can't be known what room the windows have left.
    */
   decidePayment(proposal: PaymentProposal, signal: AbortSignal): Promise<PaymentVerdict>;
-  /** The same over a BYOC job. Throws `LEDGER_UNAVAILABLE`. */
+  /** Decides on a BYOC job. Throws `LEDGER_UNAVAILABLE`. */
   decideByocJob(proposal: ByocProposal, signal: AbortSignal): Promise<ByocVerdict>;
   grantOwn(intent: OwnIntent): Grant;
-  /** Whether the operator's transaction may be signed: its chain, contract, function and fee. */
+  /** Decides on the operator's transaction: its chain, contract, function and fee. */
   decideTransaction(transaction: BrokerTransaction): TransactionVerdict;
-  /** For the key gate: what a grant made here permits, once. Throws `GRANT_INVALID`, and as {@link Policy.requireSigning}. */
+  /**
+   * For the key gate: what a grant made here permits, once. Throws `GRANT_INVALID`, and what {@link Policy.requireSigning}
+   * throws.
+   */
   redeem(grant: Grant): Permission;
   /**
-   * For the key gate, before each call of the key: nobody has stopped signing. A self-test may be signed all the same. Throws
+   * For the key gate, before each call of the key: throws where signing was stopped, except for a self-test. Throws
    * `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`.
    */
   requireSigning(intent: Intent): void;
 };
 
 export type PolicyOptions = Omit<PaymentDecisionOptions, 'grants'> & {
-  /** absent where no transaction may be signed: in everything but the command line's `deposit` */
+  /** absent where no transaction may be signed: everywhere except in the command `deposit` */
   readonly transactions?: TransactionRules | undefined;
   /** the operator's switch */
   readonly signingPermit: SigningPermit;
@@ -62,7 +65,7 @@ export type PolicyOptions = Omit<PaymentDecisionOptions, 'grants'> & {
   readonly nowMs: () => number;
 };
 
-/** The one place where permissions to use the key are made. */
+/** Creates the policy, the only place where permissions to use the key are made. */
 export function createPolicy({
   transactions,
   signingPermit,

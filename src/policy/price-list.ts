@@ -6,10 +6,10 @@ import { liveVideoToVideo } from './pipelines.ts';
 /** A capability number and model id that a request names. */
 export type CapabilityModel = { readonly capability: number; readonly model: string };
 
-/** A ceiling for each payment type, per billing unit; what is absent has none. */
+/** Ceilings by payment type, per billing unit; a type that is absent has none. */
 export type CeilingsByType = Readonly<Partial<Record<Exclude<PaymentType, ''>, Money | undefined>>>;
 
-/** Configured ceilings for one capability and model; `default` stands for the capability's other models. */
+/** The configured ceiling for one capability and model; `default` covers the capability's other models. */
 export type CapabilityCeiling = CapabilityModel & { readonly maximum: CeilingsByType };
 
 /** The operator's price ceilings. */
@@ -19,10 +19,10 @@ export type PriceList = {
 };
 
 /**
- * The configured ceiling for a request, wei per billing unit: the largest entry among the capabilities and models it names, never
- * a sum that the caller could choose; the payment type's own where no entry matches; undefined for none. `lv2v` pays for
- * live-video-to-video alone, so no other capability's entry counts for it. A payment without a type is held to the lowest
- * ceiling of all. `inWei` is asked for what counts only, and may throw.
+ * The configured ceiling for a request, in wei per billing unit; undefined for none. It is the largest entry among the
+ * capabilities and models that the request names, never a sum, which the caller could choose; where no entry matches, it is the
+ * payment type's own. `lv2v` pays only for live-video-to-video, so no other capability's entry counts for it. A payment without a
+ * type is held to the lowest ceiling of all. `inWei` is called only for amounts that count, and may throw.
  */
 export function configuredCeiling(
   prices: PriceList,

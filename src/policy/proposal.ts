@@ -22,13 +22,13 @@ export type SessionFacts = {
   readonly now: bigint;
 };
 
-/** A payment as it would be made; nothing of it is signed yet. */
+/** A payment that is proposed; nothing of it is signed yet. */
 export type PaymentProposal = SessionFacts & {
   readonly requestId: string;
   readonly sender: Address;
   readonly caller: Caller;
   readonly type: PaymentType;
-  /** the session had no type before, and has one now */
+  /** whether the session had no type before, and has one now */
   readonly isTypeNew: boolean;
   readonly billingRule: BillingRule;
   readonly quote: Quote;
@@ -37,11 +37,11 @@ export type PaymentProposal = SessionFacts & {
   /** wei per billing unit */
   readonly requestMaxPrice: Rational | undefined;
   readonly isNewSession: boolean;
-  /** another request has used the session's state before */
+  /** whether another request has used the session's state before */
   readonly isFork: boolean;
   readonly models: readonly CapabilityModel[];
   readonly manifestId: string;
-  /** what the client calls its job, for the audit record */
+  /** the labels that the client gives its job, for the audit record */
   readonly usageLabels: Readonly<Record<string, string>>;
 };
 
@@ -54,12 +54,15 @@ export type ByocProposal = {
   readonly now: bigint;
 };
 
-/** What every ceiling is compared with, in wei per billing unit. */
+/** The price that every ceiling is compared with, in wei per billing unit. */
 export function judgedPriceOf({ price, books }: PaymentProposal): Rational {
   return judgedPrice(price, books.initialPrice);
 }
 
-/** In the words of go-livepeer, which compares the orchestrator's price alone, where that is too high by itself. */
+/**
+ * Refuses a price above the ceilings. Where the orchestrator's price alone is too high, the refusal has the words of go-livepeer,
+ * which compares only that.
+ */
 export function refuseAboveCeilings(
   proposal: PaymentProposal,
   ceilings: readonly PriceCeiling[],
@@ -70,7 +73,7 @@ export function refuseAboveCeilings(
   );
 }
 
-/** What rules are evaluated over; the principal is still the transport's. */
+/** The facts that rules are evaluated over; the principal is still the one that the transport established. */
 export function factsOf(proposal: PaymentProposal): PaymentFacts {
   const { books, params, quote, caller, chain, now } = proposal;
   return {

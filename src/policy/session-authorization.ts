@@ -13,8 +13,8 @@ export function requireOwner({ principal }: SessionState, caller: Caller): void 
 }
 
 /**
- * Whether the webhook's earlier answer still holds: not expired, and, where the state says whose it was, for the
- * same credential. It never holds for a caller who sent none.
+ * Whether the webhook's earlier answer still holds: it has not expired, and was given for the same credential, where the state
+ * says for which. It never holds for a caller who sent no credential.
  */
 export function isStillAuthorized(books: SessionState, caller: Caller, now: bigint): boolean {
   const { credentialHash } = caller;
@@ -40,7 +40,9 @@ export function refuseAboveWebhookCeiling(
   return refuseAboveCeilings(proposal, [{ source: 'auth webhook maxPrice', maximum }]);
 }
 
-/** The books with who pays and until when that holds. Throws `AUTH_ID_CHANGED`: a session never changes its payer. */
+/**
+ * The books with the payer and the expiry of the webhook's answer. Throws `AUTH_ID_CHANGED`: a session never changes its payer.
+ */
 export function withAuthorization(
   books: SessionState,
   caller: Caller,
@@ -50,7 +52,7 @@ export function withAuthorization(
   const given = authorization?.authId ?? '';
   const named = given === '' ? caller.authId : given;
   const own = authIdOf(caller.principal);
-  // what the signer itself named gives way to whoever else names the payer
+  // a payer that the signer itself named is replaced by whoever else names one
   const before = books.authId === own ? '' : books.authId;
   if (named !== '' && before !== '' && named !== before) {
     throw new AuthError('AUTH_ID_CHANGED', 'remote signer auth ID changed');

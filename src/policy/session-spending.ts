@@ -8,8 +8,8 @@ import type { PaymentProposal } from './proposal.ts';
 import type { CompiledPolicy } from './rules/compile.ts';
 
 /**
- * What the ledger is to count a payment's session by, with the limits of the rules that matched; undefined where no rule of
- * the policy limits what sessions spend.
+ * The session that the ledger is to count a payment in, with the limits of the rules that matched; undefined where no rule of the
+ * policy limits what sessions spend.
  */
 export function sessionChargeOf(
   { limitsSessionEv, rules }: CompiledPolicy,
@@ -31,7 +31,7 @@ export function sessionChargeOf(
   };
 }
 
-/** Refuses a state so old that the ledger may have forgotten what its session has spent since. */
+/** Refuses a state that is so old that the ledger may have forgotten what its session has spent since. */
 export function refuseForgotten(
   { limits }: SessionCharge,
   { books, isNewSession, now }: PaymentProposal,

@@ -11,7 +11,7 @@ export type TransactionRules = {
   readonly maxFee: bigint;
 };
 
-/** Why a transaction may not be signed; without rules, as in a running server, none may. */
+/** Why a transaction may not be signed; undefined where it may. Without rules, as in a running server, none may. */
 export function refuseTransaction(
   transaction: BrokerTransaction,
   rules: TransactionRules | undefined,

@@ -12,7 +12,7 @@ import { concatBytes, utf8ToBytes } from '../pm/bytes.ts';
  *   114  the instance's Ed25519 signature over the above and the state
  */
 export type DelegatedSeal = Pick<StateDelegation, 'instanceKey' | 'notBefore' | 'notAfter'> & {
-  /** everything before the instance's signature: the same in all states that it seals under one delegation */
+  /** everything before the instance's signature; it is the same in all states that are sealed under one delegation */
   readonly header: Uint8Array;
   readonly delegationSignature: Uint8Array;
   readonly instanceSignature: Uint8Array;
@@ -38,7 +38,7 @@ export function encodeSealHeader(
   );
 }
 
-/** Takes a seal apart without verifying it; undefined for what has another length or version. */
+/** Parses a seal without verifying it; undefined for another length or version. */
 export function parseDelegatedSeal(sig: Uint8Array): DelegatedSeal | undefined {
   if (sig.length !== sealBytes || sig[0] !== version) return undefined;
   const view = new DataView(sig.buffer, sig.byteOffset, sig.byteLength);
@@ -54,7 +54,7 @@ export function parseDelegatedSeal(sig: Uint8Array): DelegatedSeal | undefined {
 
 const domainTag = utf8ToBytes('livepeer-hsm-signer session state\n');
 
-/** What the instance signs: it binds the state to the one delegation it was sealed under. */
+/** The bytes that the instance signs: they bind the state to the one delegation that it was sealed under. */
 export function instanceMessage(header: Uint8Array, state: Uint8Array): Uint8Array {
   return concatBytes(domainTag, header, state);
 }

@@ -7,8 +7,9 @@ import { shareClaims } from './shared-claims.ts';
 const logIntervalMs = 5_000;
 
 /**
- * A memory without which payments go on: while it can't be reached, only requests of this process that are under way at the
- * same time get the same answer, and only this process knows which nonces it has handed out. Its health is told as it is.
+ * An answer memory whose failure does not stop payments. While it can't be reached, requests get the same answer only when they
+ * are under way in this process at the same time, and the nonces that were handed out are known to this process only. Its health
+ * is reported unchanged.
  */
 export function failOpenAnswers(
   memory: AnswerMemory,

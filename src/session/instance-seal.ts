@@ -19,9 +19,9 @@ export type HeldDelegation = {
 
 /** This instance's own sealing key, with the sender's delegation for it. */
 export type InstanceSeal = {
-  /** The seal as it holds now. Never waits; throws `STATE_DELEGATION_ENDED` when none does. */
+  /** The seal that is valid now. Never waits; throws `STATE_DELEGATION_ENDED` when there is none. */
   current(): Seal;
-  /** The delegation that is held, whether or not its time has come; undefined without one. */
+  /** The delegation that this instance has, even if its time has not come or is over; undefined without one. */
   delegation(): HeldDelegation | undefined;
   /** Ends the renewals. */
   close(): void;
@@ -29,7 +29,7 @@ export type InstanceSeal = {
 
 export type InstanceSealOptions = {
   readonly domain: DelegationDomain;
-  /** Has the sender's key sign; throws `SignerError`s. */
+  /** Makes the sender's key sign the delegation; throws `SignerError`s. */
   readonly signDelegation: (
     delegation: StateDelegation,
     signal: AbortSignal,
@@ -38,7 +38,7 @@ export type InstanceSealOptions = {
   readonly clockSkewMs: number;
   /** Unix nanoseconds */
   readonly now: () => bigint;
-  /** is told of each state that is sealed */
+  /** gets each state that is sealed */
   readonly recentSeals?: RecentSeals | undefined;
   readonly log: (
     level: 'info' | 'warn',
@@ -49,20 +49,20 @@ export type InstanceSealOptions = {
 
 const second = 1_000_000_000n;
 const lifetimeSeconds = 8n * 3600n;
-/** What a delegation must still have before it when it seals a state: the client comes back with it later. */
+/** The seconds that a delegation must still be valid for when it seals a state: the client comes back with the state later. */
 const leastSeconds = 60n;
 
-/** The clock is looked at this often, for it may jump, or the machine sleep. */
+/** How often the clock is checked, since it may jump, or the machine may have slept. */
 const checkIntervalMs = 10_000;
 const signTimeoutMs = 30_000;
 const firstPauseMs = 1_000;
 const longestPauseMs = 60_000;
 
 /**
- * Makes an Ed25519 key in memory and has the sender delegate sealing to it: one key call now, and one each time half of
- * the delegation's eight hours are over, in the background. A renewal that fails is tried again after 1 s, 2 s … 60 s.
- * Throws what `signDelegation`
- * throws; but while signing is stopped the instance has no seal, and asks for one each second.
+ * Makes an Ed25519 key in memory and has the sender delegate sealing to it. That takes one key call now, and one in the
+ * background each time half of the delegation's eight hours have passed. A renewal that fails is tried again after 1 s, 2 s … 60
+ * s. Throws what `signDelegation` throws, with one exception: while signing is stopped, the instance starts without a seal, and
+ * asks for one each second.
  */
 export async function startInstanceSeal(options: InstanceSealOptions): Promise<InstanceSeal> {
   const { domain, now, recentSeals, log } = options;
@@ -115,7 +115,7 @@ export async function startInstanceSeal(options: InstanceSealOptions): Promise<I
     } catch (error) {
       if (closing.signal.aborted) return;
       if (isSigningStopped(error)) {
-        // whoever stopped signing knows why, and payments are to go on as soon as they may
+        // signing was stopped on purpose, so nothing is logged; payments are to go on as soon as they may
         checkAfter(firstPauseMs);
         return;
       }

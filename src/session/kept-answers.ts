@@ -2,38 +2,39 @@ import type { AnswerHolder } from './answer-memory.ts';
 import { Ranking } from './ranking.ts';
 
 export type KeptAnswersOptions = {
-  /** how long an answer is kept, unless room is needed before */
+  /** how long an answer is kept, unless its room is needed earlier */
   readonly ttlMs: number;
   readonly maxBytes: number;
-  /** never goes back */
+  /** a monotonic clock in milliseconds */
   readonly nowMs: () => number;
 };
 
-/** What an answer takes beyond its text: two hashes as hex, and the entries. */
+/** Bytes that an answer takes beyond its text: two hashes as hex, and the entries. */
 const answerBytes = 600;
-/** The room is counted in steps of so many bytes. */
+/** Room is counted in steps of this many bytes. */
 const stepBytes = 256;
-/** What each who holds any takes. */
+/** The steps that each holder of an answer takes. */
 const holderSteps = 4;
 
 type Entry = { readonly answer: string; readonly expiresMs: number; readonly holding: Holding };
 
 /**
- * The answers of one process. When there is no room, the oldest answer gives way of whoever holds most: of all tenants the one,
- * and of its principals the one. So a flood of one pushes out its own, and nobody's who holds less.
+ * The answers of one process. When there is no room, the tenant that holds most gives way, and of its principals the one that
+ * holds most: its oldest answer is dropped. So a flood of answers pushes out answers of whoever causes it, and of nobody who
+ * holds less.
  */
 export class KeptAnswers {
   readonly #ttlMs: number;
   readonly #maxSteps: number;
   readonly #nowMs: () => number;
-  /** the oldest first, which expire first */
+  /** in the order of their age, and so of their expiry */
   readonly #entries = new Map<string, Entry>();
   readonly #holdings = new Map<string, Holding>();
   readonly #tenants = new Ranking();
   readonly #principals = new Map<string, Ranking>();
-  /** kept, for a new look at the map has to pass all places that were given up */
+  /** one iterator for the whole life: a new one would have to pass all deleted entries again */
   #byAge = this.#entries.keys();
-  /** what comes next there, where it has not expired yet */
+  /** the next entry of that iterator, where it has not expired yet */
   #oldest: string | undefined;
   #steps = 0;
 
@@ -84,7 +85,7 @@ export class KeptAnswers {
   }
 
   #delete(key: string): void {
-    // put again, it is the youngest
+    // an entry that is put again becomes the youngest
     if (key === this.#oldest) this.#oldest = undefined;
     const entry = this.#entries.get(key);
     if (!entry) return;
@@ -107,13 +108,13 @@ export class KeptAnswers {
   }
 }
 
-/** What one principal has of the room. */
+/** The share of the room that one principal has. */
 class Holding {
   readonly name: string;
   readonly tenant: string;
   /** the oldest first */
   readonly keys = new Set<string>();
-  /** kept, for a new look at the set has to pass all places that were given up; what it has passed is given up */
+  /** one iterator for the whole life: a new one would have to pass all deleted entries again; what it has passed is deleted */
   readonly #byAge = this.keys.values();
 
   constructor(name: string, tenant: string) {
@@ -126,7 +127,7 @@ class Holding {
   }
 }
 
-/** Answers are ASCII, which V8 keeps in one byte a character. */
+/** The steps that an answer takes. Answers are ASCII, which V8 keeps as one byte a character. */
 function stepsOf(answer: string): number {
   return Math.ceil((answer.length + answerBytes) / stepBytes);
 }

@@ -4,20 +4,20 @@ import { NonceMarks } from './nonce-marks.ts';
 import { shareClaims } from './shared-claims.ts';
 
 export type MemoryAnswersOptions = {
-  /** how long an answer is kept, unless room is needed before */
+  /** how long an answer is kept, unless its room is needed earlier */
   readonly ttlMs: number;
-  /** of memory, for answers and marks together */
+  /** the bytes of memory for answers and marks together */
   readonly maxBytes: number;
-  /** never goes back */
+  /** a monotonic clock in milliseconds */
   readonly nowMs: () => number;
 };
 
-/** What the mark of a used state takes. */
+/** Bytes that the mark of a used state takes. */
 const markBytes = 96;
 
 /**
- * The memory of one process. A quarter of it is for marks, which tell that a state was used after its answer is forgotten:
- * they last for one to two times `ttlMs`.
+ * The answer memory of one process. A quarter of it is for marks, which remember that a state was used after its answer is
+ * forgotten: for one to two times `ttlMs`.
  */
 export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory {
   const answers = new KeptAnswers({ ...options, maxBytes: Math.floor(options.maxBytes * 0.75) });
@@ -73,7 +73,7 @@ export function createMemoryAnswers(options: MemoryAnswersOptions): AnswerMemory
   });
 }
 
-/** The first 16 bytes of used states' hashes, in two generations: the older one goes as a whole. */
+/** The first 16 bytes of the hashes of used states, in two generations, of which the older one is dropped as a whole. */
 class Marks {
   readonly #ttlMs: number;
   readonly #maxSize: number;
@@ -104,14 +104,14 @@ class Marks {
     const nowMs = this.#nowMs();
     const ageMs = nowMs - this.#startedMs;
     if (ageMs < this.#ttlMs && this.#current.size < this.#maxSize) return;
-    // after two lifetimes without a look, the current generation has had its time too
+    // after two lifetimes without a look, the current generation is too old as well
     this.#previous = ageMs < 2 * this.#ttlMs ? this.#current : new Set();
     this.#current = new Set();
     this.#startedMs = nowMs;
   }
 }
 
-/** One byte a character, which is what V8 keeps them in. */
+/** The mark as text of one byte a character, which is how V8 keeps it. */
 function toMark(use: string): string {
   return Buffer.from(use.slice(0, 32), 'hex').toString('latin1');
 }

@@ -1,21 +1,21 @@
 /** The nonces that a payment needs for its tickets. */
 export type NonceDemand = {
-  /** what has nonces of its own: sender and recipientRandHash, hashed to 16 bytes as hex */
+  /** the identity of a sequence of nonces: sender and recipientRandHash, hashed to 16 bytes as hex */
   readonly ticketSession: string;
   /** how many; at least 1 */
   readonly count: number;
-  /** the last one that the session's books know of, 0 for none: those that are handed out come after it */
+  /** the last nonce in the session's books, 0 for none: the nonces that are handed out come after it */
   readonly after: number;
-  /** when the last one is from here on, none is handed out */
+  /** once the last nonce has reached this one, no more are handed out */
   readonly limit: number;
-  /** how long it must be remembered */
+  /** how long the nonces must be remembered */
   readonly lifetimeMs: number;
-  /** whose share of the room it takes */
+  /** whose share of the room this takes */
   readonly holder: string;
 };
 
 export type NonceOutcome =
-  /** the payment's are the `count` that follow `lastNonce`; `isFirst` when nothing was remembered of the ticket session */
+  /** the payment gets the `count` nonces that follow `lastNonce`; `isFirst` when nothing was remembered of the ticket session */
   | { readonly kind: 'taken'; readonly lastNonce: number; readonly isFirst: boolean }
   | { readonly kind: 'used-up'; readonly lastNonce: number }
   /** too many ticket sessions of this holder are remembered */

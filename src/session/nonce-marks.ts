@@ -1,37 +1,37 @@
 import type { NonceDemand, NonceOutcome } from './nonce-demand.ts';
 
 export type NonceMarksOptions = {
-  /** never goes back */
+  /** a monotonic clock in milliseconds */
   readonly nowMs: () => number;
-  /** how many ticket sessions are remembered; 500,000 unless told, which take about 60 MB */
+  /** how many ticket sessions are remembered; by default 500,000, which take about 60 MB */
   readonly maxMarks?: number;
 };
 
 type Mark = {
   /** the highest nonce handed out */
   last: number;
-  /** in whole seconds, which V8 keeps in place */
+  /** in whole seconds, which V8 stores without a further object */
   expiresSeconds: number;
   readonly holder: string;
 };
 
-/** One holder alone may have so many marks for each one that it leaves free. */
+/** One holder may have this many marks for each place that is left free. */
 const greed = 4;
-/** Marks that each new one looks at, to see whether they have run out: more than are added, so all are seen in time. */
+/** How many marks are checked for expiry with each new one: more than are added, so all are checked in time. */
 const lookedAt = 4;
 
 /**
- * The highest nonce handed out, by ticket session, in this process. A mark is kept for its lifetime: when a holder has its
- * share of the room, it gets no new ones. That is four times what is left free, so one holder alone has four fifths of the room,
- * and of several each leaves some for the next.
+ * Remembers the highest nonce that was handed out for each ticket session, in this process. A mark is kept for its whole
+ * lifetime: a holder that has used up its share of the room gets no new ones. Its share is four times what is left free, so a
+ * single holder can have four fifths of the room, and several holders always leave some for the next one.
  */
 export class NonceMarks {
   readonly #maxMarks: number;
   readonly #nowMs: () => number;
-  /** by the 16 bytes of the ticket session, one byte a character, which is what V8 keeps them in */
+  /** by the 16 bytes of the ticket session, as text of one byte a character, which is how V8 keeps it */
   readonly #marks = new Map<string, Mark>();
   readonly #held = new Map<string, number>();
-  /** goes round the marks; kept, for a new look at the map has to pass all places that were given up */
+  /** goes round the marks; one iterator for the whole round, since a new one would have to pass all deleted entries again */
   #round = this.#marks.entries();
 
   constructor({ nowMs, maxMarks = 500_000 }: NonceMarksOptions) {
@@ -60,7 +60,10 @@ export class NonceMarks {
     return { kind: 'taken', lastNonce, isFirst: !mark };
   }
 
-  /** The nonces that `taken` gave are unused, and are handed out again unless others were since. */
+  /**
+   * Gives back the nonces of `taken`, which were not used: they are handed out again, unless later ones have been handed out
+   * since.
+   */
   giveBack({ ticketSession, count }: NonceDemand, taken: NonceOutcome): void {
     if (taken.kind !== 'taken') return;
     const key = toKey(ticketSession);

@@ -1,15 +1,15 @@
-/** Whole numbers by name, and whose is the largest. A change takes no more steps than the number changes by. */
+/** Keeps whole numbers by name, and knows who has the largest. A change takes as many steps as the number changes by. */
 export class Ranking {
   readonly #numbers = new Map<string, number>();
   readonly #names = new Map<number, Set<string>>();
   #largest = 0;
 
-  /** Of those with the largest number, the one that has had it for longest; undefined when all are 0. */
+  /** The name with the largest number, and of several the one that has had it for longest; undefined when all are 0. */
   get first(): string | undefined {
     return this.#names.get(this.#largest)?.values().next().value;
   }
 
-  /** No number goes below 0. */
+  /** Changes a number by `difference`; it does not go below 0. */
   change(name: string, difference: number): void {
     const before = this.#numbers.get(name) ?? 0;
     const after = before + difference;

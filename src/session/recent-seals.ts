@@ -6,8 +6,8 @@ const slots = 2 ** 16;
 const hashBytes = 32;
 
 /**
- * Remembers which states this instance sealed last, so that it need not verify its own seal when one comes back: SHA-256
- * over seal and state, in a table of 65,536 entries (2 MiB) where a new one takes the place of an older.
+ * Remembers which states this instance sealed last, so that it need not verify its own seal when a state comes back: SHA-256 over
+ * seal and state, in a table of 65,536 entries (2 MiB) in which a new entry replaces an older one.
  */
 export class RecentSeals {
   readonly #hashes = Buffer.alloc(slots * hashBytes);
@@ -17,7 +17,7 @@ export class RecentSeals {
     this.#hashes.write(hashed, offsetOf(hashed), 'latin1');
   }
 
-  /** Whether this instance sealed exactly this state with exactly this seal; false also for what is forgotten. */
+  /** Whether this instance sealed exactly this state with exactly this seal; also false where it has forgotten. */
   has(sealed: SealedState): boolean {
     const hashed = hashSealed(sealed);
     const offset = offsetOf(hashed);
@@ -25,7 +25,9 @@ export class RecentSeals {
   }
 }
 
-/** 32 bytes, one a character. Seals have one length, so that where the state begins is no question. */
+/**
+ * The hash as text of 32 characters, one for each byte. Seals have a fixed length, so it is unambiguous where the state begins.
+ */
 function hashSealed({ state, sig }: SealedState): string {
   return hash('sha256', Buffer.concat([sig, state]), 'binary');
 }

@@ -21,9 +21,9 @@ export type RedisAnswersOptions = {
   readonly keyPrefix: string;
   /** how long an answer is kept */
   readonly ttlMs: number;
-  /** that all answers together may take, of all instances */
+  /** the bytes that all answers of all instances may take together */
   readonly maxBytes: number;
-  /** all work on a request is over by then: a claim of an instance that is gone ends soon after */
+  /** the time in which all work on a request ends: the claim of an instance that is gone ends soon after */
   readonly requestDeadlineMs: number;
 };
 
@@ -37,17 +37,17 @@ const otherReplies = [
   z.tuple([z.literal('answered'), z.string()]),
   z.tuple([z.literal('pending')]),
 ] as const;
-/** to a claim that takes nonces, and to one that takes none */
+/** the reply to a claim that takes nonces, or to one that takes none */
 const claimReply = z.union([...otherReplies, newReply]);
 const plainReply = z.union([...otherReplies, z.tuple([z.enum(['new', 'fork'])])]);
 const rememberReply = z.union([z.tuple([]), z.tuple([z.string()])]);
 
-/** Between two looks at a claim that another instance has. */
+/** The pause between two looks at a claim that another instance has. */
 const pollIntervalMs = 25;
-/** What a claim lasts beyond the deadline of its request. */
+/** How long a claim lasts beyond the deadline of its request. */
 const marginMs = 1_500;
 
-/** The memory that instances share. Throws `ANSWERS_UNAVAILABLE` while Redis can't be reached. */
+/** The answer memory that instances share. Throws `ANSWERS_UNAVAILABLE` while Redis can't be reached. */
 export function createRedisAnswers({
   redis,
   keyPrefix,
@@ -147,7 +147,7 @@ export function createRedisAnswers({
   });
 }
 
-/** Of a request that can't be told from another, and wants no tickets. */
+/** The claim of a request that can't be told from others, and wants no tickets. */
 const unclaimed: Claim = {
   kind: 'new',
   isFork: false,
@@ -156,7 +156,7 @@ const unclaimed: Claim = {
   forget: () => Promise.resolve(),
 };
 
-/** A name of the same length for each tenant and principal, whatever it is made of. */
+/** A name of fixed length for a tenant or principal, whatever characters theirs has. */
 function toName(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, 22);
 }

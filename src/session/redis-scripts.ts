@@ -1,14 +1,13 @@
-// KEYS of claims: the hash of a state's uses, and the answer to one request. In the hash, `used` tells that there was an answer,
-// and a field for each request under way who has the claim, and until when in ms of Redis' own time.
-//
-// KEYS of nonces: the highest one handed out of a ticket session and the token of who has it, and when each of the holder's ticket sessions is forgotten.
+// KEYS of claims: the hash of a state's uses, and the answer to one request. In the hash, `used` says that there was an answer;
+// for each request under way a field says who has the claim, and until when in ms of Redis' own time. KEYS of nonces: the highest
+// nonce handed out of a ticket session with the token of its owner, and when each of the holder's ticket sessions is forgotten.
 
 /** How many ticket sessions of one holder are remembered. */
 const maxMarks = 500_000;
 
-/** What an answer takes beyond its text, with its names and its places in the room's lists. */
+/** Bytes that an answer takes beyond its text, with its names and its places in the lists of the room. */
 const answerBytes = 1_000;
-/** Answers that each new one forgets once they have expired: more than are added, so all are forgotten in time. */
+/** How many expired answers each new answer removes: more than are added, so all are removed in time. */
 const sweptAnswers = 8;
 
 const tellTime = `
@@ -17,8 +16,9 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 `;
 
 /**
- * ARGV[2] is a token of who takes them, ARGV from 4 on: ticket session, count, the nonce that they come after, the limit, and the lifetime in ms. Returns what
- * `NonceOutcome` tells: how, the nonce before those that were taken, and 1 when nothing was known of the ticket session.
+ * ARGV[2] is the token of the request that takes them; ARGV from 4 on: ticket session, count, the nonce that they come after, the
+ * limit, and the lifetime in ms. Returns the parts of `NonceOutcome`: the kind, the nonce before those that were taken, and 1
+ * when nothing was known of the ticket session.
  */
 const takeNonces = `
 local function take(mark, holder)
@@ -45,9 +45,9 @@ end
 `;
 
 /**
- * KEYS: uses, answer, and those of nonces. ARGV: the request, the claim's token, how long the claim lasts in ms, and what nonces
- * are asked for. Returns what `Claim` tells: answered with the answer, new, or fork, with the nonces; or pending while somebody
- * else has the claim.
+ * KEYS: uses, answer, and those of nonces. ARGV: the request, the claim's token, how long the claim lasts in ms, and the nonces
+ * that are asked for. Returns the parts of `Claim`: answered with the answer, or new or fork with the nonces; or pending while
+ * another request has the claim.
  */
 export const claimScript = `${tellTime}${takeNonces}
 local answer = redis.call('GET', KEYS[2])
@@ -75,9 +75,9 @@ return {'new', take(KEYS[1], KEYS[2])}
 `;
 
 /**
- * KEYS: those of nonces. ARGV: the ticket session, the nonce before those that were taken, how many these are, and 1 when
- * nothing was known of the ticket session before, and the token of who took them. They are unused, unless more were handed out
- * since, or the same ones again after a fail-over that has lost them.
+ * Gives nonces back. KEYS: those of nonces. ARGV: the ticket session, the nonce before those that were taken, their number, 1
+ * when nothing was known of the ticket session before, and the token of the request that took them. They are unused again, unless
+ * more were handed out since, or the same ones a second time after a fail-over that has lost them.
  */
 export const giveBackScript = `
 local last, count = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -92,9 +92,10 @@ return 1
 `;
 
 /**
- * The room of all answers. KEYS from 3 on: each answer by when it expires, what each tenant has, and what all have, in bytes. By
- * other names, which begin with ARGV[5], is kept what each principal of a tenant has, and its answers by when they expire.
- * When there is no room, the oldest answer gives way of whoever holds most: of all tenants the one, and of its principals the one.
+ * The room of all answers. KEYS from 3 on: all answers by their expiry, what each tenant holds, and what all hold, in bytes.
+ * Under further names, which begin with ARGV[5], it is kept what each principal of a tenant holds, and its answers by their
+ * expiry. When there is no room, the tenant that holds most gives way, and of its principals the one that holds most: its oldest
+ * answer is dropped.
  */
 const shareRoom = `
 local prefix, tenant, principal = ARGV[5], ARGV[6], ARGV[7]
@@ -155,8 +156,8 @@ end
 
 /**
  * KEYS: uses, answer, and those of the room. ARGV: the request, its answer, how long to keep it in ms, how many bytes all answers
- * may take, the prefix of names, the tenant, the principal, and the answer's name. The first answer stays, whoever has the
- * claim: returns it when there is one, else nothing. That the state was used is known for twice as long.
+ * may take, the prefix of names, the tenant, the principal, and the answer's name. The first answer stays, whoever has the claim:
+ * returns it when there is one, and nothing otherwise. It is remembered for twice as long that the state was used.
  */
 export const rememberScript = `${tellTime}${shareRoom}
 local earlier = redis.call('GET', KEYS[2])

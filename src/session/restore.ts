@@ -23,9 +23,9 @@ export type RestoreOptions = {
 };
 
 /**
- * Opens the books that the client carries, whose seal has been verified, or new ones when it carries none. The checks come
- * in the protocol's order and words: JSON, orchestrator, app, type, manifest id; then the recipient, which a session keeps
- * once it is bound. Throws {@link RequestError}.
+ * Opens the books that the client carries, whose seal has been verified, or new ones when it carries none. The checks have the
+ * protocol's order and words: JSON, orchestrator, app, type, manifest id; then the recipient, which a session keeps once it is
+ * bound. Throws {@link RequestError}.
  */
 export function restoreSession(
   request: PaymentRequest,
@@ -62,15 +62,15 @@ export function restoreSession(
 }
 
 /**
- * The request's manifest id. Where `live` or `fixed` leaves it out it is the challenge's auth session id, without which
- * orchestrators take no such payment: under any other id it would be lost. undefined where it may be made up.
+ * The request's manifest id; undefined where one may be made up. Where `live` or `fixed` leaves it out, it is the auth session id
+ * of the orchestrator's challenge: orchestrators accept such a payment under no other id, so it would be lost.
  */
 function chooseManifestId(
   { manifestId, type }: PaymentRequest,
   { authToken }: OrchestratorInfo,
   { manifestIdRule }: RestoreOptions,
 ): string | undefined {
-  // without an auth token the payment is refused as such further on
+  // without an auth token a later check refuses the payment
   if ((type !== 'live' && type !== 'fixed') || !authToken) return manifestId || undefined;
   const { sessionId } = authToken;
   if (manifestId === '') {
@@ -91,7 +91,7 @@ function missingManifestId(): RequestError {
   return new RequestError('MANIFEST_ID_MISSING', 'missing manifestID');
 }
 
-/** In bytes of UTF-8: they stand in states, records and counters of windows. */
+/** In bytes of UTF-8: these names are stored in states, records and counters of windows. */
 const longestName = 255;
 
 function requireShortNames({ app, manifestId }: PaymentRequest): void {

@@ -7,7 +7,7 @@ import { type DelegatedSeal, instanceMessage, parseDelegatedSeal } from './deleg
 import type { RecentSeals } from './recent-seals.ts';
 import { RecentlyUsed } from '../recently-used.ts';
 
-/** Whether a state was sealed, exactly as it is, for the sender. */
+/** Whether a state was sealed for the sender exactly as it is. */
 export type SealVerifier = (sealed: SealedState) => boolean;
 
 export type SealVerifierOptions = {
@@ -17,16 +17,16 @@ export type SealVerifierOptions = {
   readonly clockSkewMs: number;
   /** Unix nanoseconds */
   readonly now: () => bigint;
-  /** what this instance sealed itself: its own seals are looked up rather than verified */
+  /** the seals that this instance made itself, which are looked up rather than verified */
   readonly recentSeals?: RecentSeals | undefined;
 };
 
-/** Delegations of this many instances, or renewals, need no second verification. */
+/** How many delegations are remembered as verified, one for each instance and renewal. */
 const maxRemembered = 1000;
 
 /**
- * Takes both seals, whichever this instance makes itself: the sender's own over the state (65 bytes, as go-livepeer
- * makes it), and that of any instance that the sender has delegated sealing to, while the delegation holds.
+ * Accepts both kinds of seal, whichever this instance makes itself: the sender's own over the state (65 bytes, as go-livepeer
+ * makes it), and that of any instance to which the sender has delegated sealing, while the delegation is valid.
  */
 export function createSealVerifier(options: SealVerifierOptions): SealVerifier {
   const { sender, domain, now, recentSeals } = options;
@@ -39,7 +39,7 @@ export function createSealVerifier(options: SealVerifierOptions): SealVerifier {
     return isBegun && time <= notAfter * 1_000_000_000n + clockSkew;
   }
 
-  /** The key of an instance whose delegation, byte for byte, is the sender's. */
+  /** The key of the instance, where its delegation, byte for byte, was signed by the sender. */
   function findInstanceKey(seal: DelegatedSeal): KeyObject | undefined {
     const name = Buffer.from(seal.header).toString('latin1');
     const known = delegated.get(name);

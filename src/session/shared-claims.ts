@@ -2,7 +2,7 @@ import { isSignerError } from '../errors.ts';
 import { describeAbort } from '../keys/describe-abort.ts';
 import type { AnswerMemory, Claim, UseRequest } from './answer-memory.ts';
 
-/** Somebody who waits for the outcome of another's claim; `lead` makes the claim for himself. */
+/** A request that waits for the outcome of another one's claim; `lead` makes it claim for itself. */
 type Waiter = {
   readonly lead: () => Promise<Claim>;
   readonly settle: (claim: Claim | Promise<Claim>) => void;
@@ -11,8 +11,8 @@ type Waiter = {
 const waitName = 'the same request, which is under way,';
 
 /**
- * Puts requests of this process that are the same in a line: one at a time has a claim to `memory`, the others wait for what
- * becomes of it. However many there are, each outcome costs as much as the number of those who are told of it.
+ * Queues equal requests of this process: one at a time has a claim to `memory`, and the others wait for its outcome. However many
+ * wait, an outcome costs only as much as the number of requests that learn of it.
  */
 export function shareClaims(memory: AnswerMemory): AnswerMemory {
   const lines = new Map<string, Set<Waiter>>();

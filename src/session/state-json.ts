@@ -20,15 +20,12 @@ import { encodeBase64 } from '../wire/base64.ts';
 import { formatGoTime, parseGoTime } from '../wire/go-time.ts';
 import { type JsonValue, formatGoJsonString, parseJson } from '../wire/json.ts';
 
-/**
- * The members of go-livepeer's `RemotePaymentState` in its order, as it writes them; this is also what the auth
- * webhook is shown.
- */
+/** The members of go-livepeer's `RemotePaymentState`, in its order and as it writes them; the auth webhook is sent the same. */
 export function encodeUpstreamState(state: SessionState): string {
   return `{${upstreamMembers(state)}}`;
 }
 
-/** The same, followed by what we add; go-livepeer ignores unknown members. */
+/** The same, followed by our own members; go-livepeer ignores members that it does not know. */
 export function encodeExtendedState(state: SessionState): string {
   const {
     recipient,
@@ -76,9 +73,9 @@ function upstreamMembers(state: SessionState): string {
 }
 
 /**
- * Reads state bytes whose seal has been verified, ours or go-livepeer's. Key case and unknown members do not
- * matter; an absent, empty or unreadable balance is 0, as upstream has it; credentials whose signature has not 65 bytes
- * are none. Throws `FieldTypeError` or `JsonSyntaxError`.
+ * Reads state bytes whose seal has been verified, ours or go-livepeer's. Key case and unknown members don't matter. As in
+ * go-livepeer, a balance that is absent, empty or unreadable is 0; credentials whose signature does not have 65 bytes count as
+ * absent. Throws `FieldTypeError` or `JsonSyntaxError`.
  */
 export function decodeState(bytes: Uint8Array): SessionState {
   const value = parseJson(bytes);

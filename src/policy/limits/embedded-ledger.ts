@@ -4,10 +4,10 @@ import { LedgerThread } from './ledger-thread.ts';
 import type { FileResult } from './spend-file.ts';
 
 export type EmbeddedLedgerOptions = {
-  /** made where it is missing; on a local disk */
+  /** created where it is missing; must be on a local disk */
   readonly folder: string;
   readonly log: (level: 'info' | 'warn', message: string) => void;
-  /** Unix ms, whole, never going back; unless told the machine's clock as it is now, going on evenly from here */
+  /** whole Unix milliseconds that never go back; by default the machine's clock at start, continued by the monotonic clock */
   readonly now?: () => number;
 };
 
@@ -60,10 +60,10 @@ export async function openEmbeddedLedger({
   };
 }
 
-/** For questions that come without a deadline. */
+/** The time for questions that come without a deadline. */
 const askTimeoutMs = 5_000;
 
-/** Whoever sets the machine's clock while the signer runs frees no window. */
+/** A clock that setting the machine's clock does not change while the signer runs: that must not free any window. */
 function startClock(): () => number {
   const startedMs = Date.now() - performance.now();
   return () => Math.floor(startedMs + performance.now());

@@ -5,8 +5,8 @@ import type { ReserveOutcome, SpendLedger } from './ledger.ts';
 const logIntervalMs = 5_000;
 
 /**
- * A ledger without which payments go on: while it can't be reached nothing is reserved, so nothing is limited. Its health
- * is told as it is.
+ * A ledger whose failure does not stop payments: while it can't be reached nothing is reserved, and so nothing is limited. Its
+ * health is reported unchanged.
  */
 export function failOpen(
   ledger: SpendLedger,

@@ -6,8 +6,8 @@ import type { LedgerArchive } from './ledger-archive.ts';
 import { SpendFile } from './spend-file.ts';
 
 /**
- * The embedded ledger in a folder; it is made where it is missing, and reading alone makes nothing. Throws `LEDGER_UNAVAILABLE`
- * whatever is asked of it.
+ * The embedded ledger in a folder, as an archive. The ledger is created where it is missing, but never by reading. All methods
+ * throw `LEDGER_UNAVAILABLE`.
  */
 export function openFileArchive(folder: string): LedgerArchive {
   const work = <Result>(action: (file: SpendFile) => Result): Promise<Result> => {

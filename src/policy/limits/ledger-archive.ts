@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
 import type { Counter, SlotSpend } from './windows.ts';
 
-/** What a ledger holds, one record after the other; amounts are wei, exact. */
+/** The content of a ledger, as records; amounts are exact, in wei. */
 export type LedgerRecord =
-  /** the ledger's time, Unix ms: the one it goes into must not start before it */
+  /** the ledger's time, Unix ms: a ledger that takes the records over must not go on from an earlier one */
   | { readonly kind: 'clock'; readonly timeMs: number }
   | (Counter & {
       readonly kind: 'counter';
-      /** that still count, the oldest first; the last one is the newest slot, though nothing may be spent in it */
+      /** the slots that still count, the oldest first; the last one is the newest slot, even if nothing was spent in it */
       readonly slots: readonly SlotSpend[];
     })
-  /** what a session has spent, and until when that is known, Unix ms */
+  /** what a session has spent, and until when that is kept, Unix ms */
   | {
       readonly kind: 'session';
       readonly id: string;
@@ -19,11 +19,11 @@ export type LedgerRecord =
       readonly expiresMs: number;
     };
 
-/** A ledger that nobody spends from meanwhile. */
+/** A whole ledger, to be read or filled while nobody spends from it. */
 export type LedgerArchive = {
-  /** Throws `LEDGER_UNAVAILABLE`. */
+  /** All records. Throws `LEDGER_UNAVAILABLE`. */
   read(): Promise<readonly LedgerRecord[]>;
-  /** Adds records that are not there yet. Throws `LEDGER_UNAVAILABLE`. */
+  /** Adds records, none of which may be there yet. Throws `LEDGER_UNAVAILABLE`. */
   write(records: readonly LedgerRecord[]): Promise<void>;
   close(): Promise<void>;
 };
@@ -59,7 +59,7 @@ const headSchema = z.strictObject({
   records: z.int().nonnegative(),
 });
 
-/** As JSON, a line each; the first one tells what it is, and how many follow. */
+/** Writes records as JSON, one on each line; the first line says what the file is, and how many records follow. */
 export function formatLedger(records: readonly LedgerRecord[]): string {
   const lines = [{ ...head, records: records.length }, ...records].map((line) =>
     JSON.stringify(line, (_, value: unknown) =>
@@ -69,7 +69,7 @@ export function formatLedger(records: readonly LedgerRecord[]): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Throws `LEDGER_UNAVAILABLE` for anything but a whole export. */
+/** Reads what {@link formatLedger} writes. Throws `LEDGER_UNAVAILABLE` for anything but a whole export. */
 export function parseLedger(text: string): LedgerRecord[] {
   const [first = '', ...lines] = text.trimEnd().split('\n');
   const { data: header } = headSchema.safeParse(parseJson(first));
@@ -85,8 +85,9 @@ export function parseLedger(text: string): LedgerRecord[] {
 }
 
 /**
- * Brings records into a ledger that is empty, or has nothing but some of these very records: an import that was broken off can be
- * made again. Resolves with how many were added. Throws `LEDGER_UNAVAILABLE`, before anything is written, when there is anything else.
+ * Imports records into a ledger that is empty, or that holds only some of these same records, so that an interrupted import can
+ * be repeated. Resolves with the number of records that were added. Where there is anything else, it throws `LEDGER_UNAVAILABLE`
+ * before anything is written.
  */
 export async function importLedger(
   archive: LedgerArchive,

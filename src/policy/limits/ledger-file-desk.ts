@@ -7,7 +7,7 @@ export type LedgerReply =
   | { readonly results: readonly FileResult[] }
   | { readonly failure: { readonly message: string; readonly details: string } };
 
-/** Answers batch after batch out of the ledger's file, which it opens when the first one comes. */
+/** Answers batches of requests from the ledger's file, which it opens for the first of them. */
 export class LedgerFileDesk {
   readonly #folder: string;
   #file: SpendFile | undefined;
@@ -16,7 +16,7 @@ export class LedgerFileDesk {
     this.#folder = folder;
   }
 
-  /** Never throws: whatever was wrong with the file, it is opened anew for the next batch. */
+  /** Answers one batch. Never throws: after any failure of the file, the file is opened anew for the next batch. */
   answer({ requests, timeMs }: LedgerBatch): LedgerReply {
     try {
       this.#file ??= new SpendFile(this.#folder);

@@ -1,4 +1,6 @@
-/** Why the ledger's file can't be used: the message names the file and what to do, `details` are the system's own words. */
+/**
+ * Why the ledger's file can't be used: the message names the file and what to do, and `details` holds the system's own message.
+ */
 export class LedgerFileError extends Error {
   readonly details: string;
 
@@ -9,7 +11,7 @@ export class LedgerFileError extends Error {
   }
 }
 
-/** Works with the file, and says in an operator's words what goes wrong. Throws `LedgerFileError`. */
+/** Runs work on the file, and turns its errors into words for an operator. Throws `LedgerFileError`. */
 export function guardFile<Result>(path: string, work: () => Result): Result {
   try {
     return work();
@@ -20,7 +22,7 @@ export function guardFile<Result>(path: string, work: () => Result): Result {
   }
 }
 
-/** For a file whose content can't be trusted. */
+/** The error for a file whose content can't be trusted. */
 export function damagedFile(path: string, details: string): LedgerFileError {
   return new LedgerFileError(`the spend ledger ${path} ${damaged}`, details);
 }

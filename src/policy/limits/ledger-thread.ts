@@ -8,7 +8,7 @@ import type { FileRequest, FileResult } from './spend-file.ts';
 export type LedgerThreadOptions = {
   readonly folder: string;
   readonly log: (level: 'info' | 'warn', message: string) => void;
-  /** Unix ms, whole, never going back */
+  /** whole Unix milliseconds that never go back */
   readonly now: () => number;
 };
 
@@ -18,25 +18,28 @@ type Waiting = {
   readonly reject: (error: Error) => void;
 };
 
-/** What one transaction takes, so that none takes long. */
+/** The most requests in one transaction, so that none takes long. */
 const batchSize = 512;
-/** How long closing waits for the disk. */
+/** How long `close` waits for the disk. */
 const closeTimeoutMs = 5_000;
 
 // .ts when Node runs the sources, .js when it runs what tsc made of them
 const workerUrl = new URL(`./ledger-worker${extname(import.meta.url)}`, import.meta.url);
 
-/** The thread of the ledger's file. While it writes one batch the next one gathers, so a slow disk makes them larger. */
+/**
+ * The thread that works on the ledger's file. While it writes one batch, the next one gathers, so a slow disk leads to larger
+ * batches.
+ */
 export class LedgerThread {
   readonly #options: LedgerThreadOptions;
   #worker: Worker | undefined;
   #queue: Waiting[] = [];
-  /** the batch that the thread has */
+  /** the batch that the thread is working on */
   #sent: readonly Waiting[] = [];
   #isSendPlanned = false;
-  /** nothing more is asked */
+  /** whether `ask` refuses; `tell` still works */
   #isClosed = false;
-  /** nor told: all that was asked is answered, and what came of it was told */
+  /** whether `tell` does nothing any more either: all questions are answered, and what followed from them was told */
   #isFinished = false;
   readonly #finished = Promise.withResolvers<undefined>();
 
@@ -45,8 +48,8 @@ export class LedgerThread {
   }
 
   /**
-   * Resolves with the answer. A request that was sent when `signal` ends is answered all the same; `onLate` gets that
-   * answer. Throws `LEDGER_UNAVAILABLE`, and `REQUEST_ABORTED` when nobody waits any more.
+   * Resolves with the answer. A request that was already sent when `signal` is aborted is answered all the same; `onLate` gets
+   * that answer. Throws `LEDGER_UNAVAILABLE`, and `REQUEST_ABORTED` when nobody waits any more.
    */
   ask(
     request: FileRequest,
@@ -77,7 +80,7 @@ export class LedgerThread {
     });
   }
 
-  /** Resolves once the request is dealt with, or can't be; never throws. */
+  /** Resolves once the request is done, or can't be done; never throws. */
   tell(request: FileRequest): Promise<void> {
     if (this.#isFinished) return Promise.resolve();
     return new Promise((resolve) => {
@@ -85,7 +88,10 @@ export class LedgerThread {
     });
   }
 
-  /** What was asked before is still answered, and what is told meanwhile is still done, as long as the disk goes along. */
+  /**
+   * Closes the thread. Earlier questions are still answered, and what is told meanwhile is still done, unless the disk takes too
+   * long.
+   */
   async close(): Promise<void> {
     if (!this.#isClosed) {
       this.#isClosed = true;
@@ -105,7 +111,7 @@ export class LedgerThread {
     this.#advance();
   }
 
-  /** One batch at a time; requests of the same turn of the event loop go together. */
+  /** Sends the next batch when none is being worked on; requests of the same turn of the event loop go together. */
   #advance(): void {
     if (this.#sent.length > 0 || this.#isSendPlanned) return;
     if (this.#queue.length === 0) {
@@ -159,7 +165,7 @@ export class LedgerThread {
   }
 }
 
-/** A thread that the disk holds up ends whenever the disk lets it. */
+/** Ends the thread. One that is blocked by the disk ends when the disk lets it. */
 async function endWorker(worker: Worker): Promise<void> {
   const ended = Promise.withResolvers<undefined>();
   worker.once('exit', () => ended.resolve(undefined));

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type LedgerBatch, LedgerFileDesk } from './ledger-file-desk.ts';
 
-// The thread of the spend ledger's file: it blocks while the disk writes, which is why it is a thread.
+// The program of the spend ledger's thread. It blocks while the disk writes, which is why it runs in a thread.
 
 const { folder } = workerData as { folder: string };
 const desk = new LedgerFileDesk(folder);

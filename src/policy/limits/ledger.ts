@@ -7,7 +7,7 @@ export type Spend = {
   readonly sessions: bigint;
 };
 
-/** What may be spent in a window; what is absent has no limit. */
+/** The most that may be spent in a window; what is absent has no limit. */
 export type WindowLimits = Readonly<Partial<Record<keyof Spend, bigint>>>;
 
 /** A window that a payment counts in. */
@@ -29,24 +29,27 @@ export type SessionLimit = {
   readonly isEnforced: boolean;
 };
 
-/** The session that a payment belongs to, where a rule limits what sessions spend: counted whatever state it goes on from. */
+/**
+ * The session that a payment belongs to, where a rule limits what sessions spend. It is counted however many copies of its state
+ * are used.
+ */
 export type SessionCharge = {
-  /** at most 64 characters; not for anybody to choose */
+  /** at most 64 characters; callers must not be able to choose it */
   readonly id: string;
-  /** wei that its state says it has spent before; counts where the ledger knows of less */
+  /** what its state says it has spent before, in wei; counts where the ledger knows of less */
   readonly spentEv: bigint;
-  /** of the rules that match */
+  /** the limits of the rules that match */
   readonly limits: readonly SessionLimit[];
 };
 
 export type ReserveOutcome =
   | {
       readonly kind: 'reserved';
-      /** the rules in observe mode whose limit this payment goes over */
+      /** the rules in observe mode whose limit this payment exceeds */
       readonly observed: readonly string[];
       /**
-       * Gives the reservation back, or the `unused` part of it; only once. A release that fails loses budget until the window
-       * has passed; it never throws.
+       * Gives back the reservation, or the `unused` part of it; may be called once. Where it fails, that part of the budget stays
+       * used until the window has passed; it never throws.
        */
       release(unused?: Spend): Promise<void>;
     }
@@ -55,7 +58,7 @@ export type ReserveOutcome =
       readonly ruleId: string;
       readonly limit: keyof Spend;
       readonly maximum: bigint;
-      /** in how many ms each of the windows that refuse will have room, when nothing else is spent; at least 1 */
+      /** the milliseconds until each of the windows that refuse has room, if nothing else is spent; at least 1 */
       readonly retryAfterMs: number;
     }
   | {
@@ -67,13 +70,14 @@ export type ReserveOutcome =
     };
 
 /**
- * Remembers what was spent in which window. A reservation counts from the moment it is made, so settling it takes no
- * further call: what was reserved is what is signed. A crash before the signature loses budget, never money.
+ * Remembers what was spent in which window. A reservation counts from the moment it is made, and what was reserved is what is
+ * signed, so settling it takes no further call. A crash before the signature loses budget, never money.
  */
 export type SpendLedger = {
   /**
-   * Adds `spend` to all windows and its expected value to the session, or to none when an enforced limit has no room: atomic among all requests, processes and
-   * instances that share the ledger. Durable when it resolves. Throws `LEDGER_UNAVAILABLE`.
+   * Adds `spend` to all windows and its expected value to the session, or to none of them when an enforced limit has no room.
+   * This is atomic among all requests, processes and instances that share the ledger, and durable when it resolves. Throws
+   * `LEDGER_UNAVAILABLE`.
    */
   reserve(
     charges: readonly WindowCharge[],
@@ -81,9 +85,9 @@ export type SpendLedger = {
     signal: AbortSignal,
     session?: SessionCharge,
   ): Promise<ReserveOutcome>;
-  /** What has been spent in each window so far. Throws `LEDGER_UNAVAILABLE`. */
+  /** What has been spent in each of the windows. Throws `LEDGER_UNAVAILABLE`. */
   usage(charges: readonly WindowCharge[]): Promise<readonly Spend[]>;
-  /** Whether it can be used right now; the problem's code when not. */
+  /** Resolves when the ledger can be used right now, and rejects with the problem when not. */
   checkHealth(): Promise<void>;
   close(): Promise<void>;
 };

@@ -2,14 +2,15 @@ import { RecordsError } from '../../errors.ts';
 import { lowDigits } from './redis-scripts.ts';
 
 const lowBase = 10n ** lowDigits;
-/** Lua's numbers are exact up to there. */
+/** Lua's numbers are exact up to this one. */
 const highLimit = 9n * 10n ** 15n;
 
-/** As the scripts take it, in base 10^15. */
+/** An amount as the scripts take it: two digits in base 10^15. */
 export function splitAmount(amount: bigint): [high: string, low: string] {
   return [`${amount / lowBase}`, `${amount % lowBase}`];
 }
 
+/** The amount that {@link splitAmount} has split. */
 export function joinAmount(high: bigint, low: bigint): bigint {
   return high * lowBase + low;
 }

@@ -10,10 +10,12 @@ export type RedisArchiveOptions = { readonly redis: ScriptRunner; readonly keyPr
 const scanCount = 1_000;
 const keysPerRead = 100;
 
-/** ARGV: the cursor, the pattern. KEYS: one that is where the others are. */
+/** ARGV: the cursor, the pattern. KEYS: any key of the node that has the others. */
 const scanScript = `return redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ${scanCount})`;
 
-/** Returns for each key its type, its fields and values or its value, and the ms until it is dropped; first Redis' time in ms. */
+/**
+ * Returns Redis' time in ms, and then for each key its type, its value or its fields and values, and the ms until it is dropped.
+ */
 const readScript = `
 local time = redis.call('TIME')
 local found = {string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))}
@@ -25,7 +27,7 @@ end
 return found
 `;
 
-/** ARGV: fields and values of a counter, then the ms to keep it. One that is there stays. */
+/** ARGV: fields and values of a counter, then the ms to keep it. An existing counter is left as it is. */
 const writeCounterScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 for place = 1, #ARGV - 1, 2 do redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1]) end
@@ -33,7 +35,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[#ARGV])
 return 1
 `;
 
-/** ARGV: what the session has spent, and Unix ms until when that is kept. */
+/** ARGV: what the session has spent, and until when that is kept, Unix ms. */
 const writeSessionScript = `
 local time = redis.call('TIME')
 local left = ARGV[2] - (tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
@@ -45,7 +47,7 @@ const scanReply = z.tuple([z.string(), z.array(z.string())]);
 const readReply = z.tuple([z.string()], z.tuple([z.string(), z.array(z.string()), z.int()]));
 const counterName = z.tuple([z.string(), z.string(), z.int()]);
 
-/** Needs the rights to `SCAN`, `TYPE` and `EXISTS` besides those of the signer. */
+/** The ledger in Redis, as an archive. It needs the rights to `SCAN`, `TYPE` and `EXISTS` besides those of the signer. */
 export function openRedisArchive({ redis, keyPrefix }: RedisArchiveOptions): LedgerArchive {
   const anchor = `${keyPrefix}health`;
   const counters = `${keyPrefix}spend:`;
@@ -104,7 +106,7 @@ export function openRedisArchive({ redis, keyPrefix }: RedisArchiveOptions): Led
         }
       }
     },
-    /** The connection belongs to whoever made it. */
+    /** The connection is closed by the caller, who made it. */
     close: () => Promise.resolve(),
   };
 }

@@ -23,14 +23,14 @@ const reserveReply = z.union([
 const usageReply = z.array(z.string().regex(/^\d+( \d+){5}$/));
 
 /**
- * The ledger in Redis, for instances that share it. A reserve is one round trip; one whose outcome is not known has failed,
- * and stays counted if Redis counted it and never answers.
+ * The ledger in Redis, for instances that share it. A reservation takes one round trip. One whose outcome is not known has
+ * failed; it stays counted where Redis has counted it and its answer never comes.
  */
 export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): SpendLedger {
   const keyOf = ({ ruleId, scope, windowMs }: Counter): string =>
     `${keyPrefix}spend:${JSON.stringify([ruleId, scope, windowMs])}`;
 
-  /** what is given back, and nobody waits for */
+  /** releases that nobody waits for */
   const givingBack = new UnderWay();
 
   return {
@@ -82,12 +82,12 @@ export function createRedisLedger({ redis, keyPrefix }: RedisLedgerOptions): Spe
     async checkHealth() {
       await redis.run(healthScript, [`${keyPrefix}health`], []).catch(failAsUnavailable);
     },
-    /** The connection belongs to whoever made it, and is needed until then. */
+    /** The connection is closed by the caller, who made it, but only after this. */
     close: () => givingBack.end(closeTimeoutMs),
   };
 }
 
-/** Longer than Redis may take for an answer. */
+/** Longer than Redis may take to answer. */
 const closeTimeoutMs = 5_000;
 
 function listAmounts(spend: Spend): string[] {

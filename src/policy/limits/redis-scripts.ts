@@ -1,14 +1,15 @@
 import { slotsPerWindow } from './windows.ts';
 
-// Lua's numbers are doubles. An amount is two of them, in base 10^15: high and low; so sums stay exact up to 9 * 10^30.
+// Lua's numbers are doubles. An amount is therefore two of them, its digits in base 10^15, high and low; so sums stay exact up to
+// 9 * 10^30.
 
 /** Digits of the lower number of an amount. */
 export const lowDigits = 15n;
 
 /**
- * Each counter is one hash: `slot`, the newest slot; `total`, what counts by now; and what was spent in each slot, under the
- * slot's number. An amount list is six numbers: high and low of ev, tickets and sessions. `now` is Redis' own time; a counter
- * whose newest slot lies ahead of it stays there, so that a clock that is set back frees nothing.
+ * Each counter is one hash: `slot`, the newest slot; `total`, the sum of all slots that count; and what was spent in each slot,
+ * under the slot's number. An amount list is six numbers: high and low of ev, tickets and sessions. `now` is Redis' own time. A
+ * counter whose newest slot lies ahead of `now` keeps it, so that setting the clock back frees nothing.
  */
 const common = `
 local base = 1e15

@@ -2,8 +2,8 @@ import { InternalError } from '../../errors.ts';
 import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
 
 /**
- * Where is kept what windows and sessions have spent; opened when the first rule needs it. There is none where none is
- * configured: no rule has windows then, and session limits go by the states alone.
+ * Opens the ledger of what windows and sessions have spent, which happens when the first rule needs it. It is missing where none
+ * is configured: then no rule has windows, and session limits rely on the session states alone.
  */
 export type LedgerOpener = () => Promise<SpendLedger>;
 
@@ -13,7 +13,7 @@ const nothingReserved: ReserveOutcome = {
   release: () => Promise.resolve(),
 };
 
-/** Reserves what is to be spent, where anything counts it. Throws `LEDGER_UNAVAILABLE`. */
+/** Reserves what a payment spends, where any window or session counts it. Throws `LEDGER_UNAVAILABLE`. */
 export async function reserve(
   ledger: LedgerOpener | undefined,
   charges: readonly WindowCharge[],
@@ -29,7 +29,10 @@ export async function reserve(
 /** A window, and what was spent in it before. */
 export type WindowUsage = { readonly charge: WindowCharge; readonly spent: Spend };
 
-/** What was spent in each window, for the record of a denial; undefined where that can't be told, which changes nothing. */
+/**
+ * What was spent in each window, for the record of a denial; undefined where that can't be read, which does not change the
+ * denial.
+ */
 export async function usageOf(
   ledger: LedgerOpener | undefined,
   charges: readonly WindowCharge[],

@@ -1,12 +1,15 @@
 import type { ReserveOutcome, SessionCharge } from './ledger.ts';
 
-/** A session goes on paying for so long after its last payment; then its state is refused where what it spends is limited. */
+/**
+ * How long after its last payment a session may go on paying. After that its state is refused, where what sessions spend is
+ * limited.
+ */
 export const sessionIdleMs = 24 * 3_600_000;
 
-/** What a session has spent is kept an hour longer than that, for clocks that disagree. */
+/** How long it is remembered what a session has spent: one hour more, for clocks that disagree. */
 export const sessionKeptMs = sessionIdleMs + 3_600_000;
 
-/** What the ledger makes of a payment of `ev` wei; it knows of `knownEv` wei that the session has spent before. */
+/** The ledger's verdict on a payment of `ev` wei, where it knows that the session has spent `knownEv` wei before. */
 export function judgeSession(
   knownEv: bigint,
   { spentEv, limits }: SessionCharge,

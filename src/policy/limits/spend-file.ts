@@ -30,10 +30,10 @@ export type FileRequest =
   | {
       readonly kind: 'release';
       readonly counters: readonly Counter[];
-      /** what the reservation was counted in, in the order of the counters */
+      /** the slots that the reservation was counted in, in the order of the counters */
       readonly slots: readonly number[];
       readonly spend: Spend;
-      /** the id of the session that it was counted in */
+      /** the id of the session that the reservation was counted in */
       readonly session: string | undefined;
     }
   | { readonly kind: 'usage'; readonly counters: readonly Counter[] }
@@ -56,16 +56,16 @@ type Tally = {
   readonly id: number | undefined;
   /** the newest slot */
   readonly slot: number;
-  /** of the newest slot and the 60 before it */
+  /** spent in the newest slot and the 60 before it */
   total: Spend;
-  /** of the newest slot alone */
+  /** spent in the newest slot alone */
   newest: Spend;
   hasChanged: boolean;
 };
 
 const schemaVersion = 1;
 
-/** Amounts are decimal text: wei outgrow SQLite's 64-bit integers. */
+/** Amounts are decimal text, since wei exceed SQLite's 64-bit integers. */
 const schema = `
   CREATE TABLE clock (time_ms INTEGER NOT NULL) STRICT;
   INSERT INTO clock VALUES (0);
@@ -92,7 +92,7 @@ const schema = `
   PRAGMA user_version = ${schemaVersion};
 `;
 
-/** Added to files that don't have it yet; a program that knows nothing of it can go on with such a file. */
+/** Added to files that don't have it yet; a program that does not know it can still use such a file. */
 const sessionsSchema = `
   CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY,
@@ -105,12 +105,12 @@ const sessionsSchema = `
 /** How long one process waits for the transaction of another. */
 const busyTimeoutMs = 2_000;
 const sweepIntervalMs = 600_000;
-/** Counters that one transaction deletes at most, so that no request waits long for it. */
+/** The most counters that one transaction deletes, so that no request waits long for it. */
 const sweepSize = 500;
 
 /**
- * The SQLite file of the spend ledger. It blocks while the disk writes, so it belongs into a thread of its own. Several
- * processes may have it open. Throws `LedgerFileError`, after which the file should be opened anew.
+ * The SQLite file of the spend ledger. It blocks while the disk writes, so use it in a thread of its own. Several processes may
+ * have it open. Throws `LedgerFileError`, after which the file should be opened anew.
  */
 export class SpendFile {
   readonly #path: string;
@@ -130,8 +130,8 @@ export class SpendFile {
   }
 
   /**
-   * Answers the requests in their order, in one transaction: durable when it returns. `timeMs` never goes back while the
-   * process lives. Where another process has written a later time, the clock goes on from there.
+   * Answers the requests in their order, in one transaction, and so durably. `timeMs` never goes back while the process lives.
+   * Where another process has written a later time, the ledger's clock goes on from there.
    */
   answer(requests: readonly FileRequest[], timeMs: number): FileResult[] {
     return this.#transact(() => this.#decide(requests, this.#tellTime(timeMs)));
@@ -151,7 +151,7 @@ export class SpendFile {
     });
   }
 
-  /** What still counts, in one transaction. */
+  /** All records that still count, read in one transaction. */
   exportAll(timeMs: number): LedgerRecord[] {
     return this.#transact(() => {
       const now = this.#tellTime(timeMs);
@@ -257,7 +257,7 @@ export class SpendFile {
     return { ...fresh, id, total: left, hasChanged: true };
   }
 
-  /** All charges or none: enforced ones are looked at first, then all are counted. */
+  /** Counts in all windows or in none: the enforced ones are checked first. */
   #reserve(
     tallies: readonly Tally[],
     { charges, spend, session }: Extract<FileRequest, { kind: 'reserve' }>,
@@ -322,7 +322,7 @@ export class SpendFile {
     return row && parseSpend(row);
   }
 
-  /** What does not count any more is left alone. */
+  /** Takes a reservation out of the slots that still count. */
   #release(tallies: readonly Tally[], slots: readonly number[], spend: Spend): void {
     for (const [index, tally] of tallies.entries()) {
       const slot = slots[index];
@@ -346,7 +346,7 @@ export class SpendFile {
     this.#sql.writeSlot.run(written, slot, ...format(newest));
   }
 
-  /** Forgets counters that nothing counts in any more, and sessions that are over. */
+  /** Deletes counters in which nothing counts any more, and sessions that are over. */
   #sweep(timeMs: number): void {
     if (timeMs < this.#nextSweepMs) return;
     const { deleteCounters, deleteSessions } = this.#sql;
@@ -357,7 +357,7 @@ export class SpendFile {
   }
 }
 
-/** Throws what SQLite throws, and `LedgerFileError`. */
+/** Opens or creates the database. Throws SQLite's errors, and `LedgerFileError`. */
 function openDatabase(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: busyTimeoutMs });
   try {

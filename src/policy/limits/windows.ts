@@ -1,23 +1,23 @@
 import type { Spend, WindowCharge, WindowLimits } from './ledger.ts';
 
 /**
- * A window slides in 60 steps. What is spent counts in the slot it falls into, and as spent for as long as the slot is the
- * current one or one of the 60 before it: 1 to 1 1/60 window lengths. So in no interval of the window's length, however it
- * lies, more than the limit is spent.
+ * A window slides in 60 steps, its slots. What is spent belongs to the slot of its time, and counts as long as that slot is the
+ * current one or one of the 60 before it: for 1 to 1 1/60 window lengths. So no interval of the window's length, wherever it
+ * lies, sees more spent than the limit.
  */
 export const slotsPerWindow = 60;
 
-/** The slot of a time; both in whole ms. */
+/** The number of the slot that a time falls in; both in whole milliseconds. */
 export function slotAt(timeMs: number, windowMs: number): number {
   return Math.floor((timeMs * slotsPerWindow) / windowMs);
 }
 
-/** When nothing of what was spent up to `slot` counts any more, in ms. */
+/** The time, in milliseconds, from which nothing that was spent up to `slot` counts any more. */
 export function expiryOf(slot: number, windowMs: number): number {
   return Math.ceil(((slot + slotsPerWindow + 1) * windowMs) / slotsPerWindow);
 }
 
-/** What tells one counter from another: a changed length starts anew, changed limits keep the counts. */
+/** The identity of a counter. A changed window length begins a new counter; changed limits keep the count. */
 export type Counter = Pick<WindowCharge, 'ruleId' | 'scope' | 'windowMs'>;
 
 /** What is limited, in the order in which it is checked. */
@@ -25,20 +25,22 @@ export const spendKinds = ['ev', 'tickets', 'sessions'] as const;
 
 export const nothingSpent: Spend = { ev: 0n, tickets: 0n, sessions: 0n };
 
+/** The sum of two spends, kind by kind. */
 export function addSpend(a: Spend, b: Spend): Spend {
   return { ev: a.ev + b.ev, tickets: a.tickets + b.tickets, sessions: a.sessions + b.sessions };
 }
 
+/** The difference of two spends, kind by kind. */
 export function subtractSpend(a: Spend, b: Spend): Spend {
   return { ev: a.ev - b.ev, tickets: a.tickets - b.tickets, sessions: a.sessions - b.sessions };
 }
 
-/** Whether `spend` has all of `part`. */
+/** Whether `spend` includes all of `part`. */
 export function includesSpend(spend: Spend, part: Spend): boolean {
   return spendKinds.every((kind) => spend[kind] >= part[kind]);
 }
 
-/** The first limit that `spend` does not fit under any more. What a payment has none of is not limited. */
+/** The first limit that `spend` no longer fits under. A kind of which a payment has none is not limited. */
 export function findExceeded(
   spent: Spend,
   spend: Spend,
@@ -54,8 +56,8 @@ export function findExceeded(
 export type SlotSpend = { readonly slot: number; readonly spent: Spend };
 
 /**
- * In how many ms `spend` will fit under the limits, when nothing else is spent until then; at least 1. `slots` are those that
- * count, the oldest first.
+ * The milliseconds until `spend` will fit under the limits, if nothing else is spent until then; at least 1. `slots` are those
+ * that count, the oldest first.
  */
 export function roomAfterMs(
   slots: readonly SlotSpend[],

@@ -79,20 +79,20 @@ export type CompiledRule = RuleDefinition & { readonly conditions: readonly Rule
 /** A policy file as requests are judged by it. */
 export type CompiledPolicy = {
   readonly default: 'allow' | 'deny';
-  /** in the order of the file, which decides nothing but which rule a denial names */
+  /** in the order of the file, which decides only which rule a denial names */
   readonly rules: readonly CompiledRule[];
   readonly ruleIds: readonly string[];
   /** Whether a spend ledger is needed. */
   readonly hasWindows: boolean;
-  /** Whether what a session has spent, and since when, must be known. */
+  /** Whether it must be known what a session has spent, and since when. */
   readonly hasSessionLimits: boolean;
-  /** Whether what a session spends is limited, which its forks must be counted for. */
+  /** Whether what sessions spend is limited, for which all copies of a state must be counted together. */
   readonly limitsSessionEv: boolean;
   /** Whether an exchange rate is needed, for a limit or a window. */
   readonly usesUsd: boolean;
 };
 
-/** Prepares the conditions once, so that a request costs a few look-ups a rule. */
+/** Prepares the conditions once, so that a request needs only a few look-ups for each rule. */
 export function compilePolicy(definition: PolicyDefinition): CompiledPolicy {
   const rules = definition.rules.map((rule) => ({ ...rule, conditions: compileConditions(rule) }));
   return {
@@ -120,7 +120,7 @@ export function hasUsd(limits: object): boolean {
   return Object.values(limits).some((limit) => typeof limit === 'object' && 'usd' in limit);
 }
 
-/** Where no policy file is configured: everything is allowed. */
+/** The policy where no policy file is configured: everything is allowed. */
 export const emptyPolicy: CompiledPolicy = compilePolicy({ default: 'allow', rules: [] });
 
 function compileConditions({ when, effect }: RuleDefinition): RuleCondition[] {
@@ -151,7 +151,7 @@ function compileConditions({ when, effect }: RuleDefinition): RuleCondition[] {
     const isListed = compileCapabilities(when.capability);
     conditions.push({
       key: 'capability',
-      // against the spender: one that is not listed is not allowed, one that is listed is denied or limited
+      // in both cases against the spender: a model that is not listed is not allowed, and one that is listed is denied or limited
       holds:
         effect.kind === 'allow'
           ? ({ models }) => models.length > 0 && models.every(isListed)

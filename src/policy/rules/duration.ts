@@ -12,7 +12,7 @@ export function parseDuration(text: string): number | undefined {
   return factor === undefined ? undefined : Number(digits) * factor;
 }
 
-/** Whole seconds in the largest unit that fits, such as `"4h"`, as `parseDuration` reads it. */
+/** Writes whole seconds in the largest unit that fits, such as `"4h"`, so that {@link parseDuration} can read it. */
 export function formatDuration(milliseconds: number): string {
   const [unit, factor] = units.find(([, factor]) => milliseconds % factor === 0) ?? ['s', 1_000];
   return `${milliseconds / factor}${unit}`;

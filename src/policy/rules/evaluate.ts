@@ -22,7 +22,7 @@ export type RuleVerdict = {
   | {
       readonly kind: 'deny';
       readonly refusal: Refusal;
-      /** undefined when it is that no rule allows the payment */
+      /** undefined when the reason is that no rule allows the payment */
       readonly ruleId: string | undefined;
     }
 );
@@ -35,9 +35,10 @@ function notAllowed({ kind }: PaymentFacts): Denial {
 }
 
 /**
- * Judges a payment: an explicit deny wins over any allow; then, unless the default is to allow, a rule must allow it; then
- * all limits must hold. The verdict does not depend on the order of rules, which only decides whose refusal it is. Throws
- * `PRICE_FEED_UNAVAILABLE` where an enforced limit in USD applies to a payment that is not denied anyway, and there is no rate.
+ * Judges a payment. An explicit deny wins over any allow; then, unless the default is to allow, a rule must allow the payment;
+ * then all limits must hold. The verdict does not depend on the order of the rules, which only decides which rule's refusal is
+ * given. Throws `PRICE_FEED_UNAVAILABLE` where an enforced limit in USD applies to a payment that is not denied anyway, and there
+ * is no rate.
  */
 export function evaluateRules(policy: CompiledPolicy, facts: PaymentFacts): RuleVerdict {
   const matched: string[] = [];
@@ -86,13 +87,13 @@ function isMatch({ conditions }: CompiledRule, facts: PaymentFacts): boolean {
   return conditions.every(({ holds }) => holds(facts));
 }
 
-/** What a rule has to say of a payment that its conditions hold for, enforced or not. */
+/** A rule's finding on a payment that its conditions hold for, whether the rule is enforced or not. */
 export type RuleFinding = {
-  /** its deny, or the limit that the payment goes over */
+  /** its denial, or the limit that the payment exceeds */
   readonly refusal?: Refusal | undefined;
   /** the window that the payment counts in */
   readonly charge?: WindowCharge;
-  /** it has a limit in USD, and there is no rate to say what that is worth */
+  /** whether it has a limit in USD, and there is no rate to convert it */
   readonly lacksRate?: boolean;
 };
 
@@ -126,7 +127,7 @@ export function judge(
   }
 }
 
-/** What pays nothing is worth nothing in any currency. */
+/** A request that pays nothing has no value in any currency, so it needs no rate. */
 const isPaid = ({ kind }: PaymentFacts): boolean => kind === 'payment';
 
 const limitOfWindow = {
@@ -144,8 +145,8 @@ type Exceeded = Pick<
 };
 
 /**
- * The refusal of a payment that finds no room in one of the windows it counts in: for now, or for good when it is larger than
- * one of them. `spend` is the payment's.
+ * The refusal of a payment that finds no room in one of its windows: for now, or for good when it is larger than a whole window.
+ * `spend` is the payment's.
  */
 export function refuseExhausted(
   { ruleId, limit, maximum, retryAfterMs }: Exceeded,
@@ -175,7 +176,7 @@ function refuseLargerThanWindow(
   return undefined;
 }
 
-/** The refusal of a payment that the ledger knows its session to have no room for; `spend` is the payment's. */
+/** The refusal of a payment for which its session has no room left, as the ledger counts it. `spend` is the payment's. */
 export function refuseSpentSession(
   { ruleId, maximum, spent }: Extract<ReserveOutcome, { kind: 'session-exceeded' }>,
   { ev }: Spend,

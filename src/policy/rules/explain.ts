@@ -14,11 +14,11 @@ export type RuleExplanation = {
   readonly rule: CompiledRule;
   /** the conditions that don't hold; the rule matches when there are none */
   readonly unmet: readonly (keyof RuleConditions)[];
-  /** what the rule has to say when it matches */
+  /** the rule's finding where it matches */
   readonly finding: RuleFinding;
 };
 
-/** What each rule makes of a payment, in the order of the file. */
+/** The explanation of each rule for a payment, in the order of the file. */
 export function explainRules(policy: CompiledPolicy, facts: PaymentFacts): RuleExplanation[] {
   const spend = spendOf(facts);
   return policy.rules.map((rule) => {
@@ -27,7 +27,7 @@ export function explainRules(policy: CompiledPolicy, facts: PaymentFacts): RuleE
   });
 }
 
-/** The verdict of rules and windows together, as the ledger would give it after what was spent. */
+/** The verdict of rules and windows together, as the ledger would give it if this much had been spent. */
 export function evaluateAfter(
   spentIn: (charge: WindowCharge) => Spend,
   policy: CompiledPolicy,

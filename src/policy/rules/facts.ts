@@ -9,15 +9,15 @@ import type { CapabilityModel } from '../price-list.ts';
 export type RequestKind = 'payment' | 'byocJob';
 
 /**
- * A payment as the rules of the policy file see it; or a BYOC job, which has no value of its own, and takes one ticket out of
- * windows for its signature.
+ * A payment as the rules of the policy file see it. A BYOC job has the same form: it has no value of its own, and takes one
+ * ticket out of windows for its signature.
  */
 export type PaymentFacts = {
   readonly kind: RequestKind;
   readonly principal: Principal;
   /** as the caller names it */
   readonly app: string;
-  /** as the caller names it; whom the tickets pay is `recipient`. undefined for a job */
+  /** as the caller names it; the tickets pay `recipient`. undefined for a BYOC job */
   readonly orchestrator: Address | undefined;
   readonly recipient: Address | undefined;
   readonly models: readonly CapabilityModel[];
@@ -38,9 +38,9 @@ export type PaymentFacts = {
   };
   /** what a US dollar is worth; undefined while that is not known */
   readonly weiPerUsd: {
-    /** when the session began: for limits */
+    /** the rate when the session began: for limits */
     readonly ofSession: Rational | undefined;
-    /** for windows */
+    /** the present rate: for windows */
     readonly now: Rational | undefined;
   };
   /** Unix nanoseconds */
@@ -73,9 +73,9 @@ export function byocJobFacts(
   };
 }
 
-/** What a payment takes out of windows: its expected value is rounded up to whole wei, against the spender. */
+/** What a payment takes out of windows. Its expected value is rounded up to whole wei, against the spender. */
 export function spendOf({ ticketEv, tickets, session }: PaymentFacts): Spend {
-  // not in lowest terms, which the division does without
+  // not in lowest terms, which the division does not need
   const total = { numerator: ticketEv.numerator * tickets, denominator: ticketEv.denominator };
   return { ev: divideRoundingUp(total, one), tickets, sessions: session.isNew ? 1n : 0n };
 }

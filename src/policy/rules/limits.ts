@@ -13,7 +13,7 @@ type ExceededLimit = DistributiveOmit<RefusalOf<'RULE_LIMIT_EXCEEDED'>['data'], 
 
 const nanosecondsPerMillisecond = 1_000_000n;
 
-/** {@link RuleLimits} in wei. */
+/** {@link RuleLimits} with all amounts in wei. */
 type WeiLimits = Pick<RuleLimits, 'tickets' | 'sessionDurationMs'> & {
   readonly price: Rational | undefined;
   readonly ticketEv: Rational | undefined;
@@ -22,7 +22,7 @@ type WeiLimits = Pick<RuleLimits, 'tickets' | 'sessionDurationMs'> & {
   readonly sessionEv: bigint | undefined;
 };
 
-/** Those in USD are rounded down, and missing where there is no rate. */
+/** Converts limits to wei. Limits in USD are rounded down, and are missing where there is no rate. */
 export function limitsInWei(limits: RuleLimits, weiPerUsd: Rational | undefined): WeiLimits {
   const { price, ticketEv, totalEv, faceValue, sessionEv } = limits;
   return {
@@ -35,7 +35,7 @@ export function limitsInWei(limits: RuleLimits, weiPerUsd: Rational | undefined)
   };
 }
 
-/** The first limit that the payment goes over; what is equal to a limit is within it. `spend` is the payment's. */
+/** The refusal by the first limit that the payment exceeds; an amount equal to a limit is within it. `spend` is the payment's. */
 export function refuseAboveLimits(
   ruleId: string,
   limits: WeiLimits,

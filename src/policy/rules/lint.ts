@@ -1,6 +1,6 @@
 import type { CapabilityPattern, CompiledPolicy, CompiledRule, RuleConditions } from './compile.ts';
 
-/** What a valid policy most likely does not mean: a sentence for each. */
+/** Finds what the author of a valid policy most likely did not mean, one sentence for each. */
 export function lintPolicy(policy: CompiledPolicy): string[] {
   const denial = findDenialOfEverything(policy);
   return [
@@ -26,7 +26,7 @@ function findUselessAllows(policy: CompiledPolicy): string[] {
   });
 }
 
-/** Payments have these, BYOC jobs don't. */
+/** Conditions on properties that payments have and BYOC jobs don't. */
 const conditionsOfPayments = ['app', 'orchestrator', 'recipient', 'type'] as const;
 
 function findJobsWithoutValues({ rules }: CompiledPolicy): string[] {
@@ -46,7 +46,7 @@ function findShadowed({ rules }: CompiledPolicy): string[] {
         deny !== rule &&
         isEnforcedDeny(deny) &&
         isAlwaysMet(deny.when, rule.when) &&
-        // of two that deny the same, the first one counts
+        // of two rules that deny the same, the first one counts
         !(isEnforcedDeny(rule) && position > index && isAlwaysMet(rule.when, deny.when)),
     );
     return shadow
@@ -66,7 +66,7 @@ export function findDenialOfEverything({ rules, ...policy }: CompiledPolicy): st
     : 'every payment is denied: the default is to deny, and no rule allows any';
 }
 
-/** Whether `wide`, of a rule that denies, holds for each payment that `narrow` holds for. */
+/** Whether `wide`, the conditions of a rule that denies, hold for every payment that `narrow` holds for. */
 function isAlwaysMet(wide: RuleConditions, narrow: RuleConditions): boolean {
   const includes = <Value>(
     all: readonly Value[] | undefined,

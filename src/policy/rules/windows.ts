@@ -8,7 +8,10 @@ export type WindowRule = Pick<RuleDefinition, 'id' | 'mode' | 'when'> & {
   readonly effect: Extract<RuleEffect, { kind: 'window' }>;
 };
 
-/** The share of a rule's window that the payment counts in; a limit in USD is what it is worth now, or missing without a rate. */
+/**
+ * The share of a rule's window that the payment counts in. A limit in USD is converted at the present rate, and is missing where
+ * there is none.
+ */
 export function chargeOf(
   { id, mode, when, effect }: WindowRule,
   facts: PaymentFacts,
@@ -25,10 +28,13 @@ export function chargeOf(
   };
 }
 
-/** Longer names are kept by their hash. */
+/** Names longer than this are replaced by their hash. */
 const longestName = 128;
 
-/** Such as `tenant=acme`, and `tenant=` for callers without one; '' where all share the window. */
+/**
+ * The scope of a payment in a window, such as `tenant=acme`, or `tenant=` for callers without a tenant; '' where all share the
+ * window.
+ */
 function scopeOf(per: WindowScope, when: RuleConditions, facts: PaymentFacts): string {
   const { principal, orchestrator = '', app } = facts;
   switch (per) {
@@ -51,8 +57,8 @@ function shorten(name: string): string {
 }
 
 /**
- * One of 65,536 places for a name that callers choose, so that no number of names makes more counters of a rule. Names that fall
- * into one place share its limit. A rule that lists the names it is for counts each by itself.
+ * One of 65,536 places for a name that callers choose, so that a rule never has more counters than that, however many names they
+ * use. Names that fall into the same place share its limit. A rule that lists the names it is for counts each of them separately.
  */
 function placeOf(name: string): string {
   return name === '' ? '' : `#${createHash('sha256').update(name).digest().readUInt16BE()}`;

@@ -6,7 +6,7 @@ import type { Pause, SwitchStore } from './signing-switch.ts';
 export type RedisSwitchOptions = {
   readonly redis: ScriptRunner;
   readonly keyPrefix: string;
-  /** whether payments go on by what was known last while Redis does not answer */
+  /** whether payments go on by the last known state while Redis does not answer */
   readonly onFailure: 'deny' | 'allow';
   readonly log: (level: 'info' | 'warn', message: string, fields: object) => void;
 };
@@ -22,8 +22,8 @@ const valueSchema = z.union([
 const unknownPause: Pause = { by: '', reason: '', since: '' };
 
 /**
- * The switch in Redis, for all instances that share it: each payment reads it when it begins. Only a resume ends a pause that an instance
- * knows of; that Redis has forgotten it does not.
+ * The switch in Redis, for all instances that share it. Each payment reads it when it begins. A pause that an instance knows of
+ * is only ended by a resume, not by Redis having lost it.
  */
 export function createRedisSwitch(options: RedisSwitchOptions): SwitchStore {
   const { redis, keyPrefix, onFailure, log } = options;
@@ -37,7 +37,7 @@ export function createRedisSwitch(options: RedisSwitchOptions): SwitchStore {
       return last.pause;
     }
     const value = valueSchema.safeParse(typeof reply === 'string' ? parse(reply) : undefined).data;
-    // what can't be understood was not written by a resume
+    // a value that can't be understood was not written by a resume, and so ends no pause
     last = { pause: value && 'signing' in value ? undefined : (value ?? unknownPause) };
     return last.pause;
   }

@@ -2,18 +2,20 @@ import { SignerError } from '../../errors.ts';
 
 /** Who has stopped all signing, why, and since when. */
 export type Pause = {
-  /** as the operator's door names them; '' where that is not known */
+  /** the operator, as the command line or the page names them; '' where that is not known */
   readonly by: string;
   readonly reason: string;
   /** RFC 3339; '' where that is not known */
   readonly since: string;
 };
 
-/** Where the switch is kept: for all workers of an instance, or for all instances that share a Redis. */
+/** The place where the switch is kept: for all workers of an instance, or for all instances that share a Redis. */
 export type SwitchStore = {
-  /** As it is now, for a payment that begins; undefined while things are signed. Throws `SIGNING_SWITCH_UNAVAILABLE`. */
+  /**
+   * The pause as it is now, for a payment that begins; undefined while signing is permitted. Throws `SIGNING_SWITCH_UNAVAILABLE`.
+   */
   read(): Promise<Pause | undefined>;
-  /** As {@link read}, without waiting for anybody: as it was known last. Asked before each call of the key. */
+  /** The pause as it was last known, without waiting for anything. Asked before each call of the key. */
   known(): Pause | undefined;
   /** Resolves once every later {@link read} sees it, also after a crash. Throws `SIGNING_SWITCH_UNAVAILABLE`. */
   write(pause: Pause | undefined): Promise<void>;
@@ -21,32 +23,35 @@ export type SwitchStore = {
 
 export type SwitchState = { readonly kind: 'signing' } | ({ readonly kind: 'paused' } & Pause);
 
-/** What is recorded of a use of the switch. */
+/** A use of the switch, as it is recorded. */
 export type SwitchUse = {
   readonly kind: 'signing-paused' | 'signing-resumed';
   readonly by: string;
   readonly reason?: string;
 };
 
-/** Stops all that the key signs but its self-tests, and lets it go on. */
+/** Stops all signing except self-tests, and permits it again. */
 export type SigningSwitch = {
-  /** Throws `SIGNING_SWITCH_UNAVAILABLE`. */
+  /** The present state. Throws `SIGNING_SWITCH_UNAVAILABLE`. */
   state(): Promise<SwitchState>;
   /**
-   * Once it resolves, no payment that begins is signed, by whichever worker or instance. It is recorded after it holds: stopping
-   * waits for no audit log. Throws `SIGNING_SWITCH_UNAVAILABLE` where it does not hold, and `AUDIT_UNAVAILABLE` where it does, and is not
-   * recorded.
+   * Stops signing. Once it resolves, no worker or instance signs a payment that begins after that. It takes effect before it is
+   * recorded, so that stopping never waits for the audit log. Throws `SIGNING_SWITCH_UNAVAILABLE` where it has not taken effect,
+   * and `AUDIT_UNAVAILABLE` where it has, but could not be recorded.
    */
   pause(order: { readonly by: string; readonly reason: string }): Promise<void>;
-  /** It is recorded before it holds. Throws `AUDIT_UNAVAILABLE` and `SIGNING_SWITCH_UNAVAILABLE`; then nothing is signed as before. */
+  /**
+   * Permits signing again; it is recorded before it takes effect. Throws `AUDIT_UNAVAILABLE` and `SIGNING_SWITCH_UNAVAILABLE`; in
+   * both cases signing stays stopped.
+   */
   resume(order: { readonly by: string }): Promise<void>;
 };
 
-/** What those who sign see of the switch. */
+/** The switch as those who sign see it. */
 export type SigningPermit = {
-  /** For a payment that begins. Throws `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`. */
+  /** Requires that signing is permitted, for a payment that begins. Throws `SIGNING_PAUSED` and `SIGNING_SWITCH_UNAVAILABLE`. */
   require(): Promise<void>;
-  /** The same without waiting, by what is known: before each call of the key. */
+  /** The same by the last known state, without waiting: before each call of the key. */
   requireNow(): void;
 };
 
@@ -57,7 +62,7 @@ export type SigningSwitchOptions = {
   readonly now: () => Date;
 };
 
-/** Texts of operators are cut after so many characters. */
+/** Operators' texts are cut to this many characters. */
 const longestText = 256;
 
 export function createSigningSwitch({ store, record, now }: SigningSwitchOptions): SigningSwitch {
@@ -91,13 +96,13 @@ export function createSigningPermit(store: Pick<SwitchStore, 'read' | 'known'>):
   };
 }
 
-/** Where there is no place to keep a switch. */
+/** The permit where there is no place to keep a switch. */
 export const alwaysPermitted: SigningPermit = {
   require: () => Promise.resolve(),
   requireNow: () => undefined,
 };
 
-/** Seconds after which clients may ask again: nobody knows how long a pause lasts. */
+/** After how many seconds clients may ask again: nobody knows how long a pause lasts. */
 const retryAfterSeconds = 10;
 
 function refusePaused(pause: Pause | undefined): void {

@@ -7,25 +7,25 @@ import { RecordsError } from '../../errors.ts';
 import { nameOf } from '../../foreign-error.ts';
 import type { Pause, SwitchStore } from './signing-switch.ts';
 
-/** Nothing is signed while a folder has it, whatever is in it. */
+/** While a folder holds a file of this name nothing is signed, whatever the file contains. */
 export const switchFileName = 'signing-paused.json';
 
 const pauseSchema = z.object({ by: z.string(), reason: z.string(), since: z.string() });
-/** Of the file, more than it ever has. */
+/** The most bytes that are read of the file; it never has as many. */
 const longestText = 4_096;
-/** Anybody who may enter the folder may know. */
+/** Anybody who may enter the folder may read it. */
 const mode = 0o644;
 
 /**
- * The switch as a file that all workers of an instance look for: once it is there, whoever looks sees it, so that no worker has to be
- * told. A look is one system call. Where it can't be made, nothing is signed.
+ * The switch as a file that all workers of an instance look for. As soon as it exists, every worker that looks sees it, so that
+ * none has to be told. A look is one system call; where it fails, nothing is signed.
  */
 export function openSwitchFile(folder: string): SwitchStore {
   const path = join(folder, switchFileName);
 
   function known(): Pause | undefined {
     try {
-      // not what it may link to: a link that leads nowhere is there too
+      // the file itself and not what it may link to: a dangling link counts as the file
       if (!lstatSync(path, { throwIfNoEntry: false })) return undefined;
     } catch (cause) {
       throw unavailable(path, 'looked at', cause);
@@ -48,7 +48,7 @@ export function openSwitchFile(folder: string): SwitchStore {
   };
 }
 
-/** What can't be read, or was put there by other means, says nothing of itself. */
+/** A pause that can't be read, or was put there by other means, has no author and no reason. */
 function readPause(path: string): Pause {
   const unknown = { by: '', reason: '', since: '' };
   try {
@@ -59,7 +59,7 @@ function readPause(path: string): Pause {
   }
 }
 
-/** The whole content is on disk before the name leads to it. */
+/** Replaces the file. The whole content is on disk before the name leads to it. */
 async function replace(folder: string, path: string, text: string): Promise<void> {
   makeDurableFolder(folder, 0o750);
   const temporary = `${path}.${process.pid}`;
