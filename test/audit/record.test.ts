@@ -39,6 +39,18 @@ describe('a line of a log', () => {
   });
 });
 
+describe('a record', () => {
+  it.each(['a\u0301', '\u00e1', 'ﬁ', '\u{1f600}', '\ud83d', 'a\u0000b\n', '\u2028'])(
+    'has a text as it was, character by character: %j',
+    (message) => {
+      const { lines, head } = encodeRecords([{ kind: 'denied', message }], emptyChain, time);
+      expect(lines.split('\n')).toHaveLength(2);
+      const record = decodeRecord(Buffer.from(lines.slice(0, -1)));
+      expect(record).toMatchObject({ kind: 'denied', message, hash: head.hash });
+    },
+  );
+});
+
 describe('the beginning of a record', () => {
   const head: ChainHead = { seq: 8, hash: 'ab'.repeat(32) };
   const { lines } = encodeRecords([{ kind: 'denied', message: 'ü","hash":"' }], head, time);

@@ -354,6 +354,7 @@ describe('a defect', () => {
         request_id: response.headers.get('x-request-id'),
       },
     ]);
+    expect(JSON.stringify(app.logLines)).not.toContain(secret);
     if (thrown instanceof Error) expect(app.logLines[0]?.['stack']).toContain('limits.test.ts');
   });
 

@@ -61,6 +61,17 @@ describe('methods', () => {
   });
 });
 
+it('the log has the path of a refused request, and neither its query nor its credentials', async () => {
+  const secret = 'pa55-in-the-address';
+  const before = signer.logLines.length;
+  const headers = `Authorization: Bearer ${secret}\r\nCookie: a=${secret}\r\nContent-Length: 0\r\n`;
+  const answer = await ask('POST', `/generate-live-payment?api_key=${secret}`, headers);
+  expect(statusesIn(answer)).toEqual([400]);
+  const lines = signer.logLines.slice(before);
+  expect(lines).toMatchObject([{ msg: 'request refused', path: '/generate-live-payment' }]);
+  expect(JSON.stringify(lines)).not.toContain(secret);
+});
+
 describe('paths', () => {
   it.each([
     '/sign-orchestrator-info/',

@@ -199,6 +199,7 @@ it('the state is what a request uses up, else its idempotency key, of each calle
       { ...identity, request: { ...request, state: other } },
       first,
       { ...first, idempotencyKey: 'another key' },
+      { ...first, idempotencyKey: 'A key' },
       { ...first, caller: { ...caller, authId: 'acme:bob' } },
       { ...first, caller: { ...caller, principal: { ...caller.principal, id: 'bob' } } },
       { ...first, caller: { ...caller, principal: { ...caller.principal, tenant: 'other' } } },

@@ -293,6 +293,10 @@ describe('a payment that is denied', () => {
     [price(1501n), above(1501n, 1500n, 'configured maximum price')],
     [{ requestMaxPrice: rational(1199n) }, above(1200n, 1199n, 'request maxPrice')],
     [{ ...price(1300n), isNewSession: false }, above(1300n, 1200n, 'initial session price')],
+    [
+      { ...price(1300n), isNewSession: false, isTypeNew: true },
+      above(1300n, 1200n, 'initial session price'),
+    ],
     [{ ...price(1n), requestMaxPrice: rational(1199n) }, above(1200n, 1199n, 'request maxPrice')],
     [count(0n), { code: 'NO_TICKETS_DUE', data: {} }],
     [count(51n), { code: 'TICKET_COUNT_ABOVE_MAXIMUM', data: { actual: 51n, maximum: 50n } }],

@@ -414,6 +414,11 @@ describe('windows', () => {
     { per: 'principal', parts: {}, scope: 'principal=gateway-1' },
     { per: 'tenant', parts: {}, scope: 'tenant=acme' },
     { per: 'tenant', parts: { principal: principalOf('x') }, scope: 'tenant=' },
+    // names are told apart by their bytes, however much they look alike
+    ...['Acme', 'acme ', 'ａｃｍｅ', 'a\u0301cme', '\u00e1cme'].flatMap((name) => [
+      { per: 'tenant', parts: { principal: principalOf('x', name) }, scope: `tenant=${name}` },
+      { per: 'principal', parts: { principal: principalOf(name) }, scope: `principal=${name}` },
+    ]),
     { per: 'orchestrator', parts: {}, scope: /^orchestrator=#\d{1,5}$/ },
     { per: 'orchestrator', parts: { orchestrator: undefined }, scope: 'orchestrator=' },
     { per: 'app', parts: {}, scope: 'app=#55821' },
