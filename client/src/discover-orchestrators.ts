@@ -14,7 +14,7 @@ export type DiscoveryFilter = {
   readonly signal?: AbortSignal;
 };
 
-/** One that does work for an orchestrator. */
+/** A runner, which does work for an orchestrator. */
 export type Runner = {
   /** Where its work is asked for. */
   readonly url: string;
@@ -54,6 +54,7 @@ const typeOfUnit: Readonly<Record<string, PaymentType>> = {
   fixed: 'fixed',
 };
 
+/** Asks the signer for orchestrators and their runners; throws as its transport does. */
 export async function discoverOrchestrators(
   transport: SignerTransport,
   { app = [], gpu = [], caps = [], signal }: DiscoveryFilter,
@@ -72,7 +73,7 @@ export async function discoverOrchestrators(
   return entries.map(asObject).flatMap((entry) => readOrchestrator(entry) ?? []);
 }
 
-/** Undefined for what no work can be sent to. */
+/** Reads an orchestrator; undefined for one that no work can be sent to. */
 function readOrchestrator(entry: JsonObject | undefined): DiscoveredOrchestrator | undefined {
   const url = text(entry?.['address']);
   if (entry === undefined || url === undefined) return undefined;
@@ -114,7 +115,7 @@ function text(value: unknown): string | undefined {
   return typeof value === 'string' && value.trim() !== '' ? value : undefined;
 }
 
-/** A number that was quoted; 0 where there is none. */
+/** Reads a number that was quoted; 0 where there is none. */
 function count(value: unknown): number {
   return Number(text(value) ?? 0);
 }

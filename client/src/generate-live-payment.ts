@@ -65,6 +65,7 @@ const unitOf: Readonly<Record<PaymentType, string>> = {
   fixed: 'fixed',
 };
 
+/** Makes one request for one payment, without repeating it; throws as the signer's transport does. */
 export async function generateLivePayment(
   transport: SignerTransport,
   request: LivePaymentRequest,

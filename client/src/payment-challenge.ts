@@ -39,6 +39,7 @@ export async function readPaymentChallenge(answer: Response): Promise<PaymentCha
   return challenge;
 }
 
+/** Reads a challenge from the text of an answer; undefined where it is none. */
 export function parsePaymentChallenge(text: string): PaymentChallenge | undefined {
   const members = asObject(tryParseJson(text));
   const paymentParams = members?.['payment_params'];

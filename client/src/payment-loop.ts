@@ -37,6 +37,7 @@ export type PaymentLoop = {
 
 type Pay = (options: { readonly signal?: AbortSignal }) => Promise<PaymentOutcome>;
 
+/** Pays every `everyMs` milliseconds until it is stopped or fails for good. */
 export function startPaymentLoop(pay: Pay, options: PaymentLoopOptions): PaymentLoop {
   const stopped = new AbortController();
   const ended = run(pay, options, stopped.signal);

@@ -11,6 +11,7 @@ export type OrchestratorInfoSignature = {
   readonly signature: Hex;
 };
 
+/** Asks the signer who pays; throws as its transport does. */
 export async function signOrchestratorInfo(
   transport: SignerTransport,
   signal: AbortSignal | undefined,

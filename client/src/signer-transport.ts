@@ -83,6 +83,7 @@ export function asksToComeBack(status: number): boolean {
   return status === 408 || status === 429 || status === 503;
 }
 
+/** The error for an answer that refuses. */
 export function toRefusal(answer: Exchange): SignerRefusalError {
   const { status, headers } = answer;
   const text = bodyText(answer);

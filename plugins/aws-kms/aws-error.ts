@@ -176,7 +176,7 @@ function meaningOf(name: string, status: number | undefined): Meaning {
   return refused;
 }
 
-/** Names that mean the request's time and nothing else. */
+/** Names of exceptions that concern only the request's time. */
 const clockNames: readonly string[] = [
   'RequestTimeTooSkewed',
   'RequestExpired',
@@ -188,7 +188,7 @@ type AwsErrorFacts = {
   readonly status: number | undefined;
   readonly requestId: string | undefined;
   readonly text: string;
-  /** The time was the reason. The SDK has learnt AWS's from the answer, and signs the next request by it. */
+  /** The request's time was the reason. The SDK has learnt AWS's time from the answer, and signs the next request with it. */
   readonly isClockRefused: boolean;
 };
 

@@ -9,7 +9,7 @@ import { type AwsKmsConfig, isEncryptedOrLocal } from './config.ts';
 /** Longest time that finding or renewing credentials may take; the SDK itself knows no bound for most sources. */
 export const credentialsTimeoutMs = 10_000;
 
-/** Credentials that were refused are looked for anew, but no more often than this. */
+/** After a refusal, credentials are looked for again, but at most once in this time. */
 const shortestRenewalMs = 1000;
 
 type AwsSdk = typeof import('@aws-sdk/client-kms');

@@ -31,12 +31,12 @@ type Request = {
   readonly attemptTimeoutMs?: number;
 };
 
-/** Upper bounds of the pause after the first failed attempt, and of every pause, in milliseconds. */
+/** The upper bound of the pause after the first failed attempt, and then that of every pause, in milliseconds. */
 const firstPauseMs = 50;
 const longestPauseMs = 1000;
 
 /**
- * The one retry policy for requests to KMS (the SDK's own is off): passing errors are tried again after a pause of full
+ * The only retry policy for requests to KMS (the SDK's own is off): transient errors are tried again after a pause of full
  * jitter, within the caller's deadline.
  */
 export class KmsRequests {
@@ -48,8 +48,7 @@ export class KmsRequests {
   }
 
   /**
-   * Makes a request, and makes it again while it fails with a passing error and attempts are left.
-   *
+   * Makes a request, and repeats it while it fails with a transient error and attempts are left.
    * @throws ProviderError what the last attempt failed with; `PROVIDER_CLOSED` after `close`; when the request's signal is
    * aborted, `PROVIDER_TIMEOUT` if by a time-out and else `REQUEST_ABORTED`; what `takeTurn` refuses with.
    */
@@ -108,7 +107,7 @@ export class KmsRequests {
 
 const withoutWaiting: TakeTurn = (attempt) => attempt();
 
-/** The SDK does not look at the signal while it fetches credentials, so the waiting is ended here. */
+/** The SDK ignores the signal while it fetches credentials, so the waiting is ended here. */
 async function untilAborted<Reply>(attempt: Attempt<Reply>, signal: AbortSignal): Promise<Reply> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason);

@@ -17,7 +17,7 @@ const fetchTimeoutMs = 5000;
 /** A token is not used in the last moments of its life: the request with it still has to arrive. */
 const tokenMarginMs = 30_000;
 
-/** A token that was refused is fetched anew, but no more often than this. */
+/** After a refusal, a token is fetched again, but at most once in this time. */
 const shortestRenewalMs = 1000;
 
 /** gRPC's own codes, which it takes over from an error of its source of tokens. */
@@ -108,7 +108,7 @@ export class AccessTokens {
     }
   }
 
-  /** A fetch that hangs would be waited for by every later request of the same credentials. */
+  /** Replaces the credentials: every later request of the same ones would wait for a fetch that hangs. */
   #replace(auth: GoogleAuth): void {
     const nowMs = performance.now();
     if (auth !== this.#auth || nowMs - this.#renewedAtMs < shortestRenewalMs) return;
@@ -117,7 +117,7 @@ export class AccessTokens {
     this.#auth = this.#createAuth();
   }
 
-  /** With what the client of Cloud KMS sets on credentials that it makes itself. */
+  /** Creates credentials with the options that the client of Cloud KMS sets on those that it makes itself. */
   #createAuth(): GoogleAuth {
     const { scopes, servicePath } = this.#audience;
     const auth = new this.#library.GoogleAuth({ projectId: this.#projectId });
@@ -131,7 +131,7 @@ export class AccessTokens {
 
 class MalformedReplyError extends Error {}
 
-/** Of the network, of a service (HTTP 408, 429, 5xx), or a reply that no token service gives. */
+/** Whether an error is an outage: of the network, of a service (HTTP 408, 429, 5xx), or a reply that no token service gives. */
 function isOutage(error: unknown, depth = 0): boolean {
   if (!(error instanceof Error) || depth > 5) return false;
   const { status, response, code, type } = error as {

@@ -24,10 +24,10 @@ const channelOptions = {
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 5_000,
   'grpc.keepalive_permit_without_calls': 1,
-  /** Calls fail at once while a reconnect is put off, so that must not be for long. */
+  /** calls fail at once while a reconnect is delayed, so the delay must be short */
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
-  /** A new client has a connection of its own, not the one that the client before it lost faith in. */
+  /** a new client gets a connection of its own, not the one that was given up on */
   'grpc.use_local_subchannel_pool': 1,
   /** The proxy is this plugin's own as well. */
   'grpc.enable_http_proxy': 0,

@@ -9,7 +9,7 @@ import { algorithm } from './key-version.ts';
 import { connectClient, type Connection } from './kms-client.ts';
 import { type KeyVersion, readKeyVersion, readPublicKey, readSignature } from './replies.ts';
 
-/** Before the second attempt a call waits at most this long, before each further one twice as long. */
+/** The longest pause before the second attempt; it doubles before each further one. */
 const firstBackoffMs = 100;
 const maxBackoffMs = 1000;
 
@@ -18,7 +18,7 @@ const maxAttemptsInDoubt = 2;
 const isInDoubt = ({ code }: ProviderError): boolean =>
   code === 'PROVIDER_REPLY_INVALID' || code === 'KEY_ACCESS_DENIED';
 
-/** One line in the log for all repeated attempts of this time: in an outage there are hundreds a second. */
+/** One log line covers all repeated attempts of this time: in an outage there are hundreds a second. */
 const logIntervalMs = 1000;
 
 /** Making a key takes longer than using it. */

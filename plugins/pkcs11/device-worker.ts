@@ -4,7 +4,7 @@ import { packFailure } from './errors.ts';
 import { Token, toDeviceError } from './token.ts';
 import type { DeviceReply, DeviceRequest } from './device-thread.ts';
 
-// The thread of one PKCS#11 session. It blocks while the device works, which is why it is a thread.
+// The program of the thread of one PKCS#11 session. It blocks while the device works, which is why it runs in a thread.
 
 const { modulePath } = workerData as { modulePath: string };
 let token: Token | undefined;

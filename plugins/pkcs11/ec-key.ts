@@ -118,7 +118,7 @@ function distinctPoints(ecPoints: readonly Uint8Array[]): Uint8Array[] {
       const point = decodePoint(ecPoint);
       points.set(Buffer.from(point).toString('hex'), point);
     } catch {
-      // of another curve, or malformed: not this key's
+      // a point of another curve, or a malformed one, is not this key's
     }
   }
   return [...points.values()];

@@ -62,7 +62,7 @@ export class ModuleHost {
     return this.#generation;
   }
 
-  /** Initialises the module for `thread` unless it is. To be called within {@link serially}. */
+  /** Initialises the module for `thread`, unless it is initialised. To be called within {@link serially}. */
   async initialise(thread: DeviceThread): Promise<void> {
     const witness = this.#initialiser;
     const canTell = witness !== undefined && witness !== thread && !witness.hasEnded;

@@ -13,14 +13,16 @@ import { ModuleHost } from './module-host.ts';
 import type { Connection, Description } from './token.ts';
 
 const openTimeoutMs = 30_000;
-/** Where somebody must come and use a PIN pad or a card. */
+/** The time to open where somebody must use a PIN pad or a card. */
 const attendedOpenTimeoutMs = 300_000;
 const closeTimeoutMs = 2_000;
-/** Before a token that was not there is looked for again. */
+/** The pause before a token that was not there is looked for again. */
 const absentPauseMs = 200;
-/** Waits before each further attempt of one call; when they are used up, the call fails. */
+/** The pauses before each further attempt of one call; when they are used up, the call fails. */
 const backoffMs = [0, 50, 100, 200, 400, 800];
-/** Between two restarts in vain by one session: other keys on the same module lose their sessions each time. */
+/**
+ * The pause between two restarts by one session that did not help: other keys on the same module lose their sessions each time.
+ */
 const restartPauseMs = 500;
 
 type Slot = {
@@ -28,7 +30,7 @@ type Slot = {
   /** The module's generation that the session belongs to; undefined while there is none. */
   generation: number | undefined;
   isBusy: boolean;
-  /** When its last restart of the module was, of those since the last signature. */
+  /** When it last restarted the module, if there was no signature since. */
   restartedAtMs: number;
 };
 
@@ -50,7 +52,6 @@ export class SessionPool {
   /** Why no login may be tried any more. */
   #loginRefusal: ProviderError | undefined;
   #isTroubled = false;
-  /** When the module was restarted last, if there was no signature since. */
   #closed: Promise<void> | undefined;
 
   /**

@@ -146,7 +146,7 @@ export class Token {
   finalise(): void {
     this.#forgetSession();
     if (attempt(() => this.#module.C_Finalize()).isDone) return;
-    // a module that can't say goodbye to its device may still let go of the sessions, and of the login with them
+    // a module that can't reach its device may still release the sessions, and the login with them
     const slot = this.#slot;
     if (slot !== undefined) attempt(() => this.#module.C_CloseAllSessions(slot));
     attempt(() => this.#module.C_Finalize());

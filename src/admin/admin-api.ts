@@ -37,7 +37,7 @@ function answer(description: string, content?: Content, headers: object = {}) {
   };
 }
 
-/** An answer that says when to come again; `isSure` is false where another of its status does not. */
+/** An answer that says when to ask again; `isSure` is false where another answer of the same status does not. */
 function later(description: string, content: Content, isSure: boolean) {
   return answer(description, content, {
     'Retry-After': isSure
@@ -54,7 +54,7 @@ function wrongMethod(allowed: string): ApiResponses {
 
 const tooBusy = 'Later: too many requests are in work.';
 
-/** What any path but `/healthz` may refuse. */
+/** The refusals of all paths but `/healthz`. */
 const refusals: ApiResponses = {
   401: answer('The token of `admin.token` is needed.', text(), {
     'WWW-Authenticate': textHeader('`Bearer` and `Basic`', true),
@@ -67,10 +67,10 @@ const refusals: ApiResponses = {
   503: later(tooBusy, jsonError, true),
 };
 
-/** What needs the signer itself to be answered. */
+/** The answer of paths that ask the signer itself, where it has a defect. */
 const defect: ApiResponses = { 500: answer('A defect: the reason is in the log.', jsonError) };
 
-/** A path that is read. `more` are answers beside 200 and refusals, or in the place of those. */
+/** A path that can be read. `more` are answers in addition to 200 and the refusals, or in place of them. */
 function read(
   operationId: string,
   tag: string,
@@ -160,7 +160,10 @@ function order(operationId: string, summary: string, properties: object): { post
   };
 }
 
-/** Both kinds are asked for where both are set; `{}` since an operator may ask for nothing on a loopback address. */
+/**
+ * Where both kinds are configured, both are required; `{}` is one of them, since an operator may require none on a loopback
+ * address.
+ */
 const security = [
   {},
   { bearer: [] },

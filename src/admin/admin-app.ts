@@ -19,16 +19,16 @@ import { mountStatus } from './routes/status.ts';
 export type AdminAppOptions = OperatorGuardOptions & {
   readonly source: PageSource;
   readonly page: Page;
-  /** by path: what is said of the program's interfaces, as JSON */
+  /** the descriptions of the program's interfaces, JSON, by path */
   readonly documents: Readonly<Record<string, object>>;
 };
 
-/** An operator's request must be answered within it; there are few at a time. */
+/** Operators' requests are few; each must be answered within this time. */
 const limits = { requestDeadlineMs: 10_000, maxRequestsInWork: 64 };
 
 /**
- * The operator's HTTP: health, readiness, metrics, status, the page. Each route has a file of its own in `routes/`; here they are mounted. All but
- * `/healthz` ask for the operator's credentials, where there are any.
+ * The operator's HTTP application: health, readiness, metrics, status and the page. Each route has a file of its own in
+ * `routes/`; here they are mounted. All but `/healthz` require the operator's credentials, where any are configured.
  */
 export function createAdminApp(options: AdminAppOptions): express.Express {
   const { source, page, log } = options;

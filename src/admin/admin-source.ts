@@ -1,6 +1,6 @@
 import type { SignerStatus } from './signer-status.ts';
 
-/** What the admin listener tells of: a signer of one process, or all workers of one. */
+/** What the admin listener reports on: a signer of one process, or all workers of a signer. */
 export type AdminSource = {
   readonly status: () => Promise<SignerStatus>;
   readonly metrics: (

@@ -2,7 +2,7 @@ import type { Request, RequestHandler, Response, Router } from 'express';
 import { refuseMethod } from '../http/refuse-method.ts';
 import { type Answer, send } from '../http/send.ts';
 
-/** Serves what `answer` gives at GET and HEAD of the path; other methods are 405. */
+/** Serves the result of `answer` at GET and HEAD of the path; other methods get 405. */
 export function mountRead(
   router: Router,
   path: string,

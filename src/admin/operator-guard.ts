@@ -5,22 +5,25 @@ import { certificateOf } from '../http/tls.ts';
 import type { Secret } from '../secret.ts';
 
 export type OperatorGuardOptions = {
-  /** undefined where none is asked for */
+  /** undefined where no token is required */
   readonly token: Secret | undefined;
-  /** Whether a client certificate is asked for. */
+  /** Whether a client certificate is required. */
   readonly demandsCertificate: boolean;
-  /** SHA-256, hex digits in pairs, of the listener's own certificate: whoever has its key may ask too. Undefined without TLS. */
+  /**
+   * The fingerprint of the listener's own certificate (SHA-256, hex digits in pairs): a client that proves to have its key is
+   * accepted too. undefined without TLS.
+   */
   readonly ownFingerprint: () => string | undefined;
   readonly log: (level: 'warn' | 'error', message: string, fields: object) => void;
 };
 
-/** Browsers ask for the token by the second one, as the password. */
+/** The second one makes browsers ask for the token, as the password. */
 const challenges = ['Bearer', 'Basic realm="livepeer-hsm-signer", charset="UTF-8"'];
 
 /**
- * Refuses who is no operator: 401 without the token, as `Authorization: Bearer` or as the password of `Basic`; 403 without a client
- * certificate that somebody vouches for. Where neither is asked for, only requests to a loopback name are served (421), so that no page
- * in a browser of this machine gets here under a name of its own.
+ * Refuses everybody but operators: 401 without the token, as `Authorization: Bearer` or as the password of `Basic`; 403 without a
+ * client certificate that a trusted CA has issued. Where neither is required, only requests to a loopback name are served (421),
+ * so that no page in a browser of this machine can reach this under a name of its own.
  */
 export function guardOperator(options: OperatorGuardOptions): RequestHandler {
   const { token, demandsCertificate, log } = options;
@@ -60,7 +63,7 @@ function hasCertificate({ socket }: Request, ownFingerprint: string | undefined)
   return certificate.problem === undefined || certificate.fingerprint === ownFingerprint;
 }
 
-/** '' where nothing usable was sent. */
+/** The token that was sent; '' where nothing usable was. */
 function presented({ headers }: Request): string {
   const [, scheme = '', value = ''] =
     /^(bearer|basic) +(\S+)$/i.exec(headers.authorization ?? '') ?? [];

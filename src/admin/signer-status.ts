@@ -3,7 +3,7 @@ import type { ChainSource, PriceFeedStatus } from '../chain/facts.ts';
 import { formatDecimal } from '../pm/rational.ts';
 import type { PartStatus } from './readiness.ts';
 
-/** What one process of a signer says of itself; plain JSON, amounts and numbers of the chain as decimal text. */
+/** The status of one process of a signer; plain JSON, with amounts and numbers of the chain as decimal text. */
 export type ProcessStatus = {
   /** 1 to the number of workers */
   readonly worker: number;
@@ -11,9 +11,9 @@ export type ProcessStatus = {
   /** the active key first; none while the process starts */
   readonly keys: readonly KeyStatus[];
   readonly files: Readonly<z.infer<typeof filesSchema>>;
-  /** what it seals session states with */
+  /** the delegations under which it seals session states */
   readonly seals: readonly SealStatus[];
-  /** what discovery lists; undefined without it */
+  /** the orchestrators that discovery lists; undefined without discovery */
   readonly orchestrators: ListedOrchestrators | undefined;
 };
 
@@ -90,10 +90,10 @@ export const filesSchema = z.record(z.string(), z.string());
 /** Whether a worker, from 1 on, has answered. */
 export const workerSchema = z.strictObject({ worker: z.int(), isAnswering: z.boolean() });
 
-/** What all processes of a signer say together. */
+/** The status of all processes of a signer together. */
 export type SignerStatus = {
   readonly isReady: boolean;
-  /** of each part the worst: a red one comes before one that is older */
+  /** the worst state of each part: a red one goes before one that is older */
   readonly parts: readonly (PartStatus & { readonly worker: number })[];
   readonly keys: readonly KeyStatus[];
   readonly files: ProcessStatus['files'];
@@ -102,7 +102,7 @@ export type SignerStatus = {
   readonly orchestrators: ListedOrchestrators | undefined;
 };
 
-/** What is known of the chain for a key, as JSON. */
+/** The chain's facts for a key, as JSON. */
 export function describeChain(chain: ChainSource): KeyChainStatus {
   const status = chain.status();
   const facts = status?.facts ?? chain.currentFacts();
@@ -125,7 +125,7 @@ export function describeChain(chain: ChainSource): KeyChainStatus {
   };
 }
 
-/** Without effect on readiness: payments that no amount in USD applies to go on without a rate. */
+/** The price feed does not affect readiness: payments to which no amount in USD applies go on without a rate. */
 function describeFeed({
   isFresh,
   answer,
@@ -143,8 +143,8 @@ function describeFeed({
 }
 
 /**
- * One answer for all processes: ready if each is. Of `count` workers those that are not in `heard` have not answered within
- * `waitedMs`, and make the signer unready.
+ * Merges the statuses of all processes: the signer is ready if each of them is. Workers, of `count`, that are not in `heard` have
+ * not answered within `waitedMs`, and make the signer unready.
  */
 export function mergeStatuses(
   heard: readonly ProcessStatus[],
@@ -194,7 +194,7 @@ function describeSilence(worker: number, waitedMs: number): PartStatus & { worke
   };
 }
 
-/** A session that several workers have seen counts for each, so the sum is an upper bound. */
+/** Merges the keys' statuses. A session that several workers have seen is counted by each, so the sum is an upper bound. */
 function mergeKeys(reports: readonly KeyStatus[]): KeyStatus[] {
   const merged = new Map<string, KeyStatus>();
   for (const report of reports) {
@@ -215,12 +215,12 @@ function mergeKey(one: KeyStatus, other: KeyStatus): KeyStatus {
   };
 }
 
-/** Of times in RFC 3339, UTC. */
+/** The later of two times in RFC 3339, UTC. */
 function latest(one: string | null, other: string | null): string | null {
   return (other ?? '') > (one ?? '') ? other : one;
 }
 
-/** What is wrong with a file in any process is wrong. */
+/** Merges the files' states: a file that is wrong in any process is wrong. */
 function mergeFiles(all: readonly ProcessStatus['files'][]): Record<string, string> {
   const merged: Record<string, string> = {};
   for (const files of all) {
@@ -231,5 +231,5 @@ function mergeFiles(all: readonly ProcessStatus['files'][]): Record<string, stri
   return merged;
 }
 
-/** What `files` says of a file that nothing is wrong with. */
+/** The state in `files` of a file that nothing is wrong with. */
 export const inForce = 'in force';

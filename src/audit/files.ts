@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 /** One file of a chain; they are numbered from 1 without a gap. */
 export type ChainFile = { readonly number: number; readonly path: string };
 
+/** The file with this number in a chain's folder. */
 export function chainFile(folder: string, number: number): ChainFile {
   return { number, path: join(folder, `${String(number).padStart(6, '0')}.jsonl`) };
 }
@@ -126,11 +127,13 @@ export async function openPlainFile(
 /** The identity of a file, whatever its name. */
 export type FileIdentity = { readonly device: string; readonly inode: string };
 
+/** The identity of an open file. */
 export function identify({ fd }: FileHandle): FileIdentity {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   return { device: String(dev), inode: String(ino) };
 }
 
+/** Whether both are the same file. */
 export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
   return a.device === b.device && a.inode === b.inode;
 }

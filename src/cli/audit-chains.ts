@@ -3,7 +3,7 @@ import { type ChainFolder, listChains } from '../audit/files.ts';
 import { ConfigError } from '../errors.ts';
 import { describeReadFailure } from '../files/plain-file.ts';
 
-/** The chains in a folder. Throws `CONFIG_INVALID` where there are none. */
+/** Lists the chains in a folder. Throws `CONFIG_INVALID` where there are none. */
 export async function requireChains(folder: string): Promise<ChainFolder[]> {
   const path = resolve(folder);
   const chains = await listChains(path).catch((cause: unknown) => {
@@ -22,20 +22,20 @@ export async function requireChains(folder: string): Promise<ChainFolder[]> {
 
 const exitFailure = 1;
 
-/** Says on standard error what is wrong, and goes on; the exit code is then 1. */
+/** Prints a problem to standard error and goes on; the exit code will be 1. */
 export function reportFailure(message: string): void {
   process.stderr.write(`livepeer-hsm-signer: ${message}\n`);
   process.exitCode = exitFailure;
 }
 
-/** What the file system says, or that something else has a file's name. */
+/** Whether the error comes from the file system, or says that something that is not a file has a file's name. */
 export function isUnreadable(error: unknown): error is Error {
   return (
     error instanceof Error && ('syscall' in error || error.message.endsWith('is not a plain file'))
   );
 }
 
-/** Says of a file that can't be read which it is. Throws `CONFIG_INVALID`. */
+/** Runs a reading of chains, and names the file where one can't be read. Throws `CONFIG_INVALID`. */
 export async function readingChains<Result>(read: () => Promise<Result>): Promise<Result> {
   try {
     return await read();

@@ -16,12 +16,12 @@ const colourOfKind: Readonly<Record<string, Colour>> = {
   'signing-resumed': 'red',
 };
 
-/** Wide enough for most, so that what follows is aligned. */
+/** Wide enough for most texts, so that what follows is aligned. */
 const widths = { place: 14, kind: 9 };
 
 /**
- * A record as a line for people: when, where, what, and what is known of it. With colours it is for a terminal: aligned, and without what
- * only programs can use.
+ * A record as a line for people: when, where, what, and its facts. With colours it is for a terminal: aligned, and without fields
+ * that only programs can use.
  */
 export function formatRecord(chain: string, record: ChainedRecord, paint?: Painter): string {
   const hidden = paint ? [...shownFirst, ...links, ...forPrograms] : [...shownFirst, ...links];
@@ -89,7 +89,10 @@ const columns = [
 /** The names of the columns of {@link formatCsvRow}. */
 export const csvHeader = ['chain', ...columns, 'more'].join(',');
 
-/** A record as a row of CSV (RFC 4180); lists are set apart by blanks, and what has no column of its own is JSON in the last. */
+/**
+ * A record as a row of CSV (RFC 4180). Items of lists are separated by blanks; fields without a column are JSON in the last
+ * column.
+ */
 export function formatCsvRow(chain: string, record: ChainedRecord): string {
   const names: readonly string[] = columns;
   const more = Object.entries(record).filter(([name]) => name !== 'prev' && !names.includes(name));
@@ -105,8 +108,8 @@ function toCell(value: Field): string {
 }
 
 /**
- * What a spreadsheet would take for a formula is given an apostrophe before it, and what would act on a terminal is escaped: callers chose
- * some of the text.
+ * A cell of CSV. Text that a spreadsheet would read as a formula gets an apostrophe before it, and characters that would act on a
+ * terminal are escaped: callers chose some of the text.
  */
 export function quoteCell(text: string): string {
   const visible = text.replace(

@@ -16,13 +16,13 @@ export type ReportOptions = {
   readonly format: 'table' | 'csv' | 'json';
 };
 
-/** What somebody paid, or was denied, in a time. */
+/** The sums of what was paid and denied in a period. */
 type Sums = {
   payments: bigint;
   tickets: bigint;
   evWei: bigint;
   feeWei: bigint;
-  /** 10^-18 US dollars, of the payments whose record has a rate */
+  /** 10^-18 US dollars, for the payments whose record has a rate */
   feeAttoUsd: bigint;
   paymentsWithoutRate: bigint;
   denials: bigint;
@@ -32,8 +32,9 @@ type Sums = {
 type Pending = { readonly key: string; readonly record: ChainedRecord };
 
 /**
- * `audit report`: what was paid, over all chains, which are verified on the way; exit code 1 where one is broken, which is then counted
- * up to there. A payment counts at the time when its tickets were signed. The sums are exact; memory grows with the names, not with the log.
+ * `audit report`: what was paid, over all chains, which are verified at the same time; exit code 1 where one is broken, which is
+ * then counted up to the break. A payment counts at the time when its tickets were signed. The sums are exact; memory grows with
+ * the number of names, not with the log.
  */
 export async function reportAudit(folder: string, options: ReportOptions): Promise<void> {
   endWhenNobodyReads();
@@ -52,7 +53,7 @@ export async function reportAudit(folder: string, options: ReportOptions): Promi
       const use = textOf(record, 'use');
       switch (record.kind) {
         case 'start':
-          // what a crash has interrupted never got an outcome
+          // a use that a crash has interrupted never gets an outcome
           pending.clear();
           break;
         case 'key-use':

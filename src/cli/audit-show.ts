@@ -64,7 +64,7 @@ export async function auditFolderOf(path: string): Promise<string> {
   throw new ConfigError('CONFIG_INVALID', 'audit.path: missing; nothing is recorded');
 }
 
-/** A log without a request. */
+/** The message for a request that the log does not have. */
 export function describeUnknown(requestId: string): string {
   return (
     `the audit log has no request ${printable(requestId)}: it is of another instance, was archived, or is of those that are not ` +

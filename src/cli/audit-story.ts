@@ -16,9 +16,10 @@ import {
 } from './recorded.ts';
 import { inWords, printable } from './terminal.ts';
 
-/** What a log says of a request: everything was signed, the key failed, it was denied, or there is no outcome. */
+/** What the log says about a request: everything was signed, the key failed, it was denied, or no outcome is recorded. */
 export type Outcome = 'signed' | 'failed' | 'denied' | 'unfinished';
 
+/** The outcome of a request, by its records. */
 export function outcomeOf({ records }: FoundRequest): Outcome {
   const of = (wanted: string): number =>
     records.filter(({ record }) => record.kind === wanted).length;
@@ -67,7 +68,7 @@ export function tellStory(found: FoundRequest, before: readonly FoundRecord[]): 
   ];
 }
 
-/** The record that says the most: the denial, or the tickets. */
+/** The most informative record: the denial, or the tickets. */
 export function mainRecord({ records }: FoundRequest): FoundRecord | undefined {
   return (
     records.find(({ record }) => record.kind === 'denied') ??
@@ -208,7 +209,7 @@ function describeBefore(chain: string, record: ChainedRecord): string {
   return `${printable(record.time)} ${what}, request ${printable(textOf(record, 'request'))}, ${printable(chain)}#${record.seq}`;
 }
 
-/** A fraction as people read it. */
+/** A fraction as a decimal number. */
 function inDecimals(text: string): string {
   const value = text.includes('/') ? parseRational(text) : undefined;
   return value ? formatDecimal(value, 3) : printable(text);

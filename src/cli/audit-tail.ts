@@ -20,7 +20,7 @@ export type TailOptions = TailFilters & { readonly lines: number; readonly follo
 
 const followIntervalMs = 250;
 
-/** `audit tail`: the last records of all chains, for people; with `follow` also those that come, until it is stopped. */
+/** `audit tail`: the last records of all chains, for people; with `follow` also new ones, until it is stopped. */
 export async function tailAudit(folder: string, options: TailOptions): Promise<void> {
   endWhenNobodyReads();
   const { lines, follow } = options;
@@ -60,10 +60,13 @@ type Tail = { readonly chain: ChainTail; readonly isWanted: Filter };
 
 type Shown = { readonly time: string; readonly text: string };
 
-/** What was read of a line: a record, or what is wrong with it. */
+/** The result of reading a line: a record, or the problem with it. */
 type Decoded = ReturnType<typeof decodeRecord>;
 
-/** The last records that are wanted, read from the end, or, where a filter chooses, all of the chain a piece at a time. */
+/**
+ * Reads the last records that match, from the end of the chain; where a filter chooses, it reads the whole chain a piece at a
+ * time.
+ */
 async function readLast(tail: Tail, count: number, filters: TailFilters): Promise<Decoded[]> {
   const { chain, isWanted } = tail;
   if (!hasFilter(filters)) return (await chain.last(count)).map(decodeRecord);
@@ -84,17 +87,17 @@ function hasFilter(filters: TailFilters): boolean {
 
 type Filter = (record: Decoded) => boolean;
 
-/** Uses whose outcome is still to come, at most; those that a crash has left are forgotten with the next start. */
+/** The most uses that wait for their outcome; those that a crash has left are forgotten at the next start. */
 const mostUses = 100_000;
 
 /**
- * Takes the records of a chain in their order. An outcome tells of its use alone, so it is wanted where the use was. A broken record is
- * always wanted.
+ * Filters the records of a chain in their order. An outcome names only its use, so it matches where the use did. A broken record
+ * always matches.
  */
 function createFilter({ tenant, principal, code, kind, session, since }: TailFilters): Filter {
   const uses = new Map<string, ChainedRecord>();
 
-  /** What a record is about: its own fields, or those of the use that it ends. */
+  /** The subject of a record: its own fields, or those of the use that it ends. */
   function subjectOf(record: ChainedRecord): ChainedRecord {
     if (record.kind === 'start') uses.clear();
     const use = textOf(record, 'use');
@@ -123,7 +126,7 @@ function createFilter({ tenant, principal, code, kind, session, since }: TailFil
   };
 }
 
-/** After every time, so that a broken record is not cut away with the oldest ones. */
+/** Sorts after every time, so that a broken record is not dropped together with the oldest ones. */
 const unknownTime = '~';
 
 function show(chain: string, record: Decoded, paint: Painter | undefined): Shown {

@@ -15,8 +15,8 @@ import { type Row, printRows } from './print-rows.ts';
 import { endWhenNobodyReads, print } from './terminal.ts';
 
 /**
- * `audit verify`: every record of every chain; exit code 1 where one is broken, or `includes` is in none of them. When all are whole, the
- * folder notes so for the operator's page.
+ * `audit verify`: verifies every record of every chain; exit code 1 where one is broken, or `includes` is in none of them. When
+ * all are intact, that is noted in the folder, for the operator's page.
  */
 export async function verifyAudit(folder: string, options: { includes?: string }): Promise<void> {
   const { includes } = options;
@@ -31,7 +31,7 @@ export async function verifyAudit(folder: string, options: { includes?: string }
     if (verified) printRows(describe(chain, verified));
     else areAllWhole = false;
   }
-  // whoever may only read the log verifies it all the same
+  // somebody who may only read the log can still verify it
   if (areAllWhole) await noteVerified(resolve(folder), startedAt).catch(() => undefined);
   if (includes === undefined) return;
   if (found === undefined) reportFailure(`${includes} is not the hash of any record`);
@@ -76,7 +76,7 @@ export async function exportAudit(folder: string, options: ExportOptions): Promi
   }
 }
 
-/** Says on standard error what is broken; undefined then. */
+/** Verifies a chain; where it is broken, prints that to standard error and gives undefined. */
 export async function verifyOrReport(
   { name, path }: ChainFolder,
   visit: RecordVisitor,

@@ -9,7 +9,7 @@ export type NewKeyOptions = {
   readonly expires?: string;
 };
 
-/** `auth new-key`: prints an API key, and the entry that makes it count. Neither is kept. */
+/** `auth new-key`: prints an API key, and the entry for the file of API keys. Neither is stored. */
 export function newAuthKey({ principal, tenant, expires }: NewKeyOptions): void {
   const { id, key, hash } = newApiKey();
   const entry = stringify([{ id, hash, principal, tenant, expires }]);
@@ -22,7 +22,7 @@ export function newAuthKey({ principal, tenant, expires }: NewKeyOptions): void 
   );
 }
 
-/** A time to come, as RFC 3339 writes it. Throws `InvalidArgumentError`. */
+/** A future time, as RFC 3339 writes it. Throws `InvalidArgumentError`. */
 export function parseExpiry(text: string): string {
   const time = Date.parse(text);
   if (/^\d{4}-\d{2}-\d{2}T/.test(text) && time > Date.now()) return new Date(time).toISOString();

@@ -1,8 +1,8 @@
 import { type Rational, add, divideRoundingUp, rational, scale } from '../pm/rational.ts';
 
-/** What is to be served. */
+/** The load to be served. */
 export type Demand = {
-  /** running at the same time */
+  /** sessions that run at the same time */
   readonly sessions: bigint;
   /** between two payments of a session, in milliseconds */
   readonly intervalMs: bigint;
@@ -10,15 +10,15 @@ export type Demand = {
   readonly tickets: Rational;
 };
 
-/** What a key service allows and costs. Its page under docs/providers has the source of each number. */
+/** The quota and prices of a key service. Its page under docs/providers has the source of each number. */
 export type KeyService = {
-  /** key calls a second; undefined where it is the device's own affair */
+  /** key calls per second; undefined where that depends on the device */
   readonly callsPerSecond: bigint | undefined;
-  /** what that quota is for, and what one more of brings as much again */
+  /** the unit that has this quota: one more unit brings the same quota again */
   readonly quotaUnit: string;
   /** micro-USD for one key call */
   readonly callMicroUsd: bigint;
-  /** micro-USD a month for the key in one such unit */
+  /** micro-USD per month for the key in one such unit */
   readonly keyMicroUsdPerMonth: bigint;
 };
 
@@ -66,7 +66,7 @@ export function planCapacity(
   };
 }
 
-/** How many of something that does `each` a second are needed for `demand` a second. */
+/** How many things that each do `each` per second are needed for `demand` per second. */
 export function countNeeded(demand: Rational, each: Rational): bigint {
   return divideRoundingUp(demand, each);
 }

@@ -19,15 +19,15 @@ import { ProviderError } from '../keys/provider.ts';
 import { Secret } from '../secret.ts';
 import { createLogger } from '../telemetry/logger.ts';
 
-/** Tells of a problem, and lets the look go on. Throws what is no problem of the configuration. */
+/** Reports a problem, so that the check goes on. Throws errors that are not problems of the configuration. */
 type Report = (error: unknown) => void;
 
-/** Looks at something that a field names, and may say what it found. Throws, or reports, what is wrong with it. */
+/** Checks something that a field names, and may say what it found. Throws or reports what is wrong. */
 type Check = readonly [field: string, look: (report: Report) => unknown];
 
 /**
- * `config check`: the file, and all that it names: files, secrets, URLs. Nothing is opened that `serve` would connect to.
- * Throws `CONFIG_INVALID` with every problem of all of them.
+ * `config check`: checks the file and everything that it names: files, secrets and URLs. It opens nothing that `serve` would
+ * connect to. Throws `CONFIG_INVALID` with every problem found.
  */
 export async function checkConfig(options: { config: string }): Promise<void> {
   const draft = await readConfig(options.config);
@@ -56,7 +56,7 @@ export async function checkConfig(options: { config: string }): Promise<void> {
   );
 }
 
-/** Of the sections that are right by themselves; those of others would only repeat what is wrong there. */
+/** The checks of the sections that are valid in themselves; for the others they would only repeat what is wrong there. */
 function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
   const { server, admin, auth, policy, store, session, chain, audit, events, prices, traces } =
     sections;
@@ -125,7 +125,10 @@ function listChecks({ sections, keys, resolvePath }: ConfigDraft): Check[] {
   return checks;
 }
 
-/** A secret that can't be read does not keep the plugin from looking for more: it gets an empty one. */
+/**
+ * Checks a key's section. A secret that can't be read does not keep the plugin from looking for more problems: it gets an empty
+ * one.
+ */
 function checkKey(key: KeyConfig, resolvePath: ConfigDraft['resolvePath']): Check {
   const { plugin, section } = key;
   const [field = ''] = key.name.split(':');
@@ -154,7 +157,10 @@ function checkKey(key: KeyConfig, resolvePath: ConfigDraft['resolvePath']): Chec
   ];
 }
 
-/** A key that is made on first use has no files yet: neither its own nor those of its secrets. */
+/**
+ * Whether the error is about a file that is created on first use: of such a key neither its own files nor those of its secrets
+ * exist yet.
+ */
 function isMadeOnFirstUse({ generateIfMissing }: KeyConfig, error: unknown): boolean {
   if (!generateIfMissing || !isSignerError(error)) return false;
   const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
@@ -163,14 +169,14 @@ function isMadeOnFirstUse({ generateIfMissing }: KeyConfig, error: unknown): boo
   );
 }
 
-/** A plugin knows its section's fields, and not where the section is. */
+/** Puts the section's path before the field of a plugin's error: a plugin does not know where its section is. */
 function underField(section: string, error: unknown): unknown {
   if (!(error instanceof ProviderError) || error.data.field === undefined) return error;
   const { code, message, data } = error;
   return new ProviderError(code, `${section}.${data.field}: ${message}`, { cause: error });
 }
 
-/** One that is missing is made by `serve`. */
+/** Checks a folder; a missing one is created by `serve`. */
 function requireFolder(path: string): () => void {
   return () => {
     const found = statSync(path, { throwIfNoEntry: false });

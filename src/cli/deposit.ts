@@ -60,7 +60,7 @@ export function parsePosition(text: string): number {
   throw new InvalidArgumentError('Expected a position in keys, 0 for the first.');
 }
 
-/** The configuration with the key whose deposit is meant: the active one, or the one named. */
+/** The configuration with the key whose deposit is meant: the one that is named, or else the active one. */
 function selectKey(config: Config, { key }: Options): Config {
   if (key === undefined) return withActiveKey(config);
   const named = config.keys[key];
@@ -184,7 +184,7 @@ async function readReport(
   };
 }
 
-/** As the TicketBroker judges: tickets are redeemed while the withdraw round has not begun. */
+/** The state of the lock by the TicketBroker's rule: tickets are redeemed until the withdraw round begins. */
 function lockState(currentRound: bigint, withdrawRound: bigint): LockState {
   if (withdrawRound === 0n) return 'locked';
   return currentRound < withdrawRound ? 'unlocking' : 'unlocked';

@@ -35,8 +35,8 @@ export function parseUrl(text: string): string {
 }
 
 /**
- * `keys status`: asks the running signer what each key is used for, and tells from when a retiring one is no longer needed. Throws when
- * no signer answers at the configured admin listener.
+ * `keys status`: asks the running signer how each key is used, and tells when a retiring one is no longer needed. Throws when no
+ * signer answers at the configured admin listener.
  */
 export async function showKeyStatus(options: { config: string; url?: string }): Promise<void> {
   const config = await loadConfig(options.config);
@@ -46,7 +46,7 @@ export async function showKeyStatus(options: { config: string; url?: string }): 
   for (const key of keys) printRows(describe(key, missing));
 }
 
-/** Where this configuration's signer answers operators, as this machine reaches it. Throws `CONFIG_INVALID` where it does not. */
+/** The URL at which this configuration's signer answers operators on this machine. Throws `CONFIG_INVALID` where it does not. */
 function adminUrl({ settings: { admin } }: Config): string {
   if (admin.listen === false) {
     throw new ConfigError(
@@ -76,7 +76,10 @@ async function ask(url: string, config: Config): Promise<z.infer<typeof statusSc
   throw new RequestError('BODY_MALFORMED', `what answers at ${url} is not this signer`);
 }
 
-/** The body of an answer, whatever its status. The listener's own certificate and key stand for this machine's operator. */
+/**
+ * The body of an answer, whatever its status. The request authenticates with the listener's own certificate and key, which this
+ * machine's operator can read.
+ */
 function get(url: string, config: Config): Promise<string> {
   const { settings, resolvePath } = config;
   const { tls } = settings.admin;
@@ -107,7 +110,7 @@ function get(url: string, config: Config): Promise<string> {
   });
 }
 
-/** The signer's own certificate is trusted whoever issued it, and by whatever name the signer is reached. */
+/** Trusts the signer's own certificate, whoever issued it, under whatever name the signer is reached. */
 function trustOwn(pem: Buffer): https.RequestOptions {
   const { fingerprint256 } = new X509Certificate(pem);
   return {

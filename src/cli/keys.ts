@@ -17,7 +17,7 @@ type Options = { config: string };
 const logger = createLogger('warn');
 const exitFailure = 1;
 
-/** `keys new`: makes the key; one that is there already is an error. */
+/** `keys new`: creates the key; fails where there is one already. */
 export async function newKey(options: Options): Promise<void> {
   const config = await loadConfig(options.config);
   const entry = requireSingleKey(config, options);
@@ -40,7 +40,7 @@ type ImportOptions = Options & {
 
 const privateKeyPattern = /^(0x)?[0-9a-f]{64}$/i;
 
-/** `keys import`: takes a key in from a file; one that is there already is an error. */
+/** `keys import`: imports a key from a file; fails where there is one already. */
 export async function importKey(options: ImportOptions, command: Command): Promise<void> {
   const { keystore, keystorePassword, privateKeyFile } = options;
   if ((keystore === undefined) === (privateKeyFile === undefined)) {
@@ -78,7 +78,7 @@ export async function importKey(options: ImportOptions, command: Command): Promi
   process.stdout.write(`imported ${keyRef}\naddress ${checksum(publicKeyToAddress(publicKey))}\n`);
 }
 
-/** New and imported keys go to one provider: its replicas copy the key by their own means. */
+/** The single provider that a new or imported key goes to: replicas copy the key by their own means. */
 function requireSingleKey({ keys }: Config, options: Options): KeyConfig {
   const [key, ...others] = keys;
   if (others.length === 0) return key;
@@ -89,8 +89,8 @@ function requireSingleKey({ keys }: Config, options: Options): KeyConfig {
 }
 
 /**
- * `keys show`: prints the address of each provider's key, once the key has signed a self-test for it: what is sent to an
- * address whose key is another one is lost. Makes no key.
+ * `keys show`: prints the address of each provider's key, after the key has signed a self-test for it: money sent to an address
+ * whose key is another one is lost. Creates no key.
  */
 export async function showKey(options: Options): Promise<void> {
   const config = await loadConfig(options.config);
@@ -103,8 +103,8 @@ export async function showKey(options: Options): Promise<void> {
 }
 
 /**
- * `keys check`: opens each configured provider as `serve` does, runs the part of the conformance suite that a key in service
- * can take, and prints what it found. It signs nothing but self-tests. The exit status is 1 when a check has failed.
+ * `keys check`: opens each configured provider as `serve` does, runs the part of the conformance suite that is safe for a key in
+ * service, and prints the results. It signs nothing but self-tests. The exit status is 1 when a check has failed.
  */
 export async function checkKeys(options: Options): Promise<void> {
   const config = await loadConfig(options.config);

@@ -20,7 +20,7 @@ export async function exportSpending(options: { config: string }): Promise<void>
   process.stderr.write(`exported ${count(records)}\n`);
 }
 
-/** `ledger import FILE`: brings an export into the configured ledger, `-` for standard input. */
+/** `ledger import FILE`: imports an export into the configured ledger; `-` is standard input. */
 export async function importSpending(file: string, options: { config: string }): Promise<void> {
   const config = await loadConfig(options.config);
   const content =

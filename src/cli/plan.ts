@@ -51,11 +51,11 @@ export type PlanOptions = {
   readonly provider: PlannedProvider;
   /** key calls a second, in place of the provider's default */
   readonly quota?: bigint;
-  /** payments a second that one worker makes; measured when left out */
+  /** payments per second that one worker makes; measured when left out */
   readonly rate?: Rational;
 };
 
-/** `plan`: what so many sessions need of key service and machines, beside the same for go-livepeer's design. */
+/** `plan`: the key service and machines that a number of sessions needs, compared with go-livepeer's design. */
 export async function plan(options: PlanOptions): Promise<void> {
   const { sessions, interval, tickets, provider, quota } = options;
   const service: KeyService = { ...services[provider], ...(quota && { callsPerSecond: quota }) };
@@ -136,7 +136,7 @@ function formatQuantity(value: Rational): string {
   return tenths === '0' ? grouped : `${grouped}.${tenths}`;
 }
 
-/** Has the benchmark load a signer over the provider; undefined outside a source checkout. */
+/** Lets the benchmark put load on a signer over the provider; undefined outside a source checkout. */
 async function measureRate(provider: PlannedProvider): Promise<Rational | undefined> {
   const program = fileURLToPath(new URL('../../test/bench/measure-rate.ts', import.meta.url));
   if (!existsSync(program)) return undefined;

@@ -10,14 +10,14 @@ import type { Row } from './print-rows.ts';
 import { textOf } from './recorded.ts';
 import { inWords, printable } from './terminal.ts';
 
-/** `allow`, or what a client would be told. */
+/** `allow`, or the refusal that a client would get. */
 export function describeVerdict(verdict: RuleVerdict): string {
   return verdict.kind === 'allow'
     ? 'allow'
     : `deny (${describeRefusal(verdict.refusal)}) [${verdict.refusal.code}]`;
 }
 
-/** A rule with its effect, and what it makes of the payment. */
+/** A rule with its effect, and its finding on the payment. */
 export function describeExplanation(explanation: RuleExplanation): Row {
   const { id, effect, mode } = explanation.rule;
   const kind = mode === 'observe' ? `${effect.kind}, observe` : effect.kind;
@@ -56,7 +56,7 @@ export function describeUsage(charge: WindowCharge, spent: Spend): Row[] {
   });
 }
 
-/** What became of a recorded payment. */
+/** The outcome of a recorded payment. */
 export function describeThen(record: ChainedRecord, outcome: Outcome): Row[] {
   const [code, rule] = [textOf(record, 'code'), textOf(record, 'rule')];
   const denied = `denied: ${printable(code)}${rule === '' ? '' : `, by rule ${printable(rule)}`}`;
@@ -66,7 +66,7 @@ export function describeThen(record: ChainedRecord, outcome: Outcome): Row[] {
   ];
 }
 
-/** What differs between a recorded payment and the verdict of the rules over it now. */
+/** The differences between a recorded payment and the present verdict of the rules on it. */
 export function describeChange(record: ChainedRecord, verdict: RuleVerdict): string {
   const [code, rule] = [textOf(record, 'code'), textOf(record, 'rule')];
   const wasDenied = record.kind === 'denied';

@@ -34,7 +34,7 @@ export function printPolicySchema(): void {
   process.stdout.write(`${JSON.stringify(describePolicy(), null, 2)}\n`);
 }
 
-/** `policy check`: throws `CONFIG_INVALID` with every problem; prints what is valid and yet looks like a mistake. */
+/** `policy check`: throws `CONFIG_INVALID` with every problem; prints what is valid but looks like a mistake. */
 export async function checkPolicy(
   file: string | undefined,
   { config }: { readonly config?: string },
@@ -54,7 +54,7 @@ function readPolicyFile(path: string): { path: string; policy: CompiledPolicy } 
   return { path, policy: parsePolicy(readTextFile(path, 'policy file'), path) };
 }
 
-/** `policy test`: judges the cases of a file; exit code 1 when one does not come out as expected. */
+/** `policy test`: judges the cases of a file; exit code 1 when one does not end as expected. */
 export function testPolicy(file: string): void {
   const path = resolve(file);
   const { policy: policyPath, cases } = parseCases(readTextFile(path, 'file'), path);
@@ -72,7 +72,7 @@ export function testPolicy(file: string): void {
   if (failed > 0) process.exitCode = 1;
 }
 
-/** A rule that was renamed must not make a case pass for nothing. */
+/** Requires that all rules named in a case exist: a case must not pass because its rule was renamed. */
 function requireKnownRules(
   path: string,
   cases: readonly PolicyCase[],
@@ -94,7 +94,7 @@ function requireKnownRules(
   );
 }
 
-/** undefined when the case comes out as expected */
+/** How a case differs from what is expected; undefined when it does not. */
 function describeDifference(
   policy: CompiledPolicy,
   { facts, spent, expect, rule, observed }: PolicyCase,
@@ -120,8 +120,8 @@ type ExplainOptions = {
 };
 
 /**
- * `policy explain`: which rules match a payment, the verdict, and what is left in the windows it counts in; for one of the audit log also
- * what differs from then.
+ * `policy explain`: which rules match a payment, the verdict, and what is left in its windows; for a payment of the audit log
+ * also what differs from the decision then.
  */
 export async function explainPolicy(
   file: string | undefined,
@@ -150,7 +150,7 @@ export async function explainPolicy(
   printVerdict(evaluateAfter(spentIn, policy, facts));
 }
 
-/** Windows are as the record has them: what they have now says nothing of then. */
+/** Explains a recorded payment. Windows are as the record has them: their present state says nothing about that time. */
 async function explainRecorded(
   config: string,
   policy: CompiledPolicy,

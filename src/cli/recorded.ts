@@ -10,7 +10,7 @@ import { type PaymentFacts, byocJobFacts } from '../policy/rules/facts.ts';
 
 type Texts = Readonly<Record<string, string>>;
 
-/** A field of a record that is text, or ''. Records of earlier releases lack some, and whoever wrote a log may have written anything. */
+/** A text field of a record, or ''. Records of earlier releases lack some fields, and a log may hold anything. */
 export function textOf(record: ChainedRecord, name: string): string {
   const value: unknown = record[name];
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
@@ -38,6 +38,7 @@ export type RecordedWindow = {
   readonly headroom: bigint;
 };
 
+/** The windows that a recorded denial counts in, with what was spent in each. */
 export function windowsOf(record: ChainedRecord): readonly RecordedWindow[] {
   const value: unknown = record['windows'];
   if (!Array.isArray(value)) return [];
@@ -56,14 +57,14 @@ export function toWhole(text: string | undefined): bigint | undefined {
   return text !== undefined && /^\d{1,160}$/.test(text) ? BigInt(text) : undefined;
 }
 
-/** The expected value of one ticket; undefined where the record does not tell. */
+/** The expected value of one ticket; undefined where the record does not have it. */
 export function ticketEvOf({ faceValueWei, winProb = '' }: Texts): Rational | undefined {
   const faceValue = toWhole(faceValueWei);
   if (faceValue === undefined || !/^0x[0-9a-f]{1,64}$/.test(winProb)) return undefined;
   return expectedValue({ faceValue, winProb: BigInt(winProb) });
 }
 
-/** The decision's facts as a record has them; a text where it lacks some. */
+/** The facts of the decision as a record has them; a message where it lacks some. */
 export function factsOfRecord(record: ChainedRecord): PaymentFacts | string {
   const amounts = textsOf(record, 'amounts');
   const subject = textsOf(record, 'subject');
@@ -104,7 +105,7 @@ export function factsOfRecord(record: ChainedRecord): PaymentFacts | string {
   if (limit === 'sessionIdle') {
     return "the spend ledger had forgotten what its session spent, which rules can't tell";
   }
-  // the ledger knew more of the session than the state that the client carried
+  // the ledger knew of more spending of the session than the state that the client carried
   const [known, ev] = [toWhole(actual), toWhole(amounts['evWei'])];
   const spentBefore =
     limit === 'sessionEv' && known !== undefined && ev !== undefined ? known - ev : sessionEv;
@@ -131,7 +132,7 @@ export function factsOfRecord(record: ChainedRecord): PaymentFacts | string {
   };
 }
 
-/** What the record says was spent in the window of a charge; undefined where it does not tell. */
+/** What was spent in the window of a charge, by the record; undefined where it does not say. */
 export function spentAsRecorded(record: ChainedRecord, charge: WindowCharge): Spend | undefined {
   const rows = windowsOf(record).filter(
     ({ rule, scope, windowMs }) =>

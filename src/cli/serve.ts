@@ -19,13 +19,13 @@ export async function serve(options: { config: string; listen?: string }): Promi
   const config = await loadConfig(options.config, process.env, options.listen);
   const { server, log } = config.settings;
   const logger = createLogger(log.level, cluster.worker?.id);
-  // whoever watches a file reads it again then; without one there is nothing to do, and no reason to end
+  // watched files are then read again; where there are none, nothing is to be done, and the process must not end
   process.on('SIGHUP', () => logger.info('SIGHUP: watched files are read again'));
   if (cluster.isPrimary && server.workers > 1) await serveByWorkers(config, logger);
   else await serveHere(config, logger);
 }
 
-/** Serves payments by other processes, and what concerns all of them from this one. */
+/** Serves payments by worker processes; this process does what concerns all of them. */
 async function serveByWorkers(config: Config, logger: Logger): Promise<void> {
   const { workers } = config.settings.server;
   await using opened = new AsyncDisposableStack();
@@ -82,7 +82,7 @@ async function serveHere(config: Config, logger: Logger): Promise<void> {
   opened.defer(() => logger.info('stopped'));
   const kept = opened.move();
   onStopSignal((signal) => {
-    // whoever presses Ctrl-C wants no load balancer to notice first
+    // after Ctrl-C there is no load balancer that should notice first
     const lameDuckMs = signal === 'SIGTERM' ? server.lameDuckMs : 0;
     logger.info({ signal, lameDuckMs }, 'stopping');
     void signer
@@ -95,7 +95,7 @@ async function serveHere(config: Config, logger: Logger): Promise<void> {
   else announce(started, admin, logger);
 }
 
-/** What a process says of itself before it serves. */
+/** The status of a process before it serves. */
 function starting(): ProcessStatus {
   const part = {
     name: 'server',

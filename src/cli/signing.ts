@@ -4,10 +4,10 @@ import { type Config, loadConfig } from '../config/load.ts';
 import { isSignerError } from '../errors.ts';
 import { createLogger } from '../telemetry/logger.ts';
 
-/** The audit log's chain of commands. */
+/** The audit log's chain for commands. */
 const auditChain = 'cli';
 
-/** `pause`: stops all that the key signs but its self-tests. Throws where that does not hold, or is not recorded. */
+/** `pause`: stops all signing except self-tests. Throws where that did not take effect, or was not recorded. */
 export async function pauseSigning(options: { config: string; reason: string }): Promise<void> {
   const config = await loadConfig(options.config);
   await using signing = await openSigningSwitch(config, createLogger('error'), auditChain);
@@ -19,7 +19,7 @@ export async function pauseSigning(options: { config: string; reason: string }):
   try {
     await signing.pause({ by: operator(), reason: options.reason });
   } catch (error) {
-    // it holds, and is not recorded
+    // the pause has taken effect, but was not recorded
     if (isSignerError(error) && error.code === 'AUDIT_UNAVAILABLE') announce();
     throw error;
   }
@@ -38,7 +38,7 @@ function describeReach({ settings: { store } }: Config): string {
   return store.kind === 'redis' ? 'instance that shares this Redis' : 'worker of this signer';
 }
 
-/** Who is at the keyboard, as the operating system knows. */
+/** The user at the keyboard, as the operating system knows it. */
 function operator(): string {
   const { SUDO_USER: before } = process.env;
   const { username } = userInfo();

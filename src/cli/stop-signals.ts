@@ -1,19 +1,23 @@
 import { constants } from 'node:os';
 
 /**
- * A second signal ends the program at once, but not within this time: Ctrl-C may come twice under npm, from the terminal
- * and passed on.
+ * A second signal ends the program at once, but not within this time: under npm a single Ctrl-C may arrive twice, from the
+ * terminal and passed on.
  */
 const repeatedSignalMs = 1_000;
 
-/** By the signal itself, which the first process of a container does not die of: it takes only those that it listens to. */
+/**
+ * Ends the program by the signal itself. The first process of a container needs this: it gets only signals that it listens to.
+ */
 function endAtOnce(signal: NodeJS.Signals): void {
   process.off('SIGINT', endAtOnce).off('SIGTERM', endAtOnce);
   process.kill(process.pid, signal);
   process.exit(128 + constants.signals[signal]);
 }
 
-/** Ends the program at a SIGINT or SIGTERM, until {@link onStopSignal} is called: before it serves it has nothing to finish. */
+/**
+ * Makes SIGINT and SIGTERM end the program, until {@link onStopSignal} is called: before it serves there is nothing to finish.
+ */
 export function endAtStopSignal(): void {
   process.on('SIGINT', endAtOnce).on('SIGTERM', endAtOnce);
 }
@@ -34,10 +38,10 @@ export function onStopSignal(stop: (signal: NodeJS.Signals) => void): void {
   process.off('SIGINT', endAtOnce).off('SIGTERM', endAtOnce);
 }
 
-/** Long enough for what was closed to let go of its sockets and threads. */
+/** Long enough for everything that was closed to release its sockets and threads. */
 const endsAfterMs = 1_000;
 
-/** Ends a program that has closed all it had, and that something a plugin left open would keep from ending. */
+/** Ends a program that has closed everything of its own, even where something that a plugin left open would keep it running. */
 export function endSoon(): void {
   setTimeout(() => process.exit(), endsAfterMs).unref();
 }

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
 
-/** Callers chose some of the text: nothing of it may reach a terminal as anything but visible characters. */
+/** Text for a terminal: callers chose some of it, so only visible characters may reach the terminal. */
 export function printable(text: string): string {
   return /^[\x21-\x7e]+$/.test(text) ? text : escapeAll(JSON.stringify(text));
 }
 
-/** A message is a sentence; it is quoted only where it has more than visible characters and blanks. */
+/** A message for people: it is quoted only where it has more than visible characters and blanks. */
 export function inWords(text: string): string {
   return /^[\x20-\x7e]*$/.test(text) ? text : printable(text);
 }
 
-/** JSON whose every character is visible ASCII: what is not, is escaped. */
+/** JSON of visible ASCII characters only; all others are escaped. */
 export function toVisibleJson(value: unknown): string {
   return escapeAll(JSON.stringify(value, null, 2));
 }
@@ -37,12 +37,12 @@ export function painterFor({ isTTY }: { readonly isTTY?: boolean }): Painter {
     : (_colour, text) => text;
 }
 
-/** Prints a line, and waits where whoever reads is slow. */
+/** Prints a line, and waits where the reader is slow. */
 export async function print(line: string): Promise<void> {
   if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
 }
 
-/** As `| head` does. */
+/** Ends the program quietly when nobody reads its output any more, as with `| head`. */
 export function endWhenNobodyReads(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { ProcessStatus } from '../admin/signer-status.ts';
 
-/** What a primary process can ask of its workers, and the form of the answers. */
+/** The questions that a primary process can ask its workers, with the form of the answers. */
 export type WorkerAnswers = {
   /** prom-client's JSON */
   readonly metrics: readonly object[];
@@ -12,10 +12,10 @@ type Kind = keyof WorkerAnswers;
 type Question = { readonly ask: Kind; readonly question: number };
 type Answer = { readonly answerTo: number; readonly answer: unknown };
 
-/** A worker that has not answered by then has ended, is stopped, or is busy. */
+/** How long a worker may take to answer; one that takes longer has ended, is stopped, or is busy. */
 export const answerTimeoutMs = 1_000;
 
-/** Has this worker answer what its primary asks. */
+/** Makes this worker answer its primary's questions. */
 export function answerPrimary(answers: {
   readonly [K in Kind]: () => Promise<WorkerAnswers[K]>;
 }): void {
@@ -23,7 +23,7 @@ export function answerPrimary(answers: {
     if (message.ask === undefined || message.question === undefined) return;
     const { question } = message;
     void answers[message.ask]().then((answer) => {
-      // one whose primary has gone ends by itself
+      // a worker whose primary has gone ends by itself
       if (process.connected) process.send?.({ answerTo: question, answer } satisfies Answer);
     });
   });
@@ -45,7 +45,10 @@ function hearAnswers(): void {
   });
 }
 
-/** Asks all workers at once. By the cluster's number of the worker; those that do not answer in time are left out. */
+/**
+ * Asks all workers at once. The answers are by the worker's number in the cluster; workers that do not answer in time are left
+ * out.
+ */
 export async function askWorkers<K extends Kind>(
   kind: K,
 ): Promise<ReadonlyMap<number, WorkerAnswers[K]>> {

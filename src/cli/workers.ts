@@ -4,7 +4,7 @@ import { isDiscoveryMessage } from '../discovery/snapshot-messages.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { onStopSignal } from './stop-signals.ts';
 
-/** What a worker tells when it takes requests. */
+/** What a worker reports when it takes requests. */
 export type Started = {
   readonly url: string;
   readonly checksumAddress: string;
@@ -12,39 +12,39 @@ export type Started = {
 };
 
 /**
- * V8 would let the space for new objects grow to several times as much. It can't be set once a process runs; where there are no
- * workers, whoever starts the program sets it.
+ * V8 would let the space for new objects grow to several times this size. It can't be set once a process runs; without workers,
+ * whoever starts the program sets it.
  */
 const smallNewSpace = '--max-semi-space-size=16';
 
 const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;
-/** A worker that has lived so long did not die of its start. */
+/** A worker that has run for this long did not fail at its start. */
 const soundAfterMs = 60_000;
 const exitFailure = 1;
 
 type Phase = 'starting' | 'serving' | 'stopping';
 
 export type Workers = {
-  /** what the first one said */
+  /** the report of the first worker */
   readonly started: Started;
-  /** Resolves once they were told to stop, and none is left. */
+  /** Resolves once the workers were told to stop, and all have ended. */
   readonly allEnded: Promise<undefined>;
 };
 
 /**
- * Runs this program again in `count` processes that share the port, and hands signals on to them. The first one starts
- * alone, because it may have to make the key; when one of them does not start, all end, with its exit code. From then on
- * whichever ends is replaced, after 1 s, 2 s … 30 s while they keep ending. Resolves once all take requests; with undefined
- * when they end before.
+ * Runs this program again in `count` processes that share the port, and passes signals on to them. The first one starts alone,
+ * because it may have to create the key; when one of them does not start, all end, with its exit code. After that, each one that
+ * ends is replaced, after 1 s, 2 s … 30 s while they keep ending. Resolves once all take requests, or with undefined when they
+ * end before that.
  */
 export async function startWorkers(count: number, logger: Logger): Promise<Workers | undefined> {
   let phase = 'starting' as Phase;
   let pauseMs = firstPauseMs;
   const forkedAtMs = new Map<number, number>();
-  /** of the workers that there are, by the cluster's number */
+  /** by the workers' numbers in the cluster */
   const slots = new Map<number, number>();
-  /** what starts the next worker of a slot */
+  /** the timers that start the next worker of a slot */
   const replacements = new Map<number, NodeJS.Timeout>();
   const ended = Promise.withResolvers<undefined>();
   const allEnded = Promise.withResolvers<undefined>();
@@ -65,7 +65,7 @@ export async function startWorkers(count: number, logger: Logger): Promise<Worke
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(signal);
     noteEnd();
   };
-  /** None may be there when the signal comes: all may have ended, and wait to be replaced. */
+  /** There may be no worker when the signal comes: all may have ended, and wait to be replaced. */
   const noteEnd = (): void => {
     if (phase === 'stopping' && slots.size === 0) allEnded.resolve(undefined);
   };
@@ -74,7 +74,7 @@ export async function startWorkers(count: number, logger: Logger): Promise<Worke
     stop(signal);
   });
 
-  // one that has not come so far reads its files anyway, and would die of the signal
+  // a worker that is not listening yet reads its files anyway, and would be killed by the signal
   const listening = new Set<Worker>();
   cluster.on('listening', (worker) => listening.add(worker));
   process.on('SIGHUP', () => {
@@ -119,16 +119,16 @@ export async function startWorkers(count: number, logger: Logger): Promise<Worke
   return { started: first, allEnded: allEnded.promise };
 }
 
-/** Among the messages of workers. */
+/** Whether a worker's message is this one. */
 function isStarted(message: object): message is Started {
   return 'checksumAddress' in message;
 }
 
-/** Hands what one worker knows of orchestrators on to the others, and to whichever asks. */
+/** Passes on what one worker knows of orchestrators to the others, and to any worker that asks. */
 function shareDiscovery(): void {
   let last: object | undefined;
   const send = (worker: Worker, message: object): void => {
-    // one that ends just now needs none
+    // a worker that is just ending needs none
     if (worker.isConnected()) worker.send(message, () => undefined);
   };
   cluster.on('message', (from: Worker, message: unknown) => {

@@ -38,7 +38,7 @@ const apiKeys = z.array(apiKey).superRefine((keys, context) => {
   }
 });
 
-/** An API key as its file tells of it. */
+/** An API key as its file describes it. */
 export type ApiKeyEntry = z.output<typeof apiKey>;
 
 /** Reads the file that `auth.apiKeys.file` names, by key id. Throws `CONFIG_INVALID` with every problem. */

@@ -34,7 +34,7 @@ const webhook = z.strictObject({
   /** header name to secret reference or plain text */
   headers: webhookHeaders.default({}),
   timeoutMs: milliseconds.default(5_000),
-  /** what tells one caller from another: the answers given for it hold for the same values only */
+  /** the headers that tell callers apart: the webhook's answer for a caller holds for the same values only */
   credentialHeaders: z
     .array(headerName)
     .min(1, 'expected a header')
@@ -43,7 +43,7 @@ const webhook = z.strictObject({
 
 const name = z.string().refine(isPrincipalName, `expected ${principalNameForm}`);
 
-/** Whom a credential stands for; the same in the configuration and in the file of API keys. */
+/** The principal that a credential stands for; the same fields in the configuration and in the file of API keys. */
 export const principalFields = {
   principal: name,
   tenant: name.optional(),
@@ -62,7 +62,7 @@ export const principalFields = {
 
 const loopbackHosts = ['localhost', '127.0.0.1', '[::1]'];
 
-/** Whoever answers there decides whose tokens are good, so nobody in between may. */
+/** The server there decides which tokens are accepted, so the connection must be protected. */
 const jwksUrl = z
   .url({ protocol: /^https?$/, abort: true, error: 'expected an https URL' })
   .refine((text) => {
@@ -103,7 +103,7 @@ const certificateRule = z
     message: 'expected either subject or san',
   });
 
-/** Who may ask, and how they prove it; what each field means to an operator is told in docs/configuration.md. */
+/** Who may ask, and how they prove it; docs/configuration.md explains each field to operators. */
 export const auth = z
   .strictObject({
     apiKeys: z.strictObject({ file: z.string().min(1) }).optional(),
@@ -115,9 +115,9 @@ export const auth = z
       })
       .optional(),
     mtls: z.array(certificateRule).min(1, 'expected a certificate').optional(),
-    /** Ask for a credential at /sign-orchestrator-info too. */
+    /** Require a credential at /sign-orchestrator-info too. */
     protectOrchestratorInfo: z.boolean().default(false),
-    /** Ask for a credential at /discover-orchestrators too. */
+    /** Require a credential at /discover-orchestrators too. */
     protectDiscovery: z.boolean().default(false),
     webhook: webhook.optional(),
     /** addresses (with a prefix length for networks) whose `Signer-Auth-Id` is believed */
@@ -143,7 +143,7 @@ export function asksForCredentials({
   return apiKeys !== undefined || jwt !== undefined || mtls !== undefined;
 }
 
-/** A client certificate needs both: somebody who vouches for it, and a principal. */
+/** Authentication by client certificate needs both: a CA that vouches for it, and a principal. */
 export function refuseHalfMtls(
   settings: {
     server: { tls?: { clientCa?: string | undefined } | undefined };

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 
-/** The "bad ports" of the Fetch Standard, which `fetch` refuses without asking; a test holds the list against that of Node. */
+/** The "bad ports" of the Fetch Standard, which `fetch` refuses to connect to; a test compares the list with Node's. */
 const blockedPorts: ReadonlySet<number> = new Set([
   1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102,
   103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465,
@@ -9,13 +9,13 @@ const blockedPorts: ReadonlySet<number> = new Set([
   6669, 6679, 6697, 10080,
 ]);
 
-/** The port of a URL that `fetch` would refuse to ask; undefined for every other URL, and for what is none. */
+/** The port of a URL, where `fetch` would refuse it; undefined for every other URL, and for text that is not a URL. */
 export function blockedPortOf(text: string): number | undefined {
   const port = Number(URL.parse(text)?.port);
   return blockedPorts.has(port) ? port : undefined;
 }
 
-/** For the schemas of URLs that `fetch` will be told to ask. */
+/** For the schemas of URLs that `fetch` will be given. */
 export function refuseBlockedPort(text: string, context: z.RefinementCtx): void {
   const port = blockedPortOf(text);
   if (port === undefined) return;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { address, milliseconds, network } from './fields.ts';
 import { isHttpUrl, isReference } from './rpc-urls.ts';
 
-/** Which orchestrators are named at /discover-orchestrators. */
+/** The orchestrators that are listed at /discover-orchestrators. */
 export const discovery = z
   .strictObject({
     /** service URLs; https where they have no scheme */
@@ -20,7 +20,7 @@ export const discovery = z
     /** another ServiceRegistry than the Controller's */
     serviceRegistry: address.optional(),
     refreshIntervalMs: milliseconds.default(60_000),
-    /** what an orchestrator has said is not listed for longer */
+    /** how long an orchestrator's last answer is listed */
     maxAgeMs: milliseconds.default(600_000),
     requestTimeoutMs: milliseconds.default(8_000),
     /** further nodes of an orchestrator that are asked too */
@@ -31,7 +31,7 @@ export const discovery = z
     grants: z.array(network).default([]),
     /** Whether runners are taken only from servers with a trusted certificate. */
     verifyTls: z.boolean().default(true),
-    /** more is answered 429 */
+    /** requests beyond this are answered 429 */
     requestsPerSecond: z.int().positive().default(100),
   })
   .refine(

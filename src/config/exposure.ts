@@ -3,7 +3,7 @@ import { asksForCredentials } from './auth-schema.ts';
 import { isLoopback } from './loopback.ts';
 import type { Settings } from './schema.ts';
 
-/** Throws `CONFIG_INVALID` where anybody could pay, unless that is what the configuration says. */
+/** Throws `CONFIG_INVALID` where anybody could pay, unless the configuration says that this is wanted. */
 export function refuseOpenServer({ server, auth }: Pick<Settings, 'server' | 'auth'>): void {
   const isAuthenticated = asksForCredentials(auth) || auth.webhook !== undefined;
   if (isLoopback(server.listen.host) || isAuthenticated || server.allowUnauthenticatedPublic)

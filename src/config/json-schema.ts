@@ -5,8 +5,8 @@ import { configSchema, keySchema } from './schema.ts';
 const options = { io: 'input', unrepresentable: 'any' } as const;
 
 /**
- * The JSON Schema (draft 2020-12) of configuration files, with the section of each bundled provider. It says less than
- * `loadConfig` checks: amounts and hashes are any text in it.
+ * The JSON Schema (draft 2020-12) of configuration files, with the section of each bundled provider. It is less strict than
+ * `loadConfig`: amounts and hashes are any text in it.
  */
 export async function describeConfig(): Promise<object> {
   const oneOf = await Promise.all(bundledProviders.map(describeKeySection));

@@ -1,7 +1,7 @@
-/** More lines help nobody, and a file of a megabyte may have a hundred thousand. */
+/** More lines are no help, and a file of a megabyte may have a hundred thousand problems. */
 const mostListed = 100;
 
-/** A line for each problem, indented and once only; how many more there are when they are over 100. */
+/** Lists each problem once, on an indented line of its own; beyond 100, it only says how many more there are. */
 export function listProblems(problems: Iterable<string>): string {
   const distinct = [...new Set(problems)];
   const lines = distinct.slice(0, mostListed);

@@ -13,9 +13,9 @@ import { parseYaml } from './yaml.ts';
 /** A checked configuration, with each key's plugin and its own checked section. */
 export type Config = {
   readonly settings: Settings;
-  /** At least one that is not retiring; of those, the preferred one first. */
+  /** The keys: at least one that is not retiring; of those, the preferred one first. */
   readonly keys: readonly [KeyConfig, ...KeyConfig[]];
-  /** Relative paths of the configuration start at its file's folder. */
+  /** Makes a path of the configuration absolute: relative paths start at its file's folder. */
   readonly resolvePath: (path: string) => string;
 };
 
@@ -28,9 +28,9 @@ export type KeyConfig = {
   readonly isRetiring: boolean;
 };
 
-/** What is right of a configuration, and all that is wrong with it. */
+/** The valid parts of a configuration, and all that is wrong with it. */
 export type ConfigDraft = {
-  /** the sections that are right by themselves, but for fields that nobody knows */
+  /** the sections that are valid in themselves, apart from unknown fields */
   readonly sections: Partial<Settings>;
   readonly keys: readonly KeyConfig[];
   readonly resolvePath: Config['resolvePath'];
@@ -43,8 +43,8 @@ export type ConfigDraft = {
 };
 
 /**
- * Reads a YAML configuration, lays environment overrides over it and checks it as a whole, the key provider's section
- * included. `listen`, what `--listen` says, comes before both. Throws `CONFIG_INVALID` with every problem and its path.
+ * Reads a YAML configuration, applies the overrides of the environment and checks all of it, the key providers' sections
+ * included. `listen`, the value of `--listen`, overrides both. Throws `CONFIG_INVALID` with every problem and its path.
  */
 export async function loadConfig(
   file: string,
@@ -55,7 +55,7 @@ export async function loadConfig(
   return config ?? refuse(problems);
 }
 
-/** What became of fields that configurations had, by path. */
+/** Hints for fields that earlier configurations had, by path. */
 const successors: ReadonlyMap<string, string> = new Map([
   [
     'metrics',
@@ -65,7 +65,10 @@ const successors: ReadonlyMap<string, string> = new Map([
 
 const listenVariable = `${overridePrefix}SERVER__LISTEN`;
 
-/** As {@link loadConfig}, for whoever looks for more problems. Throws `CONFIG_INVALID` when the file can't be read, or is no YAML. */
+/**
+ * Like {@link loadConfig}, for callers that look for more problems. Throws `CONFIG_INVALID` when the file can't be read, or is
+ * not YAML.
+ */
 export async function readConfig(
   file: string,
   environment: Readonly<NodeJS.ProcessEnv> = process.env,

@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.ts';
 import { parseYaml } from './yaml.ts';
 
-/** Environment variables that start so override the file: `LIVEPEER_HSM_SIGNER__SERVER__LISTEN=127.0.0.1:8000`. */
+/** The prefix of environment variables that override the file: `LIVEPEER_HSM_SIGNER__SERVER__LISTEN=127.0.0.1:8000`. */
 export const overridePrefix = 'LIVEPEER_HSM_SIGNER__';
 
 type Overridden = {
@@ -11,8 +11,8 @@ type Overridden = {
 };
 
 /**
- * Lays environment variables over a document: `KEYS__0__MAX_SESSIONS` names `keys[0].maxSessions`; values are read as
- * YAML. Throws `CONFIG_INVALID` for a value that is not YAML and for a list item that would leave a gap.
+ * Applies environment variables to a document: `KEYS__0__MAX_SESSIONS` sets `keys[0].maxSessions`; values are read as YAML.
+ * Throws `CONFIG_INVALID` for a value that is not YAML, and for a list item that would leave a gap.
  */
 export function applyOverrides(
   document: unknown,

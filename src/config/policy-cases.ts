@@ -9,9 +9,9 @@ import { capability, duration, paymentType, requestKind } from './policy-schema.
 const zeroAddress = addressFromBytes(new Uint8Array());
 const year = 366 * 86_400_000;
 
-/** A payment as people write it: what is left out is empty or 0, and it is one ticket of a new session. */
+/** A payment as people write it: what is left out is empty or 0, and the payment has one ticket and begins a session. */
 const request = z.strictObject({
-  /** of a job, principal, tenant and capability count */
+  /** of a BYOC job only principal, tenant and capability count */
   kind: requestKind.default('payment'),
   principal: z.string().default(''),
   tenant: z.string().default(''),
@@ -27,7 +27,7 @@ const request = z.strictObject({
   tickets: count.prefault(1),
   /** what a US dollar is worth, where the policy has amounts in USD */
   weiPerUsd: rate.optional(),
-  /** the session that it goes on with: what was spent in it, and for how long it has run */
+  /** the session that the payment continues: what was spent in it, and for how long it has run */
   session: z
     .strictObject({ ev: wholeAmount.prefault('0 wei'), age: duration(0, year).prefault('0s') })
     .optional(),
@@ -43,7 +43,7 @@ const testCase = z
   .strictObject({
     name: z.string().min(1),
     request: request.prefault({}),
-    /** what was spent before in the window of a rule, by the rule's id; elsewhere nothing was */
+    /** what was spent before in the windows of rules, by the rule's id; 0 where it is left out */
     spent: z.record(z.string(), spent).default({}),
     expect: z.enum(['allow', 'deny']),
     /** the rule that the denial names */
@@ -106,7 +106,7 @@ function readFacts({
   weiPerUsd,
   ...payment
 }: z.output<typeof request>): PaymentFacts {
-  // rules know how long a session has run, and nothing else of the time
+  // rules only see how long a session has run, so any time will do
   const now = BigInt(year) * nanosecondsPerMillisecond;
   const age = BigInt(session?.age ?? 0) * nanosecondsPerMillisecond;
   const who = { id: principal, tenant, attributes: {} };

@@ -44,7 +44,7 @@ export const paymentType = z
   .enum(['lv2v', 'live', 'fixed', 'untyped'])
   .transform((name): PaymentType => typeOfName[name]);
 
-/** what is asked for: a payment, or the signature of a BYOC job */
+/** the kind of request: a payment, or the signature of a BYOC job */
 export const requestKind = z.enum(['payment', 'byocJob']);
 
 const conditions = z.strictObject({
@@ -83,7 +83,7 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** These look at a rule even where its fields have problems of their own, so that all are reported at once. */
+/** These checks run even where a rule's fields have problems of their own, so that all problems are reported at once. */
 const rule = z
   .strictObject({
     /** the same in the log, metrics, audit records and denials */
@@ -94,7 +94,7 @@ const rule = z
         'expected 1 to 63 lower-case letters, digits and hyphens, no hyphen first',
       ),
     mode: z.enum(['enforce', 'observe']).default('enforce'),
-    /** All conditions must hold; without any, each payment is meant. */
+    /** All conditions must hold; without any, the rule is for every payment. */
     when: conditions.default({}),
     then: z.enum(['allow', 'deny']).optional(),
     limit: limit.optional(),
@@ -134,7 +134,7 @@ const rule = z
     { when: ({ value }) => isObject(value) },
   );
 
-/** Of a condition that may be anything yet. */
+/** The payment types in a condition that has not been checked yet. */
 function typesOf(when: unknown): readonly PaymentType[] {
   return isObject(when) && 'type' in when && Array.isArray(when.type)
     ? (when.type as PaymentType[])
@@ -163,14 +163,14 @@ const rules = z.array(rule).superRefine(
   { when: ({ value }) => Array.isArray(value) },
 );
 
-/** The policy file; what each field means to an operator is told in docs/policy.md. */
+/** The policy file; docs/policy.md explains each field to operators. */
 export const policySchema = z.strictObject({
   /** for payments that no rule allows and none denies */
   default: z.enum(['allow', 'deny']),
   rules: rules.default([]),
 });
 
-/** The JSON Schema (draft 2020-12) of policy files. It says less than `parsePolicy` checks: amounts are any text in it. */
+/** The JSON Schema (draft 2020-12) of policy files. It is less strict than `parsePolicy`: amounts are any text in it. */
 export function describePolicy(): object {
   return z.toJSONSchema(policySchema, {
     io: 'input',

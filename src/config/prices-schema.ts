@@ -5,15 +5,15 @@ import { address, milliseconds, pipeline, price, priceOf, rate } from './fields.
 const capabilityPrice = z.strictObject({
   pipeline,
   model: z.string().min(1).default('default'),
-  /** in US dollars by the hour for `lv2v` and `live`, without for `fixed` */
+  /** in US dollars per hour for `lv2v` and `live`, per request for `fixed` */
   maxPrice: price,
 });
 
 const priceFeed = z
   .strictObject({
-    /** a Chainlink feed of ETH and USD; that of Arbitrum One unless told */
+    /** a Chainlink feed of ETH and USD; by default that of Arbitrum One */
     address: address.optional(),
-    /** since the feed was updated */
+    /** milliseconds since the feed was updated */
     maxAgeMs: z.int().positive().default(7_200_000),
     refreshIntervalMs: milliseconds.default(300_000),
     /** the rate itself, instead of a feed */

@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.ts';
 import { describeReadFailure, readPlainFile } from '../files/plain-file.ts';
 
-/** A UTF-8 file as text. `what` says whose it is in the message. Throws `CONFIG_INVALID` when it can't be read. */
+/** Reads a UTF-8 file. `what` is the name of the file in messages. Throws `CONFIG_INVALID` when it can't be read. */
 export function readTextFile(path: string, what: string): string {
   try {
     return readPlainFile(path).toString('utf8');

@@ -4,7 +4,7 @@ import type { Secret } from '../secret.ts';
 import { blockedPortOf } from './blocked-ports.ts';
 import { readSecret } from './secrets.ts';
 
-/** Whether JSON-RPC can be sent there. */
+/** Whether it is an http or https URL, to which JSON-RPC can be sent. */
 export function isHttpUrl(text: string): boolean {
   const url = URL.parse(text);
   return url !== null && /^https?:$/.test(url.protocol) && hasReadableCredentials(url);
@@ -21,7 +21,7 @@ export function hasReadableCredentials({ username, password }: URL): boolean {
   }
 }
 
-/** Whether the client for Redis takes it: a database is a number. */
+/** Whether the Redis client accepts it: the database in it must be a number. */
 export function isRedisUrl(text: string): boolean {
   const url = URL.parse(text);
   return (
@@ -44,8 +44,8 @@ export function isReference(text: string): boolean {
 }
 
 /**
- * The URLs of the chain's nodes, references read. They may hold credentials: no log or error shows them. Throws
- * `SECRET_UNREADABLE`, and `CONFIG_INVALID` when what a reference names is no URL.
+ * The URLs of the chain's nodes, with references read. They may hold credentials: no log or error shows them. Throws
+ * `SECRET_UNREADABLE`, and `CONFIG_INVALID` when what a reference names is not a URL.
  */
 export function readRpcUrls(
   rpcUrls: readonly string[],
@@ -54,7 +54,7 @@ export function readRpcUrls(
   return rpcUrls.map((text, index) => readRpcUrl(text, index, resolvePath));
 }
 
-/** As {@link readRpcUrls}, for the one at this index. */
+/** Like {@link readRpcUrls}, for the URL at this index. */
 export function readRpcUrl(
   text: string,
   index: number,
@@ -71,7 +71,8 @@ export function readRpcUrl(
 }
 
 /**
- * The URL of Redis, a reference read. Throws `SECRET_UNREADABLE`, and `CONFIG_INVALID` when what a reference names is no URL.
+ * The URL of Redis, with a reference read. Throws `SECRET_UNREADABLE`, and `CONFIG_INVALID` when what a reference names is not a
+ * URL.
  */
 export function readRedisUrl(text: string, resolvePath: (path: string) => string): Secret | string {
   if (!isReference(text)) return text;

@@ -52,7 +52,7 @@ function hasPort(text: string): boolean {
   return port > 0 && port <= 65_535;
 }
 
-/** As browsers send it: scheme, host and port, and nothing after them. */
+/** An origin as browsers send it: scheme, host and port, and nothing after them. */
 const origin = z
   .string()
   .refine(
@@ -63,37 +63,37 @@ const origin = z
 const tls = z.strictObject({
   cert: z.string().min(1),
   key: z.string().min(1),
-  /** whose signature makes a client certificate count */
+  /** the CA certificates for clients */
   clientCa: z.string().min(1).optional(),
 });
 
 const server = z
   .strictObject({
     listen: listen.prefault('127.0.0.1:7936'),
-    /** Processes that share the port; each opens the key by itself. */
+    /** How many processes share the port; each opens the key for itself. */
     workers: z.int().min(1).max(64).default(1),
     /** Listen on a public address although nobody is authenticated. */
     allowUnauthenticatedPublic: z.boolean().default(false),
     tls: tls.optional(),
     cors: z
       .strictObject({
-        /** whose pages may read answers */
+        /** the origins whose pages may read answers */
         origins: z.array(origin).default([]),
       })
       .prefault({}),
     bodyLimitBytes: z.int().min(1024).max(1_048_576).default(65_536),
     /** All work on a request must be done by then; clients give up after 5 s. */
     requestDeadlineMs: milliseconds.default(4_500),
-    /** Beyond it requests are refused at once, so that memory is bounded. */
+    /** How many requests may be in work; further ones are refused at once, so that memory is bounded. */
     maxRequestsInWork: z.int().positive().default(4_096),
     /** How long a client may take to send its headers, and the whole request. */
     headersTimeoutMs: milliseconds.default(5_000),
     receiveTimeoutMs: milliseconds.default(10_000),
-    /** Load balancers hold connections for up to 600 s; who closes first must not be the signer. */
+    /** Load balancers keep connections for up to 600 s, and the signer must not be the first to close one. */
     keepAliveTimeoutMs: milliseconds.default(620_000),
-    /** Connections without a request that are kept; beyond it the one idle for longest is closed. */
+    /** How many connections without a request are kept; when there are more, the one idle for longest is closed. */
     maxIdleConnections: z.int().positive().default(2_048),
-    /** From SIGTERM on, requests are served for so long, while readiness is red. */
+    /** How long requests are still served after SIGTERM, while readiness is red. */
     lameDuckMs: z.int().nonnegative().max(600_000).default(6_000),
   })
   .refine(({ headersTimeoutMs, receiveTimeoutMs }) => headersTimeoutMs <= receiveTimeoutMs, {
@@ -106,7 +106,7 @@ const admin = z
     listen: z
       .union([z.literal(false), listen], 'expected HOST:PORT, or false for no such listener')
       .prefault('127.0.0.1:7937'),
-    /** asked for at every path but /healthz */
+    /** required at every path but /healthz */
     token: secretReference.optional(),
     tls: tls.optional(),
   })
@@ -123,12 +123,12 @@ const admin = z
     },
   );
 
-/** What is common to the sections of all key providers. */
+/** The fields that the sections of all key providers have. */
 export const keySchema = z.looseObject({
   provider: z.string().min(1),
-  /** Make the key, and the secret files it needs, on first use: for development. */
+  /** Create the key, and the secret files it needs, on first use: for development. */
   generateIfMissing: z.boolean().default(false),
-  /** An earlier key: it ends the sessions that it has begun, and begins none. */
+  /** An earlier key: it only continues the sessions that it has begun. */
   retiring: z.boolean().default(false),
 });
 
@@ -208,7 +208,7 @@ const policy = z.strictObject({
 const audit = z.strictObject({
   /** the folder of the log's files */
   path: z.string().min(1),
-  /** A file that has grown beyond it is ended, and the next one begun. */
+  /** A file that has grown beyond this is ended, and the next one is begun. */
   maxFileBytes: z.int().min(65_536).default(67_108_864),
 });
 
@@ -218,7 +218,7 @@ const events = z
     profile: z.enum(['go-livepeer', 'livepeer-node']).default('go-livepeer'),
     /** the envelope's `gateway` */
     gateway: z.string().max(255).default(''),
-    /** of each worker's audit log that may wait for delivery */
+    /** bytes of each worker's audit log that may wait for delivery */
     maxPendingBytes: z.int().min(1_048_576).default(268_435_456),
     kafka: z
       .strictObject({
@@ -268,15 +268,15 @@ const traces = z.strictObject({
     headers: webhookHeaders.default({}),
     timeoutMs: milliseconds.default(5_000),
   }),
-  /** of the requests whose caller has not decided itself */
+  /** the share of traced requests, among those whose caller has not decided itself */
   sampleRatio: z.number().min(0).max(1).default(0.1),
 });
 
-/** The whole configuration; what each field means to an operator is told in docs/configuration.md. */
+/** The whole configuration; docs/configuration.md explains each field to operators. */
 export const configSchema = z
   .strictObject({
     server: server.prefault({}),
-    /** Several hold the same key and stand in for each other, the first one preferred. */
+    /** Several providers of the same key stand in for each other, the first one preferred. */
     keys: z
       .array(keySchema)
       .min(1, 'expected a key')
@@ -288,13 +288,13 @@ export const configSchema = z
       }),
     failover: z
       .strictObject({
-        /** Ask the next provider too when one takes longer than 95 % of its last calls. */
+        /** Ask the next provider as well when one takes longer than 95 % of its last calls. */
         hedge: z.boolean().default(false),
         /** Pause before a failed provider is tried again; it doubles while it fails. */
         probeIntervalMs: milliseconds.default(5_000),
       })
       .prefault({}),
-    /** Signatures that may wait for the device. */
+    /** How many signatures may wait for the device. */
     maxQueuedSignatures: z.int().positive().default(10_000),
     chain: z.discriminatedUnion('source', [staticChain, onChain]),
     billing: z
@@ -316,24 +316,24 @@ export const configSchema = z
       })
       .prefault({}),
     auth: auth.prefault({}),
-    /** Name orchestrators to clients; not unless told. */
+    /** Lists orchestrators for clients; off by default. */
     discovery: discovery.optional(),
     byoc: z
       .strictObject({
-        /** Sign jobs for capabilities of orchestrators' own. */
+        /** Sign jobs for orchestrators' own capabilities. */
         enabled: z.boolean().default(false),
       })
       .prefault({}),
     policy: policy.prefault({}),
-    /** Where each use of the key is recorded; nowhere unless told. */
+    /** Where each use of the key is recorded; by default it is not. */
     audit: audit.optional(),
-    /** Who is told of each payment, by the audit log; nobody unless told. */
+    /** Where an event of each payment is delivered, from the audit log; by default nowhere. */
     events: events.optional(),
     /** Where spending and answers are remembered. */
     store: store.prefault({ kind: 'embedded' }),
-    /** Where operators, Prometheus and probes ask. */
+    /** The listener for operators, Prometheus and probes. */
     admin: admin.prefault({}),
-    /** Where the steps of payments are sent as traces; nowhere unless told. */
+    /** Where the steps of payments are sent as traces; by default nowhere. */
     traces: traces.optional(),
     log: z
       .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') })

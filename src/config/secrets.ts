@@ -9,7 +9,7 @@ export type SecretOptions = {
   /** what names the secret: the path of a setting, or an option of the command line */
   readonly setting: string;
   readonly resolvePath: (path: string) => string;
-  /** Write a random secret, for its owner's eyes only, where a file is missing. */
+  /** Write a random secret, with access for its owner only, where a file is missing. */
   readonly createMissingFiles: boolean;
 };
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { milliseconds } from './fields.ts';
 import { isRedisUrl, isReference, secretReference } from './rpc-urls.ts';
 
-/** How long an answer is kept for whoever repeats its request. */
+/** How long an answer is kept for repeats of its request. */
 const answersTtlMs = milliseconds.default(600_000);
 
 const hostAndPort = z.string().transform((text, context) => {
@@ -28,22 +28,22 @@ const redis = z
         'expected redis://HOST:PORT, rediss://HOST:PORT, or a reference, env:NAME or file:PATH, to a URL with a password',
       )
       .optional(),
-    /** Who is asked which server is the master. */
+    /** The sentinels that are asked which server is the master. */
     sentinel: z
       .strictObject({
         /** its name in the sentinels' configuration */
         master: z.string().min(1),
         nodes,
-        /** to log in at the sentinels themselves */
+        /** the login at the sentinels themselves */
         username: z.string().min(1).optional(),
         password: secretReference.optional(),
       })
       .optional(),
     cluster: z.strictObject({ nodes }).optional(),
-    /** to log in at the servers, with `sentinel` and `cluster`; a URL has its own */
+    /** the login at the servers, with `sentinel` and `cluster`; a URL has its own */
     username: z.string().min(1).optional(),
     password: secretReference.optional(),
-    /** paths of PEM files; with `sentinel` and `cluster` TLS is used where it is there */
+    /** paths of PEM files; with `sentinel` and `cluster`, TLS is used where this section is there */
     tls: z
       .strictObject({
         ca: z.string().min(1).optional(),
@@ -53,19 +53,19 @@ const redis = z
         serverName: z.string().min(1).optional(),
       })
       .optional(),
-    /** Who must have what a payment has reserved before it is signed. */
+    /** What must have a payment's reservation before it is signed. */
     acknowledge: z
       .union(
         [z.enum(['none', 'aof']), z.strictObject({ replicas: z.int().min(1).max(100) })],
         'expected none, aof or { replicas: NUMBER }',
       )
       .default('none'),
-    /** before the name of everything the signer keeps there */
+    /** the prefix of the names of everything that the signer keeps there */
     keyPrefix: z.string().default('livepeer-hsm-signer:'),
     /** Whether payments go on without limits while Redis can't be reached. */
     onFailure: z.enum(['deny', 'allow']).default('deny'),
     answersTtlMs,
-    /** of Redis' memory, for the answers of all instances; whoever holds most forgets first */
+    /** bytes of Redis' memory for the answers of all instances; where they are used up, whoever holds most loses its oldest */
     answersMaxBytes: z.int().nonnegative().default(268_435_456),
   })
   .superRefine((store, context) => {
@@ -104,7 +104,7 @@ export const store = z.discriminatedUnion('kind', [
     /** the folder of the spend ledger; needed where the policy file has windows */
     path: z.string().min(1).optional(),
     answersTtlMs,
-    /** of memory, for answers; whoever holds most forgets first */
+    /** bytes of memory for answers; where they are used up, whoever holds most loses its oldest */
     answersMaxBytes: z.int().nonnegative().default(8_388_608),
   }),
   redis,

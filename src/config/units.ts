@@ -19,7 +19,7 @@ export function parseAmount(text: string): Rational | undefined {
   return rational(value.numerator * factor, value.denominator);
 }
 
-/** US dollars by the hour, or for what is counted: tickets, payments, requests. */
+/** US dollars per hour, or for each ticket, payment or request. */
 export type UsdAmount = { readonly usd: Rational; readonly isHourly: boolean };
 
 const usdPattern = /^(\d+(?:\.\d+)?)\s*usd(\/hour)?$/;
@@ -31,10 +31,10 @@ export function parseUsd(text: string): UsdAmount | undefined {
   return usd && { usd, isHourly: hourly !== undefined };
 }
 
-/** A price as it is written: wei per billing unit whatever that is, or US dollars, which say what they are for. */
+/** A price as it is written: wei per billing unit, whatever the unit is, or US dollars, which state what they are for. */
 export type WrittenPrice = Rational | UsdAmount;
 
-/** The price of a billing unit; undefined where US dollars are for something else than the type bills. */
+/** The price of a billing unit; undefined where the US dollars are for something that the type does not bill. */
 export function pricePerUnit(price: WrittenPrice, type: PaymentType): Money | undefined {
   if (!('usd' in price)) return price;
   const { usd, isHourly } = price;

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { closestName } from '../closest-name.ts';
 
-/** More names than these are no help in a message. */
+/** A list of more names than this is no help in a message. */
 const mostListed = 8;
 const mostPlaces = 3;
 
 type Part = z.core.$ZodType;
 
 /**
- * What is to be said of fields that are not known at this place of the schema, by field: what was probably meant, where the
- * field belongs, or, once and where they are few, what there is.
+ * Hints for unknown fields at this place of the schema, by field: the name that was probably meant, or where the field belongs,
+ * or, once and only where they are few, the names that exist.
  */
 export function describeUnknownFields(
   schema: Part,
@@ -45,14 +45,14 @@ export function describeUnknownFields(
 
 const namesOf = (object: z.core.$ZodObject): string[] => Object.keys(object._zod.def.shape);
 
-/** The objects that may stand at a path: several where a field tells which. */
+/** The objects that the schema allows at a path: several where a field decides which. */
 function objectsAt(schema: Part, path: readonly PropertyKey[]): z.core.$ZodObject[] {
   let parts = alternatives(schema);
   for (const segment of path) parts = parts.flatMap((part) => childAt(part, segment));
   return parts.filter((part) => part instanceof z.core.$ZodObject);
 }
 
-/** What stands behind defaults, transformations and unions. */
+/** Resolves defaults, transformations and unions to the alternatives behind them. */
 function alternatives(part: Part): Part[] {
   const { def } = part._zod;
   if (part instanceof z.core.$ZodUnion) return part._zod.def.options.flatMap(alternatives);
@@ -69,7 +69,7 @@ function childAt(part: Part, segment: PropertyKey): Part[] {
   return part instanceof z.core.$ZodRecord ? alternatives(part._zod.def.valueType) : [];
 }
 
-/** Whether what was given is meant to be this object: what tells it from others is as it should be. */
+/** Whether the input is meant to be this object: the field that tells it from other objects has the right value. */
 function fits(object: z.core.$ZodObject, input: unknown): boolean {
   return literalsOf(object).every(
     ([name, literal]) => (input as Record<string, unknown>)[name] === literal,
@@ -93,7 +93,7 @@ function discriminate(other: z.core.$ZodObject, own: readonly z.core.$ZodObject[
     .join('; ');
 }
 
-/** The paths at which a field of this name is known, but for lists. */
+/** The paths at which a field of this name is known, apart from those in lists. */
 function placesOf(
   part: Part,
   field: string,

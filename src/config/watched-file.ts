@@ -5,17 +5,17 @@ import { isSignerError } from '../errors.ts';
 import { describeReadFailure, readPlainFileAsync } from '../files/plain-file.ts';
 import { readTextFile } from './read-text-file.ts';
 
-/** A file whose content is in force as a whole, and is replaced as a whole while the program runs. */
+/** A file whose content is in force as a whole, and can be replaced as a whole while the program runs. */
 export type WatchedFile<Value> = {
-  /** The value of the last content that was good. */
+  /** The value of the last valid content. */
   current(): Value;
   /** Why the file as it is now is not in force; undefined while it is. */
   problem(): ReloadProblem | undefined;
-  /** What became of the readings since it was opened. */
+  /** The outcomes of the readings since the file was opened. */
   history(): ReloadHistory;
-  /** Reads the file now. A bad one is logged, and what was in force stays. Resolves once it has been read. */
+  /** Reads the file now. An invalid one is logged, and the value in force stays. Resolves once the file has been read. */
   reload(): Promise<void>;
-  /** No longer looks at the file, nor heeds SIGHUP for it. */
+  /** Stops watching the file, and heeding SIGHUP for it. */
   close(): void;
 };
 
@@ -23,10 +23,10 @@ export type WatchedFile<Value> = {
 export type ReloadProblem = 'unreadable' | 'invalid';
 
 export type ReloadHistory = {
-  /** times that a reading was taken, and that one was refused, the first one not counted */
+  /** how many readings were accepted, and how many refused, not counting the first */
   readonly taken: number;
   readonly refused: number;
-  /** since what is in force was read */
+  /** milliseconds since the value in force was read */
   readonly inForceMs: number;
 };
 
@@ -41,7 +41,7 @@ export type WatchedFileState = {
 
 export type WatchedFileOptions<Value> = {
   readonly path: string;
-  /** Checks the text as a whole. Throws what is to be said of it. */
+  /** Checks the text as a whole. Throws the problems that it finds. */
   readonly parse: (text: string, path: string) => Value;
   /**
    * The same while the program runs, without holding it up; `parse` where it is left out. What it resolves with is called when the
@@ -56,16 +56,16 @@ export type WatchedFileOptions<Value> = {
 };
 
 /**
- * What the path leads to is asked for so often, instead of watching its folder: so a symbolic link that is replaced anywhere
- * on the way (Kubernetes swaps `..data`), a mounted file and a network drive are all seen. A change counts once it is found
- * twice: a file may still be being written.
+ * How often the file behind the path is checked. It is polled, instead of watching its folder, so that a symbolic link that is
+ * replaced anywhere on the way (Kubernetes swaps `..data`), a mounted file and a network drive are all noticed. A change counts
+ * once it is found twice, since a file may still be being written.
  */
 const pollIntervalMs = 200;
 
 /**
- * Reads a file, and again whenever it changes or the process gets SIGHUP; what is bad is logged and never comes into
- * force. What could not be read for a moment is read again until it can. Throws `CONFIG_INVALID` when it can't be read or
- * `parse` refuses it now.
+ * Reads a file, and again whenever it changes or the process gets SIGHUP. Invalid content is logged and never comes into force; a
+ * file that can't be read for a moment is read again until it can. Throws `CONFIG_INVALID` when it can't be read now, or `parse`
+ * refuses it.
  */
 export function openWatchedFile<Value>({
   path,
@@ -154,8 +154,8 @@ export function openWatchedFile<Value>({
 }
 
 /**
- * Calls `onChange` when the path leads to something new, once at first, and again for as long as it gives false: what it found
- * could not be read. Returns what ends it.
+ * Calls `onChange` when the path leads to something new, and once at first; again for as long as it gives false, which means that
+ * the file could not be read. Returns the function that ends this.
  */
 function pollFile(path: string, onChange: () => Promise<boolean>): () => void {
   let known: string | undefined;
@@ -189,7 +189,7 @@ function describeError(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? 'unknown';
 }
 
-/** Enough to tell two versions of a file apart, and to find one with `sha256sum`. */
+/** A hash that tells two versions of a file apart, and finds one with `sha256sum`. */
 function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }

@@ -3,8 +3,8 @@ import { ConfigError } from '../errors.ts';
 import { listProblems } from './list-problems.ts';
 
 /**
- * What is wrong, by the parser's code. Its own messages quote the text, which may hold a secret: a key that was pasted into
- * the wrong place is what makes many a file malformed.
+ * Descriptions of problems, by the parser's code. The parser's own messages quote the text, which may hold a secret: many a file
+ * is malformed because a key was pasted into the wrong place.
  */
 const problemOfCode: Readonly<Record<ErrorCode, string>> = {
   ALIAS_PROPS: 'an alias (*) has an anchor or a tag of its own',
@@ -36,20 +36,20 @@ const problemOfCode: Readonly<Record<ErrorCode, string>> = {
 };
 
 /**
- * Reads one YAML document. Hashes and addresses stay text without quotes: `0x…` is no number here. Throws
- * `CONFIG_INVALID` with every problem and its place, and nothing of the text; `source` says whose it is.
+ * Reads one YAML document. Hashes and addresses stay text without quotes: `0x…` is not a number here. Throws `CONFIG_INVALID`
+ * with every problem and its place, and nothing of the text; `source` names the text in messages.
  */
 export function parseYaml(text: string, source: string): unknown {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, {
     customTags: (tags) => tags.filter((tag) => typeof tag === 'string' || tag.format !== 'HEX'),
     lineCounter,
-    // a list or fields as a name would be written as text, which takes minutes for names within names
+    // otherwise a list or an object as a name would be converted to text, which takes minutes for names within names
     stringKeys: true,
-    // the library compares each name with each other one of its map; `repeatedNames` looks each up
+    // the library would compare each name with every other one of its map; `repeatedNames` looks each one up
     uniqueKeys: false,
     prettyErrors: false,
-    // the library would write warnings, with what they are about, to standard error
+    // otherwise the library writes warnings, with the text they are about, to standard error
     logLevel: 'error',
   });
   const describe = (code: ErrorCode, offset: number): string => {
@@ -59,7 +59,7 @@ export function parseYaml(text: string, source: string): unknown {
   const problems = [...document.errors, ...document.warnings].map(({ code, pos: [offset] }) =>
     describe(code, offset),
   );
-  // what is malformed is in the tree in parts, and its names may be anything
+  // malformed text is only partly in the tree, and its names may be anything
   if (problems.length === 0) {
     problems.push(...repeatedNames(document).map((offset) => describe('DUPLICATE_KEY', offset)));
   }
@@ -73,7 +73,7 @@ export function parseYaml(text: string, source: string): unknown {
   throw new ConfigError('CONFIG_INVALID', `${source} is not valid YAML:${listed}`);
 }
 
-/** Where a name stands that its map has already: offsets into the text. */
+/** The places of names that their map already has: offsets into the text. */
 function repeatedNames(document: Document): number[] {
   const offsets: number[] = [];
   visit(document, {

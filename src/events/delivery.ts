@@ -4,20 +4,20 @@ import { countBytesAfter, findPosition, readBatch } from './outbox.ts';
 import { type Position, positionsFile, readPositions, writePositions } from './positions.ts';
 import { DeliveryError, type EventSink } from './sink.ts';
 
-/** How delivery to a sink goes, for metrics. */
+/** The state of the delivery to a sink, for metrics. */
 export type DeliveryStatus = {
   readonly sink: EventSink['name'];
   readonly isHealthy: boolean;
-  /** events that wait, counted while the sink takes none; 0 while it takes them as they come */
+  /** events that wait, counted only while the sink takes none; 0 while it takes them as they come */
   readonly pendingEvents: number;
   /** bytes of the audit log that are not delivered, other records included */
   readonly pendingBytes: number;
   /** 0 where none waits */
   readonly oldestAgeSeconds: number;
   readonly published: number;
-  /** tries that the sink did not take */
+  /** attempts that the sink refused or did not answer */
   readonly publishErrors: number;
-  /** times that the log or the positions could not be read or written */
+  /** how often the log or the positions could not be read or written */
   readonly storageErrors: number;
 };
 
@@ -31,7 +31,7 @@ export type DeliveryOptions = {
 
 export type Delivery = {
   status(): DeliveryStatus;
-  /** Delivers what is in the log by now, for two seconds at most, then stops. */
+  /** Delivers what is in the log now, for at most two seconds, then stops. */
   close(): Promise<void>;
 };
 
@@ -42,18 +42,19 @@ type Backlog = {
   readonly oldestMs: number | undefined;
 };
 
-/** How often the log is looked at while little is new: each look costs the same, whatever it finds. */
+/** How often the log is read while there is little new: each reading costs the same, whatever it finds. */
 const pauseMs = 1_000;
-/** Bytes of the log that are not left to the next look. */
+/** With this many bytes of the log left, the next reading follows at once. */
 const muchBytes = 524_288;
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
-/** A stop waits so long for the last events; what is left is sent at the next start. */
+/** How long a stop waits for the last events; what is left is sent after the next start. */
 const closeTimeoutMs = 2_000;
 
 /**
- * Delivers the events of an audit log's chains to a sink: in the order of each chain, at least once, the same bytes at each
- * try. One process does this for all chains, those of workers that are no more included. How far it got survives it.
+ * Delivers the events of an audit log's chains to a sink: in the order of each chain, at least once, with the same bytes at each
+ * attempt. One process does this for all chains, also for those of workers that have ended. The position that it has reached is
+ * kept on disk.
  */
 export async function startDelivery(options: DeliveryOptions): Promise<Delivery> {
   const { auditFolder, sink, log, nowMs } = options;
@@ -63,12 +64,12 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   const aborted = new AbortController();
   let retryMs = firstRetryMs;
   let problem: string | undefined;
-  /** what waits in each chain, counted while the sink takes nothing */
+  /** what waits in each chain, counted only while the sink takes nothing */
   const backlog = new Map<string, Backlog>();
   let pendingBytes = 0;
   const counts = { published: 0, publishErrors: 0, storageErrors: 0 };
 
-  /** Whether to look again at once: much is left to deliver, or anything where no later look comes. */
+  /** Whether to read again at once: when much is left to deliver, or when anything is left during a stop. */
   async function deliverOnce(): Promise<{ hasMore: boolean; failure?: unknown }> {
     let bytes = 0;
     let failed: { failure: unknown } | undefined;
@@ -77,7 +78,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
         bytes += await deliverChain(chain);
       } catch (error) {
         if (error instanceof DeliveryError || aborted.signal.aborted) throw error;
-        // what keeps one chain from being read keeps no other one's events back
+        // a failure of one chain does not hold back the events of the others
         failed ??= { failure: error };
       }
     }
@@ -105,7 +106,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
     backlog.delete(name);
     if (isSame(batch.end, position)) return 0;
     positions = { ...positions, [name]: { ...batch.end, began: position.began } };
-    // of a file that is done with, too: it may be archived from now on
+    // also for a file that is completely delivered: it may be archived from now on
     if (batch.events.length > 0 || batch.end.file !== position.file) {
       await writePositions(path, positions);
     }
@@ -199,7 +200,10 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   };
 }
 
-/** None where nothing was ever written: the first payment's process makes the folder later than this. */
+/**
+ * The chains of the log; none where nothing was ever written, since the process that makes the first payment creates the folder
+ * later than this.
+ */
 function listWritten(auditFolder: string): Promise<ChainFolder[]> {
   return listChains(auditFolder).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
@@ -207,7 +211,7 @@ function listWritten(auditFolder: string): Promise<ChainFolder[]> {
   });
 }
 
-/** A sink may wait for the other side longer than a stop does. */
+/** Waits for `work` until `signal` is aborted: a sink may wait for the other side longer than a stop does. */
 async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => aborted.reject(signal.reason);

@@ -17,13 +17,13 @@ export type OutboxBatch = {
   readonly end: Position;
 };
 
-/** Of a chain's first record, which says little more than that it is the first. */
+/** The most bytes of a chain's first record, which says little more than that it is the first. */
 const firstRecordBytes = 65_536;
 
 /**
- * Where the delivery of a chain's events goes on: where it was noted to be, or with the first record that is there, where nothing was
- * noted of this chain. Where a chain was moved away, another one gets its name, of which nothing is delivered yet. Undefined where it
- * has no record yet that would tell.
+ * The position at which the delivery of a chain's events continues: the noted one, or the first record that is there, where
+ * nothing was noted of this very chain. When a chain is moved away, another chain can get its name, of which nothing has been
+ * delivered yet. undefined while the chain has no record by which to tell.
  */
 export async function findPosition(
   folder: string,
@@ -44,15 +44,15 @@ async function readFirstHash(path: string): Promise<string | undefined> {
   return line && /"hash":"([0-9a-f]{64})"\}$/.exec(line.toString())?.[1];
 }
 
-/** of the log, at once */
+/** bytes of the log that are read at once */
 const readBytesAtOnce = 1_048_576;
-/** What has been in a file for so long is there for good: its writer is alive and has noted it, or is no more. */
+/** What has been in a file for this long will stay there: its writer is alive and has noted it, or has ended. */
 const settledAfterMs = 60_000;
 
 /**
- * The events of a chain that follow a position, and where they end; none where nothing has been written since. What it gives
- * is on the disk for good: an event can't be delivered and then be lost with the record of its payment. Nor is anything given
- * that the chain's writer may still take back, since the disk failed and the payment was refused.
+ * The events of a chain that follow a position, and where they end; none where nothing has been written since. All of them are on
+ * disk for good, so that no event is delivered whose payment's record is then lost. Nor does it give events that the chain's
+ * writer may still take back because the disk failed and the payment was refused.
  */
 export async function readBatch(folder: string, { file, offset }: Position): Promise<OutboxBatch> {
   // listed before it is read, so that a file with another one after it is complete
@@ -82,12 +82,15 @@ export async function readBatch(folder: string, { file, offset }: Position): Pro
   }
 }
 
-/** Again where it was just being replaced; undefined where there is none, as in chains of earlier releases. */
+/**
+ * Reads the note of a chain's end, a second time where it was just being replaced; undefined where there is none, as in chains of
+ * earlier releases.
+ */
 async function readNote(folder: string): Promise<NotedEnd | undefined> {
   return (await readNotedEnd(folder)) ?? (await readNotedEnd(folder)) ?? readNotedEnd(folder);
 }
 
-/** Of a file of the chain; a file is whole before the next one is noted. */
+/** The number of a file's bytes that are known to be durable; a file is complete before the next one is noted. */
 function durableBytes(file: number, noted: NotedEnd | undefined): number {
   if (!noted || file < noted.file) return Infinity;
   return file === noted.file ? noted.size : 0;
@@ -95,7 +98,7 @@ function durableBytes(file: number, noted: NotedEnd | undefined): number {
 
 const eventMark = ',"event":"';
 
-/** An event's id comes first in it. */
+/** The id is the first member of an event. */
 const idPattern = /^\{"id":"([^"]+)"/;
 
 function readEvent(line: Buffer): OutboxBatch['events'][number][] {
@@ -107,7 +110,7 @@ function readEvent(line: Buffer): OutboxBatch['events'][number][] {
   return [{ id, value: record.event, time: String(record.time) }];
 }
 
-/** Bytes of a chain's files after a position. */
+/** The number of bytes in a chain's files after a position. */
 export async function countBytesAfter(folder: string, position: Position): Promise<number> {
   let bytes = 0;
   for (const { number, path } of await listChainFiles(folder)) {

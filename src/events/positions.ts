@@ -4,21 +4,24 @@ import { z } from 'zod';
 import { makeDurableFolder, syncFolder } from '../files/durable-folder.ts';
 import { ConfigError } from '../errors.ts';
 
-/** How far a chain's events are delivered: up to a byte of one of its files. */
+/** How far a chain's events have been delivered: up to a byte of one of its files. */
 export type Position = {
   /** the number of the file, from 1 */
   readonly file: number;
-  /** bytes of it */
+  /** the number of its bytes that are delivered */
   readonly offset: number;
 };
 
-/** A position, and which chain it is in: another one may come to have its name. */
+/** A position, and the chain that it is in: another chain may come to have the same name. */
 export type NotedPosition = Position & {
-  /** the hash of the chain's first record; '' where that was archived before it was noted, undefined in notes of earlier builds */
+  /**
+   * the hash of the chain's first record; '' where that record was archived before it could be noted, undefined in notes of
+   * earlier releases
+   */
   readonly began?: string | undefined;
 };
 
-/** By chain name; a chain that is not named has nothing delivered. */
+/** By chain name; of a chain that is not named nothing has been delivered. */
 export type Positions = Readonly<Record<string, NotedPosition>>;
 
 const positionsSchema = z.record(
@@ -35,7 +38,10 @@ export function positionsFile(auditFolder: string, sink: string): string {
   return join(auditFolder, 'delivered', `${sink}.json`);
 }
 
-/** Throws `CONFIG_INVALID` for a file that is none of ours; nothing is delivered rather than all of it again. */
+/**
+ * Reads the positions. Throws `CONFIG_INVALID` for a file that is not one of ours: it is better to deliver nothing than
+ * everything again.
+ */
 export async function readPositions(path: string): Promise<Positions> {
   let text: string;
   try {

@@ -8,12 +8,12 @@ export type EventRoomOptions = {
   /** the folder of the chain that this process writes */
   readonly chainFolder: string;
   readonly sinks: readonly string[];
-  /** of this process's chain that may wait for delivery */
+  /** bytes of this process's chain that may wait for delivery */
   readonly maxBytes: number;
 };
 
 export type EventRoom = {
-  /** Throws `EVENTS_UNAVAILABLE` while too much waits for delivery: what is paid then could not be billed. */
+  /** Throws `EVENTS_UNAVAILABLE` while too much waits for delivery: a payment made then could not be billed. */
   require(): void;
   close(): void;
 };
@@ -40,7 +40,7 @@ export function watchEventRoom(options: EventRoomOptions): EventRoom {
   const timer = setInterval(() => {
     if (looking) return;
     looking = true;
-    // a file that can't be read is the delivering process's to report; the audit log has its own check
+    // a file that can't be read is reported by the delivering process; the audit log has its own check
     void look()
       .catch(() => undefined)
       .finally(() => (looking = false));

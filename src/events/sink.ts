@@ -1,17 +1,17 @@
-/** An event as it goes out. */
+/** An event as it is sent. */
 export type OutgoingEvent = {
   /** the envelope's id, a UUID */
   readonly id: string;
-  /** one JSON object, the same bytes at each try */
+  /** one JSON object, with the same bytes at each attempt */
   readonly value: string;
 };
 
-/** Where events are delivered to. */
+/** A receiver of events. */
 export type EventSink = {
   readonly name: 'kafka' | 'webhook' | 'file';
   /**
-   * Delivers all of them in their order, and resolves once the other side has them for good. Rejects when it can't be known
-   * that it has all; then all are sent again.
+   * Delivers all events in their order, and resolves once the other side has them for good. Rejects when that can't be known;
+   * then all of them are sent again.
    */
   send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<void>;
   close(): Promise<void>;

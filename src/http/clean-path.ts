@@ -4,8 +4,8 @@ import type { RequestHandler } from 'express';
 const usual = /^\/[a-z-]*$/;
 
 /**
- * Serves what Go's mux would have the client ask for again: the path decoded, without `.`, `..` and empty parts. A `//` comes from
- * clients that append a path to a URL that ends with a slash.
+ * Serves directly what Go's mux would redirect to: the path decoded, without `.`, `..` and empty parts. A `//` comes from clients
+ * that append a path to a URL that ends with a slash.
  */
 export const cleanPath: RequestHandler = (request, _response, next) => {
   if (!usual.test(request.url)) {

@@ -1,22 +1,22 @@
 import type { RequestHandler } from 'express';
 
-/** What gateways send beside the headers that any page may. */
+/** The headers that gateways send, besides those that any page may send. */
 const allowedHeaders =
   'Authorization, Content-Type, Idempotency-Key, Livepeer-Payer-Address, X-Api-Key, X-Request-Id, traceparent';
 
-/** What gateways read off an answer. */
+/** The headers of an answer that gateways read. */
 const exposedHeaders =
   'Livepeer-Orchestrator-Url, Livepeer-Signer-Code, Retry-After, WWW-Authenticate, X-Request-Id';
 
 const allowedMethods = 'GET, POST';
 
-/** How long a browser may remember the answer to its preflight, in seconds; Chromium's own bound. */
+/** How long a browser may remember the answer to its preflight, in seconds; the most that Chromium allows. */
 const preflightMaxAge = '7200';
 
 /**
- * Lets pages of these origins, and no others, read the answers (Fetch Standard, CORS protocol). Cookies are never asked for:
- * a page has to send a credential of its own. A preflight of one of them is answered here; for any other origin nothing is
- * added, and the request goes on as from a client that knows no origins.
+ * Lets pages of these origins, and no others, read the answers (Fetch Standard, CORS protocol). Cookies are never allowed: a page
+ * has to send a credential of its own. A preflight of one of these origins is answered here; for any other origin nothing is
+ * added, and the request is handled like one from a client that is not a browser.
  */
 export function allowOrigins(origins: readonly string[]): RequestHandler {
   const allowed = new Set(origins);

@@ -15,28 +15,28 @@ export type ListenOptions = {
   readonly headersTimeoutMs: number;
   readonly receiveTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** how long an answer may take, from the request's head on; at a stop it is waited for */
+  /** how long an answer may take, counted from the request's head; a stop waits for it as long */
   readonly answerTimeoutMs: number;
-  /** connections without a request that are kept; beyond it the one idle for longest is closed */
+  /** how many connections without a request are kept; when there are more, the one idle for longest is closed */
   readonly maxIdleConnections: number;
 };
 
 export type HttpServer = {
   readonly url: string;
-  /** Takes a renewed certificate for connections from now on. Nothing without TLS. */
+  /** Uses a renewed certificate for connections from now on. Does nothing without TLS. */
   renewTls(options: TlsOptions): void;
-  /** From now on every answer asks its client to close the connection. Requests are still served. */
+  /** Makes every answer from now on ask its client to close the connection. Requests are still served. */
   sayGoodbye(): void;
-  /** Takes no new requests, lets those under way finish, and closes. */
+  /** Accepts no new requests, lets those under way finish, and closes. */
   close(): Promise<void>;
 };
 
-/** How often Node looks for clients that have used up their time. */
+/** How often Node checks for clients that have used up their time. */
 const connectionsCheckingInterval = 500;
 
 /**
- * Serves the app. Rejects when the address can't be listened on, and with `CONFIG_INVALID` when the certificate or its key
- * can't be used.
+ * Serves the app. Rejects when the address can't be listened on, and with `CONFIG_INVALID` when the certificate or its key can't
+ * be used.
  */
 export async function listen(app: express.Express, options: ListenOptions): Promise<HttpServer> {
   const settings = {
@@ -102,7 +102,7 @@ function boundIdleConnections(server: http.Server, maximum: number): void {
 
   const take = (socket: Socket): void => {
     const name = nameOf(socket);
-    // over TLS the same connection comes twice: as TCP's, and after the handshake
+    // over TLS the same connection is reported twice: as TCP's, and after the handshake
     add(name, socket);
     socket.once('close', () => {
       if (idle.get(name) === socket) idle.delete(name);
@@ -125,21 +125,22 @@ function nameOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** While stopping, how long a client may take for the rest of a TLS handshake, or of a request line and headers. */
+/** How long a client may take, during a stop, for the rest of a TLS handshake, or of a request line and headers. */
 const halfRequestMs = 500;
-/** And for taking an answer that came at the last moment. */
+/** How long a client may take, during a stop, to receive an answer that came at the last moment. */
 const lastAnswerMs = 1_000;
 
 /**
- * Makes the server's closing orderly: requests under way are answered, their connections then closed. A request must have
- * arrived, and an answer been taken, within `receiveTimeoutMs`, since Node itself stops looking at the time when it closes.
+ * Makes the server's closing orderly: requests under way are answered, and their connections then closed. A request must have
+ * arrived, and an answer been received, within `receiveTimeoutMs`; that is enforced here, since Node no longer checks such times
+ * once it is closing.
  */
 function drainable(
   server: http.Server,
   { receiveTimeoutMs, answerTimeoutMs }: ListenOptions,
 ): Pick<HttpServer, 'sayGoodbye' | 'close'> {
   const underWay = new Set<http.ServerResponse>();
-  /** TCP's own: Node knows of none that has yet to finish its TLS handshake */
+  /** the TCP sockets, since Node does not list connections that have not finished their TLS handshake */
   const sockets = new Set<Socket>();
   let isLeaving = false;
   server.on('connection', (socket) => {
@@ -162,7 +163,10 @@ function drainable(
     for (const socket of sockets) socket.destroy();
   }
 
-  /** Half a handshake, or half a request, may still become a whole one; nothing else is waited for. */
+  /**
+   * Closes connections on which nothing is under way. Half a handshake or half a request may still be completed; nothing else is
+   * waited for.
+   */
   function closeUnused(): void {
     server.closeIdleConnections();
     if (underWay.size > 0) return;
@@ -184,7 +188,7 @@ function drainable(
 
   async function close(): Promise<void> {
     sayGoodbye();
-    // whoever is connecting just now is taken first
+    // a connection that is being made right now is accepted first
     await new Promise((resolve) => setImmediate(resolve));
     const closed = new Promise<void>((resolve, reject) => {
       server.close((error) => (error ? reject(error) : resolve()));

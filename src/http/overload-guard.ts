@@ -5,8 +5,8 @@ import { eventLoopTurns } from '../event-loop-turns.ts';
 const tickMs = 50;
 
 /**
- * How late this process comes to what waits for it, judged by a timer: requests that nobody has read yet are seen by nothing
- * else. Times are milliseconds of a monotonic clock.
+ * Measures how late this process gets to its work, by a timer: nothing else shows requests that have not been read yet. Times are
+ * milliseconds of a monotonic clock.
  */
 export class Lateness {
   #dueAtMs: number;
@@ -17,7 +17,7 @@ export class Lateness {
     this.#dueAtMs = nowMs + tickMs;
   }
 
-  /** The timer fired. */
+  /** To be called when the timer has fired. */
   tick(nowMs: number): void {
     const lateMs = Math.max(0, nowMs - this.#dueAtMs);
     this.#sustainedMs = Math.min(lateMs, this.#lastMs);
@@ -26,8 +26,9 @@ export class Lateness {
   }
 
   /**
-   * The least time that a request read now will have taken when it is answered: what it may have waited, and two more turns, for
-   * the body and for the key, if they take as long as the last two did. One stall alone says nothing about the next turn.
+   * The shortest time that a request read now will have taken when it is answered: what it may have waited already, and two more
+   * turns of the event loop, one for the body and one for the key, if they take as long as the last two did. One stall alone says
+   * nothing about the next turn.
    */
   expectedMs(nowMs: number): number {
     const currentMs = Math.max(0, nowMs - this.#dueAtMs);
@@ -37,17 +38,17 @@ export class Lateness {
 }
 
 export type OverloadGuardOptions = {
-  /** A request that can't be answered within it is refused. */
+  /** The time of a request; one that can't be answered within it is refused. */
   readonly requestDeadlineMs: number;
-  /** Requests that may be worked on at once. */
+  /** How many requests may be worked on at once. */
   readonly maxRequestsInWork: number;
-  /** given what tells how many are under way */
+  /** gets a function that counts the requests under way */
   readonly watchInWork?: (count: () => number) => void;
 };
 
 /**
- * Refuses requests with `SERVER_OVERLOADED`, before anything is done for them, when too many are in work, or when the process
- * gets to its work so late, or those before wait for their turn so long, that the answer would come after the deadline.
+ * Refuses requests with `SERVER_OVERLOADED`, before anything is done for them: when too many are in work, or when the answer
+ * would come after the deadline because the process gets to its work too late or earlier requests wait too long for their turn.
  */
 export function refuseOverload(options: OverloadGuardOptions): RequestHandler {
   const { requestDeadlineMs, maxRequestsInWork } = options;

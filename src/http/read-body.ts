@@ -4,7 +4,10 @@ import { RequestError } from '../errors.ts';
 import { isTraced } from '../trace-steps.ts';
 import { deadlineOf } from './request-context.ts';
 
-/** Reads the body as it is, whatever its type, into `request.body`; a compressed one is refused, and one that has not come by the deadline. */
+/**
+ * Reads the body as bytes, whatever its type, into `request.body`. A compressed body is refused, and so is one that has not
+ * arrived by the deadline.
+ */
 export function readBody(limitBytes: number): RequestHandler {
   const tooLarge = () =>
     new RequestError('BODY_TOO_LARGE', `request body is over ${limitBytes} bytes`);

@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import { plainText, send } from './send.ts';
 
-/** 405 for all methods but those that are allowed, as `Allow` names them; in go-livepeer's words. */
+/** Answers 405 to all methods but those that are allowed, as `Allow` lists them, in go-livepeer's words. */
 export function refuseMethod(allowed: string): RequestHandler {
   const headers = { ...plainText, Allow: allowed };
   return (_request, response) =>

@@ -1,6 +1,6 @@
 import type { Response } from 'express';
 
-/** An answer as it goes out; `Content-Length` is added. */
+/** An answer to be sent; `Content-Length` is added. */
 export type Answer = {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -19,7 +19,7 @@ export function send(response: Response, { status, headers, body }: Answer): voi
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   const length = Buffer.byteLength(body);
   response.setHeader('Content-Length', length);
-  // ASCII goes out with the headers in one piece
+  // ASCII text is sent together with the headers, in one piece
   if (length === body.length) response.end(body, 'latin1');
   else response.end(body);
 }

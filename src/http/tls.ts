@@ -11,14 +11,14 @@ import { describeReadFailure, readPlainFile } from '../files/plain-file.ts';
 export type TlsFiles = {
   /** how messages name them: `server.tls` */
   readonly setting: string;
-  /** the server's certificate, its chain after it */
+  /** the server's certificate, followed by its chain */
   readonly cert: string;
   readonly key: string;
-  /** certificates of those who vouch for clients; without it clients are asked for none */
+  /** the CA certificates for clients; without them clients are not asked for a certificate */
   readonly clientCa: string | undefined;
 };
 
-/** TLS options of the server. Throws `CONFIG_INVALID` when a file can't be read or used. */
+/** Reads the TLS options of the server. Throws `CONFIG_INVALID` when a file can't be read or used. */
 export function readTlsFiles(files: TlsFiles): TlsOptions {
   const { clientCa } = files;
   const { pair, clients } = readAll({
@@ -35,7 +35,7 @@ function readCertificate(tls: TlsFiles): { cert: Buffer; key: Buffer } {
   });
   try {
     createSecureContext(pair);
-    // an EC key beside an RSA certificate would pass, and every handshake fail
+    // an EC key with an RSA certificate would be accepted, and every handshake would fail
     if (!new X509Certificate(pair.cert).checkPrivateKey(createPrivateKey(pair.key))) {
       throw new Error('they do not belong together');
     }
@@ -50,7 +50,7 @@ function readCertificate(tls: TlsFiles): { cert: Buffer; key: Buffer } {
   return pair;
 }
 
-/** Clients without a certificate, or with a wrong one, get as far as an answer that says so. */
+/** Asks for a client certificate. Clients without one, or with a wrong one, still get an answer that says so. */
 function askForCertificate(files: TlsFiles, path: string): TlsOptions {
   const pem = readPem(files, 'clientCa', path).toString('latin1');
   const ca = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
@@ -69,15 +69,15 @@ function askForCertificate(files: TlsFiles, path: string): TlsOptions {
     ca,
     requestCert: true,
     rejectUnauthorized: false,
-    // nobody shall become somebody else on a connection: with TLS 1.2 a client might show another certificate later
+    // nobody may change identity on a connection: with TLS 1.2 a client could show another certificate later
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   };
 }
 
 /**
- * Takes the CA that issues the clients' certificates for enough: its own need not be vouched for. `createSecureContext` has an option for it
- * that a server does not pass on, so its context is told directly. Where a version of Node knows no such thing, the whole chain is
- * asked for.
+ * Accepts the CA that issues the clients' certificates as a trust anchor, even where it is an intermediate CA.
+ * `createSecureContext` has an option for this that a server does not pass on, so it is set on the server's context directly. A
+ * version of Node without it requires the whole chain.
  */
 export function trustIssuingCa(server: https.Server): void {
   const { _sharedCreds: credentials } = server as {

@@ -3,16 +3,17 @@ import { type LookupFunction, isIP, isIPv6 } from 'node:net';
 import { createNetworkList } from '../ip-networks.ts';
 import { OutgoingError } from './outgoing-error.ts';
 
-/** Where requests may go whose URL somebody else has written. */
+/** The destinations that are allowed for URLs that somebody else has written. */
 export type Destinations = {
   /**
-   * How the host of a URL is looked up when it is connected to: addresses that it may not have are left out, so that a name can't be
-   * checked with one address and connected to with another. Throws `address-refused` for a URL that no lookup could make good.
+   * The lookup to connect to the URL's host with. It leaves out addresses that are not allowed; since the connection uses it, a
+   * name can't be checked with one address and connected to with another. Throws `address-refused` for a URL that no lookup could
+   * make acceptable.
    */
   lookupFor(url: URL): LookupFunction;
 };
 
-/** IANA's special-purpose networks of IPv4 that are not, or need not be, reached through the internet. */
+/** IANA's special-purpose IPv4 networks, which are not, or not necessarily, reached through the internet. */
 const specialIpv4 = createNetworkList([
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -31,10 +32,13 @@ const specialIpv4 = createNetworkList([
   '240.0.0.0/4',
 ]);
 
-/** All that is routed of IPv6: loopback, link-local, unique local, multicast, NAT64 and mapped IPv4 lie outside. */
+/**
+ * The IPv6 addresses that are routed globally: loopback, link-local, unique local, multicast, NAT64 and IPv4-mapped addresses are
+ * outside.
+ */
 const globalIpv6 = createNetworkList(['2000::/3']);
 
-/** Tunnels that hold an IPv4 address (Teredo, 6to4), protocol assignments and documentation. */
+/** IPv6 networks within those: tunnels that embed an IPv4 address (Teredo, 6to4), protocol assignments and documentation. */
 const specialIpv6 = createNetworkList(['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']);
 
 function isPublic(address: string): boolean {
@@ -43,8 +47,8 @@ function isPublic(address: string): boolean {
 }
 
 /**
- * Public addresses by https, and by http and https what is granted. `grants` are addresses and networks, such as `10.1.0.0/16`; the list
- * is checked where the configuration is read.
+ * Allows public addresses by https, and the granted ones by http and https. `grants` are addresses and networks, such as
+ * `10.1.0.0/16`, which were checked when the configuration was read.
  */
 export function createDestinations(
   grants: readonly string[],

@@ -5,12 +5,12 @@ import type { OutgoingLimits } from './limits.ts';
 import { OutgoingError, toOutgoingError } from './outgoing-error.ts';
 import { sharedTlsContext } from './tls-context.ts';
 
-/** A GET of a URL. */
+/** The answer to a GET request. */
 export type OutgoingAnswer = { readonly status: number; readonly body: Buffer };
 
 /**
- * Asks a URL that somebody else has written: on a connection of its own, without credentials, without following redirects, within the
- * limits. Any status is an answer. Throws {@link OutgoingError}.
+ * Requests a URL that somebody else has written: on a connection of its own, without credentials, without following redirects,
+ * within the limits. Any status counts as an answer. Throws {@link OutgoingError}.
  */
 export async function getOutgoing(
   destinations: Destinations,
@@ -34,7 +34,7 @@ export async function getOutgoing(
       get(url, options, resolve).on('error', reject);
     });
     const body = await readBody(response, limits.maxBytes);
-    // a body without a length ends well when its connection is cut
+    // a body without a length seems complete when its connection is cut
     signal.throwIfAborted();
     return { status: response.statusCode ?? 0, body };
   } catch (error) {

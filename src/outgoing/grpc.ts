@@ -4,13 +4,13 @@ import type { OutgoingLimits } from './limits.ts';
 import { OutgoingError, toOutgoingError } from './outgoing-error.ts';
 import { sharedTlsContext } from './tls-context.ts';
 
-/** Compression flag and length before a message. */
+/** The bytes before a message: compression flag and length. */
 const prefixBytes = 5;
 const maxSessionMemoryMegabytes = 4;
 
 /**
- * Asks one method of a gRPC service at a URL that somebody else has written, one message for one message, on a connection of its own.
- * `method` is `/package.Service/Method`. Throws {@link OutgoingError}.
+ * Calls one method of a gRPC service at a URL that somebody else has written, with one message each way, on a connection of its
+ * own. `method` is `/package.Service/Method`. Throws {@link OutgoingError}.
  */
 export async function callOutgoingGrpc(
   destinations: Destinations,
@@ -23,7 +23,7 @@ export async function callOutgoingGrpc(
   const deadline = AbortSignal.timeout(limits.timeoutMs);
   const signal = AbortSignal.any([deadline, limits.signal]);
   const session = http2.connect(url.origin, {
-    // typed for TLS only; http2.connect hands everything on to the socket
+    // the types allow this for TLS only, but http2.connect hands every option on to the socket
     ...{ lookup },
     ...(url.protocol === 'https:' && { secureContext: sharedTlsContext() }),
     rejectUnauthorized: limits.verifyTls,
@@ -78,7 +78,7 @@ export async function callOutgoingGrpc(
   }
 }
 
-/** What headers or trailers say against the answer. */
+/** The problem that headers or trailers report; undefined for none. */
 function describeProblem(
   headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader,
 ): string | undefined {

@@ -1,8 +1,8 @@
-/** Why a request to somebody else's URL gave nothing. */
+/** Why a request to somebody else's URL failed. */
 export type OutgoingFailure =
   'address-refused' | 'unreachable' | 'timed-out' | 'status' | 'oversized' | 'malformed';
 
-/** A request to somebody else's URL gave nothing; the message never quotes what the other side wrote. */
+/** A request to somebody else's URL failed; the message never quotes what the other side wrote. */
 export class OutgoingError extends Error {
   readonly failure: OutgoingFailure;
 
@@ -12,7 +12,7 @@ export class OutgoingError extends Error {
   }
 }
 
-/** The failure behind whatever a socket or a stream gave: refused by us, out of time, or not to be had. */
+/** Translates an error of a socket or a stream: refused by us, out of time, or unreachable. */
 export function toOutgoingError(error: unknown, deadline: AbortSignal): OutgoingError {
   let code = 'connection failed';
   for (let cause = error; cause instanceof Error; cause = cause.cause) {

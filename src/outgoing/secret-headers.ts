@@ -4,13 +4,13 @@ import { Secret } from '../secret.ts';
 /** Header names and values to send; some values are secret. */
 export type OutgoingHeaders = Readonly<Record<string, string | Secret>>;
 
-/** What belongs to the connection, and is set for it. */
+/** Headers that belong to the connection, and are set for it. */
 const headersOfConnection =
   /^(?:connection|content-length|expect|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i;
 
 /**
- * Looks at names and values once at the start: whoever sends them would refuse them at each payment, in words that quote them.
- * Throws `CONFIG_INVALID`, which names the header, by the path of its setting, and never its value.
+ * Checks names and values once at the start: otherwise the library that sends them would refuse them at each payment, with
+ * messages that quote them. Throws `CONFIG_INVALID`, which names the header, by the path of its setting, and never its value.
  */
 export function requireSendable(headers: OutgoingHeaders, setting: string): void {
   for (const [name, value] of Object.entries(revealHeaders(headers))) {
@@ -36,7 +36,7 @@ export function requireSendable(headers: OutgoingHeaders, setting: string): void
   }
 }
 
-/** The values as they are sent. */
+/** The headers with their secret values revealed, to be sent. */
 export function revealHeaders(headers: OutgoingHeaders): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [

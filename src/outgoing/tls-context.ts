@@ -3,8 +3,8 @@ import { type SecureContext, createSecureContext } from 'node:tls';
 let context: SecureContext | undefined;
 
 /**
- * Node's own settings of TLS, with the authorities that this machine trusts. One for all connections: each would read the authorities
- * again, which makes the process's other work wait.
+ * Node's own TLS settings, with the authorities that this machine trusts. It is shared by all connections: each would otherwise
+ * read the authorities again, which delays all other work of the process.
  */
 export function sharedTlsContext(): SecureContext {
   return (context ??= createSecureContext());

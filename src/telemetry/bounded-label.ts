@@ -1,4 +1,4 @@
-/** Keeps the values of a label from becoming too many: those that come first keep their names, all others share one. */
+/** Limits the number of values of a label: the first ones keep their names, and all others share one. */
 export class BoundedLabel {
   readonly #maximum: number;
   readonly #known = new Set<string>();

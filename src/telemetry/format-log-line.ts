@@ -6,8 +6,8 @@ const levels: Readonly<Record<number, readonly [name: string, colour: number]>> 
 };
 
 /**
- * One of the log's JSON lines for a terminal: time, level, message, then the other fields. Callers chose some of the text, so nothing of it
- * reaches the terminal as anything but visible characters.
+ * Formats one of the log's JSON lines for a terminal: time, level, message, then the other fields. Callers chose some of the
+ * text, so only visible characters reach the terminal.
  */
 export function formatLogLine(line: string, isColoured: boolean): string {
   const paint = (colour: number, text: string): string =>

@@ -4,8 +4,8 @@ import { formatLogLine } from './format-log-line.ts';
 export type { Logger };
 
 /**
- * Standard error, so that standard output stays for people: JSON lines, or on a terminal lines that can be read. Each names the worker,
- * where there are several.
+ * Creates the logger. It writes to standard error, so that standard output stays free for people: JSON lines, or readable lines
+ * on a terminal. Each line names the worker, where there are several.
  */
 export function createLogger(level: string, worker?: number): Logger {
   const options = {

@@ -41,7 +41,7 @@ export class MetricRegistry<T extends Table> {
     return this.#find(name) as Histogram<T[Name]['labels'][number]>;
   }
 
-  /** As prom-client's JSON, which can be put together with others'. */
+  /** The metrics as prom-client's JSON, which can be merged with that of other processes. */
   json(): Promise<readonly object[]> {
     return this.#registry.getMetricsAsJSON();
   }
@@ -52,7 +52,7 @@ export class MetricRegistry<T extends Table> {
   }
 }
 
-/** Of Markdown: links by their words, no code marks. */
+/** Markdown as plain text: links by their words, no code marks. */
 function plainText(markdown: string): string {
   return markdown.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').replaceAll('`', '');
 }

@@ -1,12 +1,12 @@
-/** What a metric is, for the program and for docs/metrics.md, which is made from this. */
+/** The definition of a metric, for the program and for docs/metrics.md, which is generated from it. */
 export type MetricSpec = {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly labels: readonly string[];
   /** one sentence; Markdown */
   readonly help: string;
-  /** which question of an operator it answers; one sentence, Markdown */
+  /** the operator's question that it answers; one sentence, Markdown */
   readonly why: string;
-  /** what several workers' gauges are together; counters and histograms are summed */
+  /** how the gauges of several workers are merged; counters and histograms are summed */
   readonly together?: 'sum' | 'max' | 'min' | 'first';
   /** upper bounds of a histogram's buckets, seconds */
   readonly buckets?: readonly number[];
@@ -15,7 +15,7 @@ export type MetricSpec = {
 const requestBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4.5];
 const callBuckets = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** Of the processes that serve payments. */
+/** The metrics of the processes that serve payments. */
 export const workerMetrics = {
   livepeer_hsm_signer_payments_total: {
     type: 'counter',
@@ -291,7 +291,7 @@ export const workerMetrics = {
   },
 } as const satisfies Record<string, MetricSpec>;
 
-/** Of the process that delivers events and answers operators. */
+/** The metrics of the process that delivers events and answers operators. */
 export const primaryMetrics = {
   livepeer_hsm_signer_workers: {
     type: 'gauge',

@@ -4,7 +4,7 @@ import { MetricRegistry } from './metric-registry.ts';
 import { workerMetrics } from './metric-table.ts';
 import { renderMetrics } from './render-metrics.ts';
 
-/** What a sender's key and deposit look like at the moment of a scrape. */
+/** The state of a sender's key and deposit at the moment of a scrape. */
 export type SenderSample = {
   /** EIP-55 */
   readonly address: string;
@@ -14,7 +14,7 @@ export type SenderSample = {
   /** wei, as last read */
   readonly deposit: bigint;
   readonly reserve: bigint;
-  /** of each provider, where several hold the key */
+  /** one entry for each provider, where several hold the key */
   readonly members: readonly {
     readonly name: string;
     readonly healthy: boolean;
@@ -45,7 +45,7 @@ export type SenderSample = {
 export type FileSample = {
   readonly setting: string;
   problem(): string | undefined;
-  /** how often it was read again, and since when what is in force has been; undefined where no file is configured */
+  /** how often the file was read again, and how long the content in force has been; undefined where no file is configured */
   history():
     { readonly taken: number; readonly refused: number; readonly inForceMs: number } | undefined;
 };
@@ -73,12 +73,15 @@ export type PaymentSample = {
   readonly seconds: number;
 };
 
-/** Whom the signer asks, besides the key. */
+/** The services that the signer asks, besides the key. */
 export type Dependency = 'webhook' | 'ledger' | 'answers' | 'audit' | 'chain' | 'discovery';
 
-/** Counts what the signer does. Amounts are floating-point numbers here, for graphs alone; they are exact in log and audit log. */
+/**
+ * Counts what the signer does. Amounts are floating-point numbers here, for graphs only; the log and the audit log have them
+ * exactly.
+ */
 export type Metrics = {
-  /** Which program this is: its own version, Node's, and the library for the curve. */
+  /** Describes the build: the program's version, Node's version, and the library for the curve. */
   describeBuild(build: {
     readonly version: string;
     readonly node: string;
@@ -87,7 +90,7 @@ export type Metrics = {
   paymentSigned(payment: PaymentSample): void;
   /** `status` is that of the answer. */
   requestRefused(code: string, status: number): void;
-  /** An answer was given again, from memory. */
+  /** A repeated request was answered from memory. */
   answerRepeated(): void;
   /** A payment was signed for a state that another request had used before. */
   stateForked(): void;
@@ -103,29 +106,29 @@ export type Metrics = {
   orchestratorAsked(part: string, outcome: string, seconds: number): void;
   /** How many orchestrators are listed for clients. */
   orchestratorsListed(count: number): void;
-  /** Has `read` called at each scrape. */
+  /** Calls `read` at each scrape. */
   watchSenders(read: () => readonly SenderSample[]): void;
   /** The same for the operator's switch. */
   watchSwitch(isStopped: () => boolean): void;
   /** The same for requests under way. */
   watchRequests(count: () => number): void;
-  /** The same for whether payments can be made; what takes too long to tell is told next time. */
+  /** The same for whether payments can be made; an answer that comes too late is reported at the next scrape. */
   watchReadiness(
     read: () => Promise<readonly { readonly name: string; readonly isReady: boolean }[]>,
   ): void;
   /** The same for windows. */
   watchWindows(read: () => Promise<readonly WindowSample[]>): void;
-  /** The same for files that are read again when they change: the setting that names one, and what is wrong with it. */
+  /** The same for files that are read again when they change: the setting that names a file, and its problem. */
   watchFiles(files: readonly FileSample[]): void;
   /** The Prometheus text of this process. */
   text(): Promise<string>;
-  /** The same as prom-client's JSON, which can be aggregated. */
+  /** The same as prom-client's JSON, which can be merged with others'. */
   json(): Promise<readonly object[]>;
 };
 
-/** Tenants that are told apart. */
+/** How many tenants have a label of their own. */
 const maxTenants = 100;
-/** A scrape waits no longer for what has to be asked for. */
+/** How long a scrape waits for values that have to be asked for. */
 const sampleTimeoutMs = 400;
 const lagResolutionMs = 20;
 
@@ -235,7 +238,7 @@ export function createMetrics(): Metrics {
   async function sampleReadiness(): Promise<void> {
     const parts = await readReadiness();
     const ready = registry.gauge('livepeer_hsm_signer_ready');
-    // a part that nobody asks any more, as while the signer closes, is not known to be ready
+    // a part that is no longer asked, as while the signer closes, is not known to be ready
     ready.reset();
     for (const { name: part, isReady } of parts) ready.set({ part }, isReady ? 1 : 0);
   }
@@ -314,7 +317,7 @@ export function createMetrics(): Metrics {
   };
 }
 
-/** Waits for all, but not for longer; what fails leaves its numbers as they were. */
+/** Waits for all work, but not longer than `ms`; where it fails, its numbers stay as they were. */
 async function withinMs(ms: number, work: readonly Promise<void>[]): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<undefined>();
   const timer = setTimeout(() => resolve(undefined), ms);
@@ -329,7 +332,7 @@ const units = [
   ['s', 1_000],
 ] as const;
 
-/** As the policy file writes it: `1h`. */
+/** A window's length as the policy file writes it: `1h`. */
 function describeWindow(windowMs: number): string {
   const unit = units.find(([, ms]) => windowMs % ms === 0);
   return unit ? `${windowMs / unit[1]}${unit[0]}` : `${windowMs}ms`;

@@ -19,17 +19,20 @@ export type EndedSpan = {
   /** Unix time in ms, with fractions */
   readonly startedAtMs: number;
   readonly endedAtMs: number;
-  /** by the names that they are sent with */
+  /** under the names with which they are sent */
   readonly attributes: readonly (readonly [name: string, value: string | number])[];
   /** what it failed with; undefined where it did not */
   readonly failure: string | undefined;
 };
 
-/** Characters; all that is sent is shorter, unless somebody else's channel message has more. Longer text is cut. */
+/**
+ * The most characters of a text. Everything that is sent is shorter, unless another program publishes longer messages to the
+ * channels; longer text is cut.
+ */
 const longestText = 256;
-/** At most, in UTF-8, with its tag and its length. */
+/** The most bytes of a text in UTF-8, with its tag and its length. */
 const textBytes = 3 * longestText + 8;
-/** What a span, or an attribute, takes at most besides its texts. */
+/** The most bytes of a span or of an attribute, besides its texts. */
 const fixedBytes = 128;
 const initialBytes = 65_536;
 const statusError = 2;
@@ -44,9 +47,9 @@ const delimited = (field: number): number => (field << 3) | 2;
 const fixed32 = (field: number): number => (field << 3) | 5;
 
 /**
- * Spans in protobuf, as OTLP's `ExportTraceServiceRequest` (opentelemetry-proto v1), written when they end: nothing is kept of them but
- * bytes, which garbage collection need not carry along until they are sent. A length stands before what it counts, and is filled in after
- * it: as a varint of a fixed number of bytes, which protobuf allows.
+ * Spans in protobuf, as OTLP's `ExportTraceServiceRequest` (opentelemetry-proto v1). Each is written when it ends, so that only
+ * bytes are kept until they are sent, which garbage collection does not have to trace. A length stands before what it counts, and
+ * is filled in afterwards, as a varint with a fixed number of bytes, which protobuf allows.
  */
 export class OtlpBatch {
   #bytes = Buffer.allocUnsafe(initialBytes);
@@ -69,7 +72,7 @@ export class OtlpBatch {
     this.#firstSpan = this.#end;
   }
 
-  /** Of the spans in it. */
+  /** The bytes of the spans in the batch. */
   get byteLength(): number {
     return this.#end - this.#firstSpan;
   }
@@ -102,7 +105,7 @@ export class OtlpBatch {
     this.#finish(start, 4);
   }
 
-  /** The request with all its spans; it is empty then. */
+  /** Takes the request with all its spans; the batch is empty then. */
   take(): Uint8Array<ArrayBuffer> {
     this.#finish(this.#scopeSpans, 4);
     this.#finish(this.#resourceSpans, 4);
@@ -124,7 +127,7 @@ export class OtlpBatch {
     this.#bytes[this.#end++] = byte;
   }
 
-  /** Leaves room for a length of so many bytes; gives where it is to stand. */
+  /** Reserves room for a length of this many bytes, and gives its place. */
   #begin(tag: number, lengthBytes: number): number {
     this.#byte(tag);
     const at = this.#end;
@@ -150,7 +153,7 @@ export class OtlpBatch {
     this.#end = this.#bytes.writeUInt32BE(low, this.#end);
   }
 
-  /** In ns, as exactly as a number holds the ms. */
+  /** Writes a time in nanoseconds, as exactly as a number can hold the milliseconds. */
   #time(field: number, unixMs: number): void {
     const ns = unixMs * 1e6;
     const high = Math.floor(ns / 2 ** 32);

@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type EndedSpan, OtlpBatch } from './otlp-batch.ts';
 
 export type OtlpExporterOptions = {
-  /** where spans are sent, as OTLP over HTTP in protobuf */
+  /** the URL that spans are sent to, as OTLP over HTTP in protobuf */
   readonly endpoint: string;
-  /** sent with them; may be secret */
+  /** headers that are sent with them; may be secret */
   readonly headers: Readonly<Record<string, string>>;
-  /** how long a batch may take, what is tried again included */
+  /** how long a batch may take, retries included */
   readonly timeoutMs: number;
   readonly service: { readonly name: string; readonly version: string };
   /** Called when spans could not be sent, at most once a minute. */
@@ -20,16 +20,16 @@ export type OtlpExporter = {
 };
 
 const failurePauseMs = 60_000;
-/** A batch is sent when it is full, or so long after its first span, one at a time. */
+/** A batch is sent when it is full, or this long after its first span; one batch at a time. */
 const batchDelayMs = 1_000;
 const fullBytes = 512 * 1024;
-/** What comes while so much waits for another batch is dropped. */
+/** Spans that come while this many bytes wait are dropped. */
 const maxWaitingBytes = 2 * 1024 * 1024;
-/** Before a batch is sent for the second time; twice as long before each further one. */
+/** The pause before a batch is sent a second time; it doubles before each further attempt. */
 const firstRetryPauseMs = 250;
-/** OTLP/HTTP: those that may be well later. */
+/** The statuses after which OTLP/HTTP allows a retry. */
 const retryableStatuses = [429, 502, 503, 504];
-/** What is more is not read, at the cost of the connection. */
+/** More of an answer is not read; its connection is then closed. */
 const longestAnswerBytes = 16_384;
 
 /** Sends spans in batches to a collector. Nothing waits for it, and nothing fails with it. */
@@ -47,7 +47,10 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
     options.onFailure();
   }
 
-  /** Whether the collector took it; undefined where it may do so later. Its words are not read, since they may quote what was sent. */
+  /**
+   * Posts a batch. Whether the collector accepted it; undefined where it may do so later. Its words are not read, since they may
+   * quote what was sent.
+   */
   async function post(body: Uint8Array<ArrayBuffer>, signal: AbortSignal) {
     try {
       const {
@@ -58,7 +61,7 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
         method: 'POST',
         headers,
         body,
-        // its secret is for this address only
+        // the secret in the headers is for this address only
         redirect: 'manual',
         signal,
       });
@@ -112,7 +115,7 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
   };
 }
 
-/** Reads an answer to its end, so that its connection can be used again. Its status has said all, however this ends. */
+/** Reads an answer to its end, so that its connection can be used again. Only its status matters, however this ends. */
 async function discard(answer: ReadableStream<Uint8Array> | null): Promise<void> {
   let bytes = 0;
   try {
@@ -121,6 +124,6 @@ async function discard(answer: ReadableStream<Uint8Array> | null): Promise<void>
       if (bytes > longestAnswerBytes) break;
     }
   } catch {
-    // it was cut short
+    // the answer was cut short, which does not matter
   }
 }

@@ -7,7 +7,7 @@ import { type SpanId, type SpanKind, spanKinds } from './otlp-batch.ts';
 import { type OtlpExporterOptions, createOtlpExporter } from './otlp-exporter.ts';
 
 export type OtlpOptions = Omit<OtlpExporterOptions, 'service'> & {
-  /** 0 to 1: of the requests whose caller sent no `traceparent`; one that did has decided itself */
+  /** 0 to 1: the share of the requests whose caller sent no `traceparent`; a `traceparent` says itself whether to trace */
   readonly sampleRatio: number;
   readonly version: string;
 };
@@ -18,8 +18,8 @@ export type OtlpTraces = {
 };
 
 /**
- * Makes a span of each published step, and sends them to a collector. A request without a `traceparent` is a trace of its own, whose id is
- * the request's. Nothing waits for the collector, and nothing fails with it.
+ * Makes a span of each published step, and sends the spans to a collector. A request without a `traceparent` becomes a trace of
+ * its own, whose id is the request's. Nothing waits for the collector, and nothing fails with it.
  */
 export function openOtlpTraces({ sampleRatio, version, ...sending }: OtlpOptions): OtlpTraces {
   const exporter = createOtlpExporter({
@@ -79,7 +79,7 @@ export function openOtlpTraces({ sampleRatio, version, ...sending }: OtlpOptions
     const code = error === undefined ? undefined : isSignerError(error) ? error.code : 'INTERNAL';
     if (code !== undefined) named.push(['signer.code', code]);
     const { status = 0, code: answered } = attributes;
-    // what a server refuses is no error of its own
+    // a request that a server refuses is not an error of the server
     const failed = step === 'request' ? Number(status) >= 500 : code !== undefined;
     const { trace, id, parent, startedAtMs } = span;
     exporter.add({
@@ -104,7 +104,7 @@ export function openOtlpTraces({ sampleRatio, version, ...sending }: OtlpOptions
         : (message: unknown) => beginStep(step, message as TracedMessage),
     onEnd: (message: unknown) => end(step, message as TracedMessage),
   }));
-  // of a request alone: what follows it anywhere carries its store along, and each further one would cost as much as a span
+  // only for requests: everything that follows carries the store along, and each further one would cost as much as a span
   stepChannels.request.start.bindStore(current, beginRequest);
   for (const { channel, onStart, onEnd } of subscriptions) {
     if (onStart) channel.start.subscribe(onStart);
@@ -145,7 +145,7 @@ type StepSpan = {
   readonly startedAtMs: number;
 };
 
-/** A request's trace, and its spans that others have for a parent. */
+/** A request's trace, with the spans that are parents of others. */
 type RequestTrace = {
   readonly trace: Trace;
   readonly request: SpanId | undefined;
@@ -153,7 +153,9 @@ type RequestTrace = {
   seal?: SpanId;
 };
 
-/** A step's message, with the span that was begun for it; a property costs less than a WeakMap, above all when garbage is collected. */
+/**
+ * A step's message, with the span that was begun for it; a property costs less than a WeakMap, especially for garbage collection.
+ */
 type TracedMessage = StepMessage & { [spanOf]?: StepSpan };
 
 const spanOf = Symbol('span');
@@ -176,7 +178,10 @@ function parentIn(
 
 const readClock = (): number => Date.now() - performance.now();
 
-/** Decides by the id's last 52 bits, as OpenTelemetry's consistent probability sampling does by 56: the same for all who see the trace. */
+/**
+ * Decides by the last 52 bits of the trace id, as OpenTelemetry's consistent probability sampling does by 56: all programs that
+ * see the trace decide alike.
+ */
 function isChosen(traceId: string, ratio: number): boolean {
   return Number.parseInt(traceId.slice(-13), 16) / 2 ** 52 >= 1 - ratio;
 }
@@ -184,7 +189,7 @@ function isChosen(traceId: string, ratio: number): boolean {
 const randomWords = new Uint32Array(512);
 let usedWords = randomWords.length;
 
-/** Not zero, which would be none. */
+/** A random span id that is not zero, which would stand for none. */
 function newSpanId(): SpanId {
   if (usedWords === randomWords.length) {
     randomFillSync(randomWords);
@@ -197,12 +202,12 @@ function newSpanId(): SpanId {
   };
 }
 
-/** From 16 hex digits. */
+/** Reads a span id of 16 hex digits. */
 function readSpanId(hex: string): SpanId {
   return { high: Number.parseInt(hex.slice(0, 8), 16), low: Number.parseInt(hex.slice(8), 16) };
 }
 
-/** What attributes are called; where OpenTelemetry's semantic conventions have a name, by that. */
+/** The names of attributes: those of OpenTelemetry's semantic conventions where they have one. */
 const attributeNames = new Map([
   ['method', 'http.request.method'],
   ['route', 'http.route'],

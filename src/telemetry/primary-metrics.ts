@@ -2,7 +2,7 @@ import { MetricRegistry } from './metric-registry.ts';
 import { primaryMetrics } from './metric-table.ts';
 import type { MetricsSnapshot } from './render-metrics.ts';
 
-/** How delivery to one sink goes at the moment of a scrape. */
+/** The state of the delivery to one sink at the moment of a scrape. */
 export type DeliverySample = {
   readonly sink: string;
   readonly isHealthy: boolean;
@@ -15,8 +15,9 @@ export type DeliverySample = {
 };
 
 /**
- * The metrics of the process that delivers events and answers operators. Those of the delivery have livepeer/node's names behind this
- * program's prefix, whatever the sink. `readDeliveries` is called at each scrape, which `workers` answered of so many.
+ * The metrics of the process that delivers events and answers operators. Those of the delivery have livepeer/node's names behind
+ * this program's prefix, whatever the sink. `readDeliveries` is called at each scrape; `json` is told how many of the workers
+ * have answered.
  */
 export function createPrimaryMetrics(readDeliveries: () => readonly DeliverySample[]): {
   json(workers: { readonly answering: number; readonly count: number }): Promise<MetricsSnapshot>;

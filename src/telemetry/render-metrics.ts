@@ -6,7 +6,10 @@ export type MetricsSnapshot = readonly object[];
 /** Prometheus' own text format, or OpenMetrics. */
 export type MetricsFormat = 'prometheus' | 'openmetrics';
 
-/** The metrics of several processes as one text: counters and histograms summed, gauges as each says that it is. */
+/**
+ * The metrics of several processes as one text: counters and histograms are summed, gauges are merged as each one's definition
+ * says.
+ */
 export async function renderMetrics(
   snapshots: readonly MetricsSnapshot[],
   format: MetricsFormat,
@@ -18,12 +21,14 @@ export async function renderMetrics(
   return { contentType, text: await registry.metrics() };
 }
 
-/** The metrics of several processes as if of one. */
+/** Merges the metrics of several processes into those of one. */
 export function mergeSnapshots(snapshots: readonly MetricsSnapshot[]): Promise<MetricsSnapshot> {
   return aggregate(snapshots).getMetricsAsJSON();
 }
 
-/** OpenMetrics names a counter's family without the `_total` that its samples have, and prom-client's samples get it from there. */
+/**
+ * Names counters' families as OpenMetrics does, without the `_total` that their samples have; prom-client adds it to the samples.
+ */
 function nameFamilies(snapshot: MetricsSnapshot): MetricsSnapshot {
   return snapshot.map((metric) =>
     'name' in metric && 'type' in metric && metric.type === 'counter'

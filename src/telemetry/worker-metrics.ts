@@ -1,22 +1,22 @@
 import { type MetricsSnapshot, mergeSnapshots } from './render-metrics.ts';
 
 /**
- * Puts together what workers have counted. The counters of one that does not answer, or has ended, go on counting with what it said last,
- * so that no sum goes down; its gauges count no more.
+ * Merges what workers have counted. The counters of a worker that does not answer, or has ended, keep their last known values, so
+ * that no sum decreases; its gauges count no more.
  */
 export class WorkerMetrics {
   readonly #counts = new Map<number, MetricsSnapshot>();
   /** what ended workers had counted when they last answered */
   #ended: MetricsSnapshot[] = [];
 
-  /** A worker has ended, by its number in the cluster. */
+  /** To be called when a worker has ended, with its number in the cluster. */
   ended(worker: number): void {
     const last = this.#counts.get(worker);
     this.#counts.delete(worker);
     if (last) this.#ended.push(last);
   }
 
-  /** What is to be put together, by what each of the workers that answer says now. */
+  /** The snapshots to merge, given those of the workers that have answered. */
   async snapshots(
     answered: ReadonlyMap<number, MetricsSnapshot>,
   ): Promise<readonly MetricsSnapshot[]> {

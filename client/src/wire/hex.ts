@@ -1,6 +1,7 @@
 /** 0x and two lower-case hex digits a byte. */
 export type Hex = `0x${string}`;
 
+/** Bytes as 0x and two lower-case hex digits each. */
 export function toHex(bytes: Uint8Array): Hex {
   return `0x${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }

@@ -90,6 +90,7 @@ function writeVarint(value: number): number[] {
   }
 }
 
+/** The parts joined, one after the other. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;

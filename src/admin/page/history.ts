@@ -1,8 +1,8 @@
 import { type Sample, total, totalsBy } from './samples.ts';
 
-/** What has been counted at one moment. */
+/** The counters at one moment. */
 type Point = {
-  /** of a clock that only grows */
+  /** milliseconds of a monotonic clock */
   readonly atMs: number;
   readonly payments: number;
   readonly refusals: number;
@@ -10,11 +10,11 @@ type Point = {
   readonly evWeiBySender: ReadonlyMap<string, number>;
 };
 
-/** How often counters are looked at. */
+/** How often the counters are read. */
 export const lookIntervalMs = 10_000;
 const longestPoints = 361;
 
-/** For curves: of each place in `at` what was counted a second since the one before. */
+/** The points of the curves: for each time in `at`, what was counted per second since the time before. */
 export type Curves = {
   /** Unix seconds */
   readonly at: readonly number[];
@@ -24,7 +24,7 @@ export type Curves = {
   readonly evEther: readonly number[];
 };
 
-/** The counters of the last hour. All of it are estimates for the eye. */
+/** The counters of the last hour. All figures made from them are estimates, for display only. */
 export class History {
   readonly #points: Point[] = [];
 
@@ -40,7 +40,7 @@ export class History {
     if (this.#points.length > longestPoints) this.#points.shift();
   }
 
-  /** Expected value a second, in wei, on average of what is remembered. undefined before it can be told. */
+  /** The average expected value per second, in wei, over what is remembered; undefined while there is too little. */
   evWeiPerSecond(sender: string): number | undefined {
     const [first, last] = [this.#points[0], this.#points.at(-1)];
     if (!first || !last || first === last) return undefined;
@@ -48,7 +48,7 @@ export class History {
     return Math.max(0, spent) / ((last.atMs - first.atMs) / 1000);
   }
 
-  /** `unixMs` is the time now, and `nowMs` the same by the clock of the points. */
+  /** The curves. `unixMs` is the present time, and `nowMs` the same by the clock of the points. */
   curves(unixMs: number, nowMs: number): Curves {
     const steps = this.#points
       .slice(1)

@@ -1,4 +1,4 @@
-/** HTML that is safe to send: what was put into it is escaped. */
+/** HTML that is safe to send: all values in it were escaped. */
 export class Html {
   readonly text: string;
 
@@ -9,7 +9,7 @@ export class Html {
 
 type Part = Html | string | number | undefined | readonly Html[];
 
-/** HTML with values in it: texts are escaped, also for attributes in double quotes; undefined is nothing. */
+/** A template tag for HTML. Texts are escaped, also for attributes in double quotes; undefined becomes nothing. */
 export function html(literals: TemplateStringsArray, ...parts: readonly Part[]): Html {
   return new Html(
     literals

@@ -1,6 +1,6 @@
 import type { AdminSource } from '../admin-source.ts';
 
-/** A denial as the audit log has it. */
+/** A denial as it is recorded in the audit log. */
 export type RecordedDenial = {
   /** RFC 3339 */
   readonly time: string;
@@ -10,7 +10,7 @@ export type RecordedDenial = {
   readonly facts: Readonly<Record<string, string>>;
 };
 
-/** Where a chain of the audit log ends. */
+/** The end of a chain of the audit log. */
 export type AuditHead = {
   readonly chain: string;
   readonly seq: number;
@@ -24,7 +24,7 @@ export type AuditView = {
   readonly heads: readonly AuditHead[];
   /** the newest first */
   readonly denials: readonly RecordedDenial[];
-  /** RFC 3339, when `audit verify` last found all of it whole; undefined where nobody knows */
+  /** RFC 3339, when `audit verify` last found all chains intact; undefined where that is not known */
   readonly verifiedAt: string | undefined;
 };
 
@@ -36,10 +36,10 @@ export type SwitchView =
       readonly reason: string;
       readonly since: string;
     }
-  /** nobody can tell, or there is no place to keep it */
+  /** the state can't be read, or there is no place to keep it */
   | { readonly kind: 'unknown'; readonly why: string };
 
-/** What the operator's page is made of. */
+/** The sources of the operator's page. */
 export type PageSource = AdminSource & {
   /** undefined where there is no audit log, or it can't be read */
   readonly readAudit: () => Promise<AuditView | undefined>;

@@ -9,20 +9,21 @@ export type PageOptions = {
   readonly log: (level: 'warn' | 'error', message: string, fields: object) => void;
 };
 
-/** Browsers that are told of changes at once. */
+/** How many browsers may receive live updates. */
 const mostListeners = 16;
 const tellIntervalMs = 5_000;
 
-/** The operator's page: its text, and who looks at it. */
+/** The operator's page, and the browsers that watch it. */
 export type Page = {
   /** HTML */
   render(notice: string | undefined): Promise<string>;
-  /** Tells the browser of the figures every 5 s, as server-sent events. false when too many are told already. */
+  /** Sends the figures to the browser every 5 s, as server-sent events. false when too many browsers receive them already. */
   listen(response: Response): boolean;
-  /** Ends what browsers listen to. */
+  /** Ends the updates of all browsers. */
   close(): void;
 };
 
+/** Creates the page; it reads the counters in the background until it is closed. */
 export function createPage({ source, log }: PageOptions): Page {
   const history = new History();
   const listeners = new Set<Response>();
@@ -52,7 +53,7 @@ export function createPage({ source, log }: PageOptions): Page {
       const current = await view();
       const event = encodeEvent(current, history);
       for (const listener of listeners) {
-        // a browser that takes nothing is behind; it gets the next ones
+        // a browser that has not taken the last event is too slow for this one; it gets later ones
         if (listener.writableLength === 0) listener.write(event);
       }
     } catch (error) {

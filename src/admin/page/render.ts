@@ -6,7 +6,7 @@ import { Html, html } from './html.ts';
 import type { AuditView, RecordedDenial, SwitchView } from './page-source.ts';
 import { type Sample, named, total, totalsBy } from './samples.ts';
 
-/** All that the page shows, at one moment. */
+/** Everything that the page shows, at one moment. */
 export type PageView = {
   readonly status: SignerStatus;
   readonly samples: readonly Sample[];
@@ -18,7 +18,7 @@ export type PageView = {
 
 const prefix = 'livepeer_hsm_signer_';
 
-/** The figures: what a browser replaces as they change. */
+/** The figures, which a browser replaces as they change. */
 export function renderFigures(view: PageView): Html {
   return html` ${renderState(view)} ${view.status.keys.map((key) => renderMoney(key, view))}
   ${renderTenants(view.samples)} ${renderWindows(view.samples)} ${renderKeyUse(view.samples)}
@@ -26,7 +26,7 @@ export function renderFigures(view: PageView): Html {
   ${renderAudit(view.audit)} ${renderOrchestrators(view.status)}`;
 }
 
-/** The whole page. `notice` is what became of what the operator did last. */
+/** The whole page. `notice` says how the operator's last order ended. */
 export function renderPage(view: PageView, notice: string | undefined): string {
   return html`<!doctype html>
     <html lang="en">
@@ -427,12 +427,12 @@ function largestFirst(totals: ReadonlyMap<string, number>): (readonly [string, n
   return [...totals].sort(([, a], [, b]) => b - a);
 }
 
-/** Exact to six places, for wei as decimal text. */
+/** Wei, as decimal text, in ether with six exact decimal places. */
 function ether(wei: string): string {
   return `${formatDecimal(rational(BigInt(wei), 10n ** 18n), 6)} ether`;
 }
 
-/** Three digits, for the eye. */
+/** A number with three significant digits, for display. */
 function short(value: number): string {
   if (value === 0) return '0';
   return value >= 1_000 || value < 1e-6
@@ -444,7 +444,7 @@ function seconds(ms: number): string {
   return `${Math.round(ms / 1000)} s`;
 }
 
-/** `2026-11-26 22:04:45 UTC`, of RFC 3339. */
+/** A time of RFC 3339 as `2026-11-26 22:04:45 UTC`. */
 function readable(time: string): string {
   return time === '' ? 'an unknown time' : `${time.slice(0, 19).replace('T', ' ')} UTC`;
 }

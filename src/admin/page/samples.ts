@@ -8,7 +8,7 @@ export type Sample = {
 const line = /^([a-z_:][\w:]*)(?:\{(.*)\})? (\S+)$/i;
 const label = /([a-z_]\w*)="((?:[^"\\]|\\.)*)"/gi;
 
-/** Reads what a process says at `/metrics`. */
+/** Reads the text that a process gives at `/metrics`. */
 export function readSamples(text: string): readonly Sample[] {
   return text.split('\n').flatMap((row) => {
     const [, name, labels = '', value] = line.exec(row) ?? [];
@@ -43,6 +43,7 @@ export function totalsBy(
   return totals;
 }
 
+/** The samples of one name. */
 export function named(samples: readonly Sample[], name: string): readonly Sample[] {
   return samples.filter((sample) => sample.name === name);
 }

@@ -2,7 +2,7 @@ import type { Router } from 'express';
 import { json } from '../../http/send.ts';
 import { mountRead } from '../mount-read.ts';
 
-/** Descriptions for programs that make clients, each at its path. */
+/** Machine-readable descriptions of the interfaces, each at its path. */
 export function mountDocuments(router: Router, documents: Readonly<Record<string, object>>): void {
   for (const [path, document] of Object.entries(documents)) {
     const body = `${JSON.stringify(document)}\n`;

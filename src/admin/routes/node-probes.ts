@@ -6,7 +6,7 @@ import type { KeyStatus } from '../signer-status.ts';
 
 const amount = { type: 'integer', minimum: 0 };
 
-/** The answer to `GET /senderInfo`: amounts in wei, whose digits are more than a double keeps. */
+/** The answer to `GET /senderInfo`: amounts in wei, which have more digits than a double holds. */
 export const senderInfoSchema = {
   type: 'object',
   description: 'numbers of any size, amounts in wei: read them digit by digit',
@@ -25,8 +25,8 @@ export const senderInfoSchema = {
 };
 
 /**
- * What clearinghouses ask of go-livepeer's CLI port, of the active key: `/ethAddr`, `/EthChainID` and `/senderInfo`, in go-livepeer's
- * forms. 503 while the signer starts.
+ * The questions that clearinghouses ask at go-livepeer's CLI port, about the active key: `/ethAddr`, `/EthChainID` and
+ * `/senderInfo`, in go-livepeer's forms. 503 while the signer starts.
  */
 export function mountNodeProbes(router: Router, { status }: Pick<AdminSource, 'status'>): void {
   const probe = (path: string, describe: (key: KeyStatus) => Answer): void =>
@@ -40,7 +40,7 @@ export function mountNodeProbes(router: Router, { status }: Pick<AdminSource, 's
   probe('/senderInfo', ({ chain }) => {
     const { depositWei, withdrawRound, reserveWei, claimedInRoundWei } = chain;
     const reserve = `{"FundsRemaining":${reserveWei},"ClaimedInCurrentRound":${claimedInRoundWei}}`;
-    // numbers as they are, of any size
+    // written as text, since the numbers may be of any size
     const body = `{"Deposit":${depositWei},"WithdrawRound":${withdrawRound},"Reserve":${reserve}}`;
     return { status: 200, headers: json, body };
   });

@@ -19,7 +19,7 @@ const contentPolicy =
 const pageHeaders = {
   'Content-Type': 'text/html; charset=utf-8',
   'Content-Security-Policy': contentPolicy,
-  // with none at all, a browser would not say where its forms come from
+  // with `no-referrer`, a browser would not say where its forms come from
   'Referrer-Policy': 'same-origin',
   'X-Frame-Options': 'DENY',
 };
@@ -43,13 +43,13 @@ function readPackaged(path: string): Promise<string> {
 const maxFormBytes = 4_096;
 const formDeadlineMs = 5_000;
 
-/** What became of the last order, told on the page that follows it. */
+/** How the last order ended, for the page that follows it. */
 const notices: Readonly<Record<string, string>> = {
   paused: 'Signing is stopped, from the next payment on.',
   resumed: 'The key signs again.',
 };
 
-/** `/`: the operator's page, with what it needs, and its switch that stops all signing. */
+/** `/`: the operator's page, the files that it needs, and its switch that stops all signing. */
 export function mountPage(
   router: Router,
   page: Page,
@@ -119,7 +119,7 @@ function carryOut(order: (request: Request) => Promise<string>): RequestHandler 
   };
 }
 
-/** A browser says from which site a form comes; only this one's own is obeyed. What is no browser says nothing. */
+/** A browser says from which site a form comes; only forms of this site are obeyed. Clients that are not browsers say nothing. */
 const refuseOtherSites: RequestHandler = (request, response, next) => {
   const { origin, host, 'sec-fetch-site': site } = request.headers;
   const isOwn = origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
@@ -130,12 +130,12 @@ const refuseOtherSites: RequestHandler = (request, response, next) => {
   send(response, { status: 403, headers: plainText, body: 'this form was sent by another site\n' });
 };
 
-/** Of a form that was sent as browsers do; '' without it. */
+/** A field of a form as browsers send it; '' where it is absent. */
 function field({ body }: Request, name: string): string {
   return new URLSearchParams((body as Buffer).toString()).get(name) ?? '';
 }
 
-/** For the audit log. */
+/** The operator's name for the audit log. */
 function nameOperator({ socket }: Request): string {
   const subject = certificateOf(socket)?.subject;
   return `operator's page, ${subject ?? socket.remoteAddress ?? 'unknown'}`;

@@ -5,7 +5,7 @@ import type { AdminSource } from '../admin-source.ts';
 import { mountRead } from '../mount-read.ts';
 import type { SignerStatus } from '../signer-status.ts';
 
-/** Each part that payments need, by name. */
+/** The state of each part that payments need, by name. */
 export const partsSchema = z.record(
   z.string(),
   z.strictObject({
@@ -36,7 +36,7 @@ export function mountReadyz(router: Router, { status }: Pick<AdminSource, 'statu
   });
 }
 
-/** By name; what is undefined stays out of JSON. */
+/** The parts by name; undefined fields are left out of JSON. */
 export function describeParts(parts: SignerStatus['parts']): z.infer<typeof partsSchema> {
   return Object.fromEntries(
     parts.map(({ name, isReady, code, reason, ageMs, worker }) => [

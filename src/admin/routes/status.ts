@@ -9,7 +9,7 @@ import { describeParts, partsSchema } from './readyz.ts';
 
 const goNames: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', win32: 'windows' };
 
-/** The answer to `GET /status`: the first half is go-livepeer's, of a node that transcodes nothing. */
+/** The answer to `GET /status`: the first half is go-livepeer's, for a node that transcodes nothing. */
 export const statusSchema = z.strictObject({
   Manifests: z.strictObject({}),
   InternalManifests: z.strictObject({}),
@@ -34,8 +34,8 @@ export const statusSchema = z.strictObject({
 type Status = z.infer<typeof statusSchema>;
 
 /**
- * What go-livepeer's CLI port says at `/status`, of a node that transcodes nothing: clients of it look for the version, and that somebody
- * answers.
+ * The answer of go-livepeer's CLI port at `/status`, for a node that transcodes nothing: its clients look for the version, and
+ * whether anything answers.
  */
 const nodeStatus: Omit<Status, 'ready' | 'parts' | 'keys' | 'files' | 'workers'> = {
   Manifests: {},
@@ -53,7 +53,7 @@ const nodeStatus: Omit<Status, 'ready' | 'parts' | 'keys' | 'files' | 'workers'>
   BroadcasterPrices: {},
 };
 
-/** `/status`: all that the signer says of itself, and beside it what go-livepeer's node says. */
+/** `/status`: everything that the signer reports about itself, together with what a node of go-livepeer reports. */
 export function mountStatus(router: Router, { status }: Pick<AdminSource, 'status'>): void {
   mountRead(router, '/status', async () => {
     const { isReady, parts, keys, files, workers } = await status();

@@ -9,8 +9,8 @@ const fileMode = 0o640;
 const lineFeed = '\n';
 
 /**
- * Appends events to a file, one a line. A file that another program has moved away is made anew. What a full disk has torn is cut off at
- * once; what a crash has torn stays, on a line of its own.
+ * Appends events to a file, one on each line. A file that another program has moved away is created anew. A line that a full disk
+ * has cut short is removed at once; one that a crash has cut short stays, on a line of its own.
  */
 export function createFileSink({ path }: { readonly path: string }): EventSink {
   return {

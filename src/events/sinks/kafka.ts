@@ -19,19 +19,19 @@ export type KafkaSinkOptions = {
 };
 
 const timeoutMs = 10_000;
-/** all replicas that are in sync have it */
+/** acknowledged once all in-sync replicas have the events */
 const acksOfAll = -1;
 
 /**
- * Produces events to a topic, with the event's id as key and go-livepeer's partitioner: CRC-32 of the key, modulo the
- * number of partitions. A batch counts as delivered when all replicas in sync have it.
+ * Produces events to a topic, with the event's id as key and go-livepeer's partitioner: CRC-32 of the key, modulo the number of
+ * partitions. A batch counts as delivered once all in-sync replicas have it.
  */
 export function createKafkaSink({ brokers, topic, tls, sasl }: KafkaSinkOptions): EventSink {
   const producer = new Producer({
     clientId: 'livepeer-hsm-signer',
     bootstrapBrokers: [...brokers],
     serializers: stringSerializers,
-    // the delivery itself tries again, for as long as it takes
+    // the delivery itself retries, for as long as it takes
     retries: 0,
     timeout: timeoutMs,
     connectTimeout: timeoutMs,
@@ -70,7 +70,7 @@ export function createKafkaSink({ brokers, topic, tls, sasl }: KafkaSinkOptions)
       }
     },
     async close() {
-      // the library would wait for those that are still being made
+      // the library would wait for connections that are still being made
       for (const [, { socket }] of producer.connections) socket.destroy();
       await producer.close(true);
     },

@@ -9,8 +9,8 @@ export type WebhookSinkOptions = {
 };
 
 /**
- * Posts each event by itself, with its id as `Idempotency-Key`: whoever takes it must know one that comes again by its id.
- * Any 2xx says that it was taken; redirects are not followed, since the headers hold secrets.
+ * Posts each event in a request of its own, with its id as `Idempotency-Key`: receivers must recognise a repeated event by its
+ * id. Any 2xx acknowledges the event; redirects are not followed, since the headers hold secrets.
  */
 export function createWebhookSink({ url, headers, timeoutMs }: WebhookSinkOptions): EventSink {
   async function post({ id, value }: OutgoingEvent, signal: AbortSignal): Promise<void> {

@@ -21,13 +21,13 @@ import {
   sharedHeaders,
 } from './responses.ts';
 
-/** The parts of an OpenAPI 3.1 document that tell of one listener. */
+/** The parts of an OpenAPI 3.1 document that describe one listener. */
 export type ApiPart = {
   readonly paths: Readonly<Record<string, object>>;
   readonly components: Readonly<Record<string, Readonly<Record<string, object>>>>;
 };
 
-/** Whatever proves who asks; `{}` since an operator may ask for nothing. */
+/** All ways to authenticate; `{}` is one of them, since an operator may require none. */
 const security = [{}, { bearer: [] }, { apiKey: [] }, { certificate: [] }];
 
 const credentialCodes: readonly ErrorCode[] = [
@@ -38,13 +38,13 @@ const credentialCodes: readonly ErrorCode[] = [
   'AUTH_UNAVAILABLE',
 ];
 
-/** Of the families of a payment, what commands alone meet. */
+/** Codes that belong to the families of a payment's refusals, but that only commands of the command line give. */
 const codesOfCommands: readonly ErrorCode[] = [
   'TRANSACTION_NOT_ALLOWED',
   'TRANSACTION_FEE_ABOVE_MAXIMUM',
 ];
 
-/** What BYOC jobs are refused for, beside the caller's credential. */
+/** The codes that BYOC jobs are refused with, besides those of the caller's credential. */
 const jobCodes: readonly ErrorCode[] = [
   'BODY_MALFORMED',
   'BODY_TOO_LARGE',
@@ -217,7 +217,7 @@ const payerParameter = {
   schema: { type: 'string', pattern: '^0x[0-9a-fA-F]{40}$' },
 };
 
-/** Any text is taken; what is malformed counts as not sent. */
+/** Any text is accepted; a malformed header counts as not sent. */
 const traceParameters = [
   {
     name: 'traceparent',
@@ -258,7 +258,7 @@ function preflight(operationId: string): object {
   };
 }
 
-/** Without the dialect, which OpenAPI 3.1 names for the whole document. */
+/** The JSON Schema of a Zod schema, without the dialect, which OpenAPI 3.1 names for the whole document. */
 export function fromZod(schema: z.ZodType, io: 'input' | 'output' = 'output'): JsonSchema {
   const described = z.toJSONSchema(schema, { io });
   delete described.$schema;

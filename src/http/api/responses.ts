@@ -17,7 +17,7 @@ export const ref = (kind: string, name: string): JsonSchema => ({
   $ref: `#/components/${kind}/${name}`,
 });
 
-/** What every answer of the payment listener carries; the last three for pages of `server.cors.origins` only. */
+/** The headers of every answer of the payment listener; the last three only for pages of `server.cors.origins`. */
 const commonHeaders = {
   'X-Request-Id': ref('headers', 'RequestId'),
   Vary: ref('headers', 'Vary'),
@@ -29,7 +29,7 @@ const readableHeaders = {
   'Access-Control-Expose-Headers': ref('headers', 'ExposeHeaders'),
 };
 
-/** Of the document's headers those that both listeners send. */
+/** The headers that both listeners send. */
 export const sharedHeaders = {
   RequestId: {
     description: "names this request in the signer's log and records",
@@ -57,7 +57,7 @@ export function jsonAnswer(description: string, schema: string): ApiResponse {
   };
 }
 
-/** The answer to a page that asks whether it may ask. */
+/** The answer to a CORS preflight. */
 const preflightAnswer: ApiResponse = {
   description: 'The page may ask.',
   headers: {
@@ -106,10 +106,10 @@ function methodNotAllowed(hasWebhook: boolean): ApiResponse {
   };
 }
 
-/** The content of answers that refuse in JSON. */
+/** The content of JSON refusals. */
 export const jsonError = { 'application/json': { schema: ref('schemas', 'Error') } };
 
-/** The header that names the reason, one of these codes. */
+/** The header that names the reason by one of these codes. */
 export function codeHeader(codes: readonly ErrorCode[], required: boolean): object {
   return {
     description: 'the reason, for programs',
@@ -118,7 +118,7 @@ export function codeHeader(codes: readonly ErrorCode[], required: boolean): obje
   };
 }
 
-/** Its status is the auth webhook's own: any from 400 to 599. */
+/** The code of the auth webhook's own refusals, which have its status: any from 400 to 599. */
 const webhookCode = 'AUTH_WEBHOOK_REJECTED';
 
 const titles: Readonly<Record<number, string>> = {
@@ -138,8 +138,8 @@ const titles: Readonly<Record<number, string>> = {
 };
 
 /**
- * The answers that refuse, by status: of each code, and what can come before any route is asked. Where the auth webhook is asked,
- * it may refuse with any status.
+ * The refusals by status: those with these codes, and those that can come before any route is reached. Where the auth webhook is
+ * asked, it may refuse with any status.
  */
 export function refusals(
   codes: readonly ErrorCode[],
@@ -172,13 +172,13 @@ export function refusals(
   };
 }
 
-/** The answers to a page that asks whether it may ask: 204, or 405 as for any other method. */
+/** The answers to a CORS preflight: 204, or 405 as for any other method. */
 export const preflightAnswers: ApiResponses = {
   204: preflightAnswer,
   405: methodNotAllowed(false),
 };
 
-/** `isSure` is false where somebody else may answer with the same status, without the headers that belong to it. */
+/** A refusal. `isSure` is false where something else may answer with the same status, without the headers that belong to it. */
 function refusal(
   status: number,
   description: string,

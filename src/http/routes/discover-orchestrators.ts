@@ -13,14 +13,14 @@ export type DiscoverOrchestratorsRoute = {
         /** The orchestrators that match, a JSON array. */
         readonly answer: (filter: DiscoveryFilter) => string;
         readonly requestsPerSecond: number;
-        /** whether a credential is asked for here too */
+        /** whether a credential is required here too */
         readonly isProtected: boolean;
       }
     | undefined;
   readonly identifyCaller: CallerIdentifier;
 };
 
-/** `GET /discover-orchestrators`: who can be paid for what, from memory. */
+/** `GET /discover-orchestrators`: which orchestrators can be paid for what, from memory. */
 export function mountDiscoverOrchestrators(
   router: Router,
   { discovery, identifyCaller: identify }: DiscoverOrchestratorsRoute,
@@ -38,7 +38,7 @@ export function mountDiscoverOrchestrators(
     .all(refuseMethod('GET, HEAD'));
 }
 
-/** Throws `DISCOVERY_RATE_EXCEEDED` for each request of a second beyond the limit. */
+/** Makes a function that throws `DISCOVERY_RATE_EXCEEDED` for each request beyond the limit of a second. */
 function createRateLimit(perSecond: number): () => void {
   let second = 0;
   let requests = 0;

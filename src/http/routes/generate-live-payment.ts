@@ -101,7 +101,7 @@ export function mountGenerateLivePayment(router: Router, options: GenerateLivePa
   }
 }
 
-/** Throws `SERVER_OVERLOADED` where the turn came after the deadline, or after the client had left. */
+/** Throws `SERVER_OVERLOADED` where the request's turn came after its deadline, or after the client had left. */
 function requireTimeLeft({ aborted }: AbortSignal): void {
   if (!aborted) return;
   throw new ServerError('SERVER_OVERLOADED', 'the turn of this request came after its deadline');

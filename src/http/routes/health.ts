@@ -7,7 +7,7 @@ export type HealthRoute = {
 };
 
 /**
- * `/healthz`, 200 while the process runs, and `/readyz`, 200 or 503. Whoever may ask here learns no more than that: reasons are for the
+ * `/healthz`, 200 while the process runs, and `/readyz`, 200 or 503. Callers learn no more than that here: the reasons are on the
  * operator's listener.
  */
 export function mountHealth(router: Router, { isReady }: HealthRoute): void {

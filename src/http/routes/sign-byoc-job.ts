@@ -27,10 +27,10 @@ export type SignByocJobRoute = {
   readonly metrics: Pick<Metrics, 'byocJobSigned' | 'rulesObserved'>;
 };
 
-/** A job carries what is asked of the orchestrator, which may be a picture. */
+/** A job carries the request to the orchestrator, which may be a picture. */
 const maxBodyBytes = 1_048_576;
 
-/** Together their bodies take no more memory than this many times {@link maxBodyBytes}. */
+/** How many jobs may be in work; their bodies together take at most this many times {@link maxBodyBytes}. */
 const maxInWork = 64;
 
 /** `POST /sign-byoc-job`: the sender's signature of a job for an orchestrator's own capability. */
@@ -74,7 +74,7 @@ export function mountSignByocJob(router: Router, options: SignByocJobRoute): voi
     .all(refuseMethod('POST'));
 }
 
-/** characters of a text that the caller chose */
+/** the most characters of a caller's text that are logged */
 const longestLogged = 256;
 
 function limitInWork(): RequestHandler {

@@ -9,7 +9,7 @@ import { json, send } from '../send.ts';
 export type SignOrchestratorInfoRoute = {
   readonly orchestratorInfo: (caller: Caller) => Promise<OrchestratorInfoSignature>;
   readonly identifyCaller: CallerIdentifier;
-  /** whether a credential is asked for here too */
+  /** whether a credential is required here too */
   readonly protectOrchestratorInfo: boolean;
 };
 

@@ -65,6 +65,7 @@ export type SigningSwitchOptions = {
 /** Operators' texts are cut to this many characters. */
 const longestText = 256;
 
+/** Creates the switch over the place where it is kept; each use is recorded. */
 export function createSigningSwitch({ store, record, now }: SigningSwitchOptions): SigningSwitch {
   return {
     async state() {
@@ -85,6 +86,7 @@ export function createSigningSwitch({ store, record, now }: SigningSwitchOptions
 
 const clip = (text: string): string => text.slice(0, longestText);
 
+/** Creates the view of the switch for those who sign. */
 export function createSigningPermit(store: Pick<SwitchStore, 'read' | 'known'>): SigningPermit {
   return {
     async require() {
