@@ -132,7 +132,9 @@ const longestText = 256;
 function clip(text: string): string;
 function clip(text: string | undefined): string | undefined;
 function clip(text: string | undefined): string | undefined {
-  return text === undefined || text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
+  if (text === undefined || text.length <= longestText) return text;
+  // half a character is no JSON to some who read the log
+  return `${text.slice(0, longestText).toWellFormed()}…`;
 }
 
 /** Values with their texts cut, and without those that are undefined. */

@@ -161,5 +161,6 @@ export const paymentRequestSchema = describeStruct(fields, { required: ['orchest
 
 function readUsageLabel({ request }: Reading, value: JsonValue, name: string): void {
   if (value.kind !== 'string' || value.value === '') return;
-  request.usageLabels = { ...request.usageLabels, [name]: value.value.slice(0, longestUsageLabel) };
+  const label = value.value.slice(0, longestUsageLabel).toWellFormed();
+  request.usageLabels = { ...request.usageLabels, [name]: label };
 }

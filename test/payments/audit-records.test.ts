@@ -96,6 +96,30 @@ describe('a use of the key', () => {
     });
   });
 
+  it('has a name of its own, however many there were', async () => {
+    const log = openLog();
+    const journal = createKeyUseJournal(log);
+    for (let number = 0; number < 5_000; number += 1) await journal.begin(use);
+    expect(new Set(log.records.map((record) => record['use'])).size).toBe(5_000);
+  });
+
+  it('is cut between characters, of whichever alphabet', async () => {
+    const log = openLog();
+    const tenant = 'é'.repeat(257);
+    const principal = 'е'.repeat(256);
+    // one of two code units is within
+    const app = `${'x'.repeat(255)}\u{1f600}`;
+    await createKeyUseJournal(log).begin({
+      ...use,
+      reason: { tenant, principal, subject: { app } },
+    });
+    expect(log.records[0]).toMatchObject({
+      tenant: `${'é'.repeat(256)}…`,
+      principal,
+      subject: { app: `${'x'.repeat(255)}\ufffd…` },
+    });
+  });
+
   it('has each digest of a payment, however many it has', async () => {
     const log = openLog();
     const digests = Array.from({ length: 100 }, (_, index) => new Uint8Array(32).fill(index));

@@ -140,5 +140,11 @@ describe('usage labels', () => {
     const body = { gatewayRequestId: 'x'.repeat(300), attributionSource: 7, capability: '' };
     expectPaid(await signer.post(await first('live', { body })));
     expect(signer.logLines.at(-1)?.['usage']).toEqual({ gatewayRequestId: 'x'.repeat(256) });
+    // never in the middle of a character, which some readers of JSON refuse
+    const gatewayRequestId = `${'x'.repeat(255)}\u{1f600}`;
+    expectPaid(await signer.post(await first('live', { body: { gatewayRequestId } })));
+    expect(signer.logLines.at(-1)?.['usage']).toEqual({
+      gatewayRequestId: `${'x'.repeat(255)}\ufffd`,
+    });
   });
 });
