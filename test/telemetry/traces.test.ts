@@ -133,6 +133,8 @@ describe('a payment that is traced', () => {
         },
       ]),
     );
+    // nothing of where it is, or of what it was asked
+    expect(named(spans, 'webhook')[0]?.attributes).toEqual({});
     expect(named(spans, 'decision')[0]?.attributes).toEqual({
       'signer.kind': 'payment',
       'signer.result': 'allow',
