@@ -1,5 +1,6 @@
 import { type Logger, pino } from 'pino';
 import { formatLogLine } from './format-log-line.ts';
+import { createLineWriter } from './line-writer.ts';
 
 export type { Logger };
 
@@ -14,7 +15,11 @@ export function createLogger(level: string, worker?: number): Logger {
     timestamp: pino.stdTimeFunctions.isoTime,
   };
   const { stderr, env } = process;
-  if (!stderr.isTTY) return pino(options, pino.destination({ dest: 2, sync: false }));
+  if (!stderr.isTTY) {
+    const writer = createLineWriter(2, (lines) => logger.warn({ lines }, 'log lines were lost'));
+    const logger: Logger = pino(options, writer);
+    return logger;
+  }
   const { NO_COLOR: noColour = '' } = env;
   const write = (line: string): void =>
     void stderr.write(`${formatLogLine(line, noColour === '')}\n`);
