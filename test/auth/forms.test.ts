@@ -45,6 +45,24 @@ describe('the word of a trusted proxy', () => {
     expect(await send('globex:bob')).toBe(200);
   });
 
+  it('reaches the auth webhook, and nothing of the kind from anybody else does', async () => {
+    const webhook = await startAuthWebhook();
+    cleanUps.push(() => webhook.close());
+    const headers = { 'Signer-Auth-Id': 'acme:ann', 'Signer-Tenant': 'acme', 'X-Own': 'a' };
+    for (const [proxy, isPassedOn] of [
+      ['127.0.0.1', true],
+      ['10.0.0.1', false],
+    ] as const) {
+      const auth = { trustedProxies: [proxy], webhook: { url: webhook.url } };
+      const signer = await start({ auth });
+      expect((await ask(signer.url, { body: payableRequest(), headers })).status).toBe(200);
+      const asked = webhook.asked.at(-1)?.headers ?? {};
+      expect(asked['X-Own']).toEqual(['a']);
+      const names = Object.keys(asked).filter((name) => /^signer-/i.test(name));
+      expect(names.sort()).toEqual(isPassedOn ? ['Signer-Auth-Id', 'Signer-Tenant'] : []);
+    }
+  });
+
   it('is nobody’s from anybody else, however often it comes', async () => {
     const signer = await start({ auth: { trustedProxies: ['10.0.0.1'] } });
     const headers = { 'Signer-Auth-Id': ['acme:ann', 'globex:bob'] };

@@ -210,7 +210,9 @@ it('the state is what a request uses up, else its idempotency key, of each calle
   );
   for (const use of uses) expect(use).toMatch(/^[0-9a-f]{64}$/);
   expect(new Set(uses).size).toBe(uses.length);
-  // neither what else is asked for nor who may renew what changes it
+  // neither what else is asked for nor who may renew what changes it, nor what seals the state
+  const resealed = { state: bytes('a state'), sig: bytes('another seal') };
+  expect(await useOf({ ...identity, request: { ...request, state: resealed } })).toBe(uses[0]);
   expect(await useOf({ ...identity, idempotencyKey: 'another key', caller: nobody })).toBe(uses[0]);
   expect(await useOf({ ...first, caller: { ...caller, credentialHash: '' } })).toBe(uses[2]);
   expect(await useOf({ ...first, idempotencyKey: undefined })).toBeUndefined();

@@ -49,6 +49,15 @@ describeSharedRoom('the room for answers of one process', () => {
   return Promise.resolve({ memory, other: memory, [Symbol.asyncDispose]: () => Promise.resolve() });
 });
 
+it('tells used states apart by each of their bytes', async () => {
+  // bytes that are no UTF-8 by themselves
+  const states = ['ff', 'fe', '80', '00'].map((byte) => byte.repeat(32));
+  const { answer, look } = open(160_000);
+  await answer(states[0] ?? '', 'one');
+  const seen = await Promise.all(states.map((state) => look(state, otherPayment)));
+  expect(seen).toEqual(['fork', 'new', 'new', 'new']);
+});
+
 it('keeps no room for answers whose time is over', async () => {
   const { clock, answer, look } = open(160_000);
   for (let index = 0; index < 100; index += 1) await answer(newState(), 'x'.repeat(1_000));

@@ -22,6 +22,20 @@ it('the same bytes are decoded once, and others by themselves', () => {
   expect(decoded).toHaveLength(2);
 });
 
+it('bytes are others by a single one of them, wherever it is', () => {
+  const { decode } = countDecodes();
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+  for (const length of [600, 4096]) {
+    const bytes = new Uint8Array(length).fill(3);
+    expect(decode(bytes).text).toBe(text(bytes));
+    for (const place of [0, 255, 511, 512, length - 1]) {
+      const changed = bytes.with(place, 0x80);
+      expect(decode(changed).text).toBe(text(changed));
+    }
+    expect(decode(bytes.subarray(1)).text).toBe(text(bytes.subarray(1)));
+  }
+});
+
 it('what was decoded keeps none of the bytes that were given', () => {
   const { decode, decoded } = countDecodes();
   const given = bytesOf(1);

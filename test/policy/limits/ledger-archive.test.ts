@@ -14,6 +14,7 @@ import {
 import type { SessionCharge, SpendLedger } from '../../../src/policy/limits/ledger.ts';
 import { openRedisArchive } from '../../../src/policy/limits/redis-archive.ts';
 import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
+import { slotAt, slotsPerWindow } from '../../../src/policy/limits/windows.ts';
 import { type Redis, connectRedis } from '../../../src/store/redis.ts';
 import { Folder, devConfig, run } from '../../cli/cli.ts';
 import { type RedisServer, startRedisServer } from '../../support/redis-server.ts';
@@ -125,6 +126,29 @@ describe.each([
     });
   });
 });
+
+it.each(['embedded', 'redis'] as const)(
+  'all 61 slots that count of a window are taken over: %s',
+  async (to) => {
+    const { ruleId, scope, windowMs } = hourly;
+    const timeMs = Date.now();
+    // the newest is ahead of the clock, so that none runs out meanwhile
+    const newest = slotAt(timeMs, windowMs) + 10;
+    const slots = Array.from({ length: slotsPerWindow + 1 }, (_, index) => ({
+      slot: newest - slotsPerWindow + index,
+      spent: spend({ ev: 1n, tickets: index === 0 ? 100n : 1n }),
+    }));
+    const records: LedgerRecord[] = [
+      { kind: 'clock', timeMs },
+      { kind: 'counter', ruleId, scope, windowMs, slots },
+    ];
+    const { archive, work } = sides[to]();
+    expect(await importLedger(archive, records)).toBe(1);
+    await work(async (ledger) => {
+      expect(await ledger.usage([hourly])).toEqual([spend({ ev: 61n, tickets: 160n })]);
+    });
+  },
+);
 
 it('an amount that Redis can’t add up exactly is refused, and nothing is written', async () => {
   const slots = [{ slot: 1, spent: spend({ ev: 9n * 10n ** 30n }) }];
