@@ -63,7 +63,7 @@ export function createReadinessCheck({
       return { name, isReady: true, code: undefined, reason: undefined, ageMs };
     } catch (error) {
       const code = isSignerError(error) ? error.code : 'INTERNAL';
-      const reason = isSignerError(error) ? error.message : nameOf(error);
+      const reason = isSignerError(error) ? reasonOf(error) : nameOf(error);
       noteChange(name, code, reason);
       return { name, isReady: false, code, reason, ageMs };
     }
@@ -85,6 +85,9 @@ export function createReadinessCheck({
     return { isReady: parts.every((part) => part.isReady), parts };
   };
 }
+
+const reasonOf = ({ message, details }: SignerError): string =>
+  details === undefined || details === '' ? message : `${message}: ${details}`;
 
 const whatToDo: Readonly<Partial<Record<string, string>>> = {
   SENDER_UNLOCKING:

@@ -10,7 +10,7 @@ import { newAuthKey, parseExpiry } from './auth.ts';
 import { exportAudit, parseHash, parseLines, parseTime, verifyAudit } from './audit.ts';
 import { reportAudit, reportKeys } from './audit-report.ts';
 import { showRequest } from './audit-show.ts';
-import { tailAudit } from './audit-tail.ts';
+import { recordKinds, tailAudit } from './audit-tail.ts';
 import { programVersion } from '../program-version.ts';
 import { checkConfig } from './check-config.ts';
 import { printConfigSchema } from './config-schema.ts';
@@ -236,7 +236,7 @@ audit
   .option('--tenant <id>', 'those of this tenant alone')
   .option('--principal <id>', 'those of this principal alone')
   .option('--session <id>', 'those of this session alone')
-  .option('--kind <kind>', 'those of this kind alone, e.g. denied')
+  .addOption(new Option('--kind <kind>', 'those of this kind alone').choices(recordKinds))
   .option('--code <code>', 'denials and failures with this code alone')
   .option('--since <time>', 'those of this time and later, e.g. 2026-11-20T16:00:00Z', parseTime)
   .action(tailAudit);

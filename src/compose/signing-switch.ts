@@ -55,8 +55,8 @@ export function watchSigning(
       stoppedBy = undefined;
     } catch (error) {
       if (!isSigningStopped(error)) throw error;
-      const { code, message, data } = error;
-      if (stoppedBy !== code) logger.warn({ code, reason: message, data }, 'signing is stopped');
+      const { code, message, details } = error;
+      if (stoppedBy !== code) logger.warn({ code, reason: message, details }, 'signing is stopped');
       stoppedBy = code;
     }
   }

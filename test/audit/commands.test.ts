@@ -1,8 +1,9 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseTime } from '../../src/cli/audit.ts';
-import { Cli, run } from '../cli/cli.ts';
+import { Cli, root, run } from '../cli/cli.ts';
 import { TestLog, filesOf, numbered, recordsOf } from './test-log.ts';
 
 describe('audit', () => {
@@ -79,6 +80,23 @@ describe('audit', () => {
   });
 
   describe('tail', () => {
+    it('refuses a kind that no record is of, and tells which there are', async () => {
+      const page = readFileSync(join(root, 'docs/audit.md'), 'utf8');
+      const [, table = ''] = page.split('| kind | written | fields |\n');
+      const rows = table.split('\n\n')[0]?.split('\n') ?? [];
+      const kinds = rows.flatMap((row) => row.split(' | ')[0]?.match(/[a-z][a-z-]+/g) ?? []);
+      const { status, stdout, stderr } = await run([
+        'audit',
+        'tail',
+        test.folder,
+        '--kind',
+        'deny',
+      ]);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      const allowed = /Allowed choices are (.*)\./.exec(stderr)?.[1]?.split(', ') ?? [];
+      expect(allowed.toSorted()).toEqual(kinds.toSorted());
+    });
+
     it('prints the last records of all chains in the order of their times, and nothing that could act on a terminal', async () => {
       const { status, stdout } = await run(['audit', 'tail', test.folder, '--lines', '302']);
       expect(status).toBe(0);

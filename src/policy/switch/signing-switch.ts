@@ -110,9 +110,10 @@ const retryAfterSeconds = 10;
 function refusePaused(pause: Pause | undefined): void {
   if (!pause) return;
   const { by, reason, since } = pause;
-  const data = { retryAfterSeconds, pausedBy: by, pausedSince: since, pauseReason: reason };
+  const when = since && `, on ${since}`;
   throw new SignerError('SIGNING_PAUSED', 'an operator has stopped all signing', {
-    data,
+    details: `${by || 'somebody'}${when}${reason && `: ${reason}`}`,
+    data: { retryAfterSeconds },
     retryable: true,
   });
 }

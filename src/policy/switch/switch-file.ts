@@ -59,14 +59,20 @@ function readPause(path: string): Pause {
   }
 }
 
-/** Replaces the file. The whole content is on disk before the name leads to it. */
+/**
+ * Replaces the file. The whole content is on disk before the name leads to it. A full disk that has no room for the content has some for
+ * the name, which stops signing all by itself: then the pause has no author and no reason.
+ */
 async function replace(folder: string, path: string, text: string): Promise<void> {
   makeDurableFolder(folder, 0o750);
   const temporary = `${path}.${process.pid}`;
   const handle = await open(temporary, 'w', mode);
   try {
     await handle.chmod(mode);
-    await handle.writeFile(text);
+    await handle.writeFile(text).catch(async (error: unknown) => {
+      if (nameOf(error) !== 'ENOSPC' && nameOf(error) !== 'EDQUOT') throw error;
+      await handle.truncate();
+    });
     await handle.sync();
   } finally {
     await handle.close();

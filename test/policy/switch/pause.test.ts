@@ -147,7 +147,14 @@ describe('pause and resume', () => {
     expect((await fetch(`${urlAgain}/readyz`)).status).toBe(503);
     const readiness = await fetch(`${await again.adminListening()}/readyz`);
     expect(readiness.status).toBe(503);
-    expect(await readiness.text()).toContain('SIGNING_PAUSED');
+    const told = (await readiness.json()) as { parts: { signing: object } };
+    expect(told.parts.signing).toMatchObject({
+      code: 'SIGNING_PAUSED',
+      reason: expect.stringMatching(
+        // eslint-disable-next-line no-control-regex -- as the operator wrote it
+        /^an operator has stopped all signing: \S+@\S+, on 2\S+Z: stolen\u001b\[31m laptop$/,
+      ) as string,
+    });
     const metrics = await (await fetch(`${await again.adminListening()}/metrics`)).text();
     expect(metrics).toMatch(/^livepeer_hsm_signer_signing_paused 1$/m);
     const records = readRecords(join(folder.path, 'audit'));

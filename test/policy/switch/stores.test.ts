@@ -19,6 +19,7 @@ import {
 } from '../../../src/policy/switch/signing-switch.ts';
 import { openSwitchFile } from '../../../src/policy/switch/switch-file.ts';
 import { type Redis, connectRedis } from '../../../src/store/redis.ts';
+import { SmallDisk } from '../../audit/small-disk.ts';
 import { Folder } from '../../cli/cli.ts';
 import { type RedisServer, startRedisServer } from '../../support/redis-server.ts';
 
@@ -263,6 +264,19 @@ describe('the switch in a folder', () => {
     expect(openSwitchFile(other.folder).known()).toEqual(unknown);
   });
 
+  it('stops signing though its disk has no room for who did so and why', async () => {
+    using disk = new SmallDisk(64);
+    const store = openSwitchFile(disk.path);
+    disk.fill(0);
+    await store.write(pause);
+    expect(store.known()).toEqual(unknown);
+    expect(readdirSync(disk.path).toSorted()).toEqual(['filler', name]);
+    disk.makeRoom();
+    expect(store.known()).toEqual(unknown);
+    await store.write(undefined);
+    expect(store.known()).toBeUndefined();
+  });
+
   it('that can’t be looked at, or written, is told of with its path and why', async () => {
     const { folder } = open();
     writeFileSync(join(folder, 'file'), '');
@@ -362,7 +376,8 @@ describe('whoever uses the switch', () => {
       code: 'SIGNING_PAUSED',
       message: 'an operator has stopped all signing',
       retryable: true,
-      data: { retryAfterSeconds: 10, pausedBy: 'ann', pausedSince: since, pauseReason: 'drill' },
+      details: `ann, on ${since}: drill`,
+      data: { retryAfterSeconds: 10 },
     };
     await expect(permit.require()).rejects.toMatchObject(paused);
     expect(() => permit.requireNow()).toThrow(expect.objectContaining(paused) as Error);
