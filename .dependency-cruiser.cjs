@@ -6,7 +6,7 @@ const layer = (folder, allowed, modules = []) => ({
   from: from(folder),
   to: {
     path: '^(src|plugins|test)/',
-    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(closest-name|errors|event-loop-turns|foreign-error|ip-networks|program-version|random-id|read-all|recently-used|secret|trace-context|trace-steps|under-way)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
+    pathNot: `^src/(${[folder, ...allowed].join('|')})(/|$)|^src/(closest-name|errors|event-loop-turns|foreign-error|ip-networks|program-version|random-id|read-all|recently-used|secret|trace-context|trace-steps|try-parse-json|under-way)\\.ts$${modules.map((path) => `|^${path}\\.ts$`).join('')}`,
   },
 });
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { tryParseJson } from '../try-parse-json.ts';
 import { endNoteName, openPlainFile, readBytes, writeBytesAt } from './files.ts';
 import type { ChainHead } from './record.ts';
 
@@ -62,12 +63,7 @@ export async function openEndNote(folder: string): Promise<EndNote> {
 }
 
 function parse(text: string): NotedEnd | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const value = tryParseJson(text);
   if (typeof value !== 'object' || value === null) return undefined;
   const end = value as Readonly<Record<keyof NotedEnd, unknown>>;
   const isNoted =

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { tryParseJson } from '../try-parse-json.ts';
 
 /** Amounts are decimal text. */
 type Texts = Readonly<Record<string, string | number | boolean>>;
@@ -56,16 +57,8 @@ export function decodeRecord(line: Buffer): ChainedRecord | string {
   const end = line.toString('latin1', covered.length);
   if (end.length !== endLength) return 'this is no record';
   if (end !== endOfLine(hash('sha256', covered))) return 'its hash is not that of its content';
-  const record = parse(line.toString());
+  const record = tryParseJson(line.toString());
   return isChained(record) ? record : 'this is no record';
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function isChained(value: unknown): value is ChainedRecord {

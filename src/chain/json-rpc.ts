@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tryParseJson } from '../try-parse-json.ts';
 import { ChainError } from './facts.ts';
 
 export type RpcCall = { readonly method: string; readonly params: readonly unknown[] };
@@ -67,7 +68,7 @@ export function createRpcEndpoint({ name, url, timeoutMs }: RpcEndpointOptions):
       );
     }
     if (text === undefined) throw fail(`answered more than ${maxAnswerBytes} bytes`);
-    const json = parseJson(text);
+    const json = tryParseJson(text);
     if (status === 200) return json;
     const error = describeError(answerSchema.safeParse(json).data?.error);
     throw fail(`answered HTTP ${status}${error === undefined ? '' : ` with ${error}`}`);
@@ -168,14 +169,6 @@ async function readText(response: Response): Promise<string | undefined> {
     if (size > maxAnswerBytes) return undefined;
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Node's code for a failed connection. Node's messages are left out, since they may quote the URL. */

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { makeDurableFolder, syncFolder } from '../files/durable-folder.ts';
 import { ConfigError } from '../errors.ts';
+import { tryParseJson } from '../try-parse-json.ts';
 
 /** How far a chain's events have been delivered: up to a byte of one of its files. */
 export type Position = {
@@ -50,20 +51,12 @@ export async function readPositions(path: string): Promise<Positions> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw error;
   }
-  const positions = positionsSchema.safeParse(parse(text));
+  const positions = positionsSchema.safeParse(tryParseJson(text));
   if (positions.success) return positions.data;
   throw new ConfigError(
     'CONFIG_INVALID',
     `events: ${path} does not hold positions; put it back from a backup, or delete it to have all events delivered again`,
   );
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Replaces the file, durably. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
+import { tryParseJson } from '../../try-parse-json.ts';
 import type { Counter, SlotSpend } from './windows.ts';
 
 /** The content of a ledger, as records; amounts are exact, in wei. */
@@ -72,13 +73,13 @@ export function formatLedger(records: readonly LedgerRecord[]): string {
 /** Reads what {@link formatLedger} writes. Throws `LEDGER_UNAVAILABLE` for anything but a whole export. */
 export function parseLedger(text: string): LedgerRecord[] {
   const [first = '', ...lines] = text.trimEnd().split('\n');
-  const { data: header } = headSchema.safeParse(parseJson(first));
+  const { data: header } = headSchema.safeParse(tryParseJson(first));
   if (!header) throw unusable('it is no export of a spend ledger that this program knows');
   if (header.records !== lines.length) {
     throw unusable(`it has ${lines.length} of ${header.records} records`);
   }
   return lines.map((line, index) => {
-    const { data } = lineSchema.safeParse(parseJson(line));
+    const { data } = lineSchema.safeParse(tryParseJson(line));
     if (data) return data;
     throw unusable(`line ${index + 2} is no record of a spend ledger`);
   });
@@ -117,14 +118,6 @@ function nameOf(record: LedgerRecord): string {
 function describe(record: LedgerRecord): string {
   if (record.kind !== 'counter') return `a ${record.kind}`;
   return record.scope === '' ? `rule ${record.ruleId}` : `rule ${record.ruleId}, ${record.scope},`;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function unusable(why: string): RecordsError {

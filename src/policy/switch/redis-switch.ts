@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { RecordsError } from '../../errors.ts';
 import type { ScriptRunner } from '../../store/script-runner.ts';
+import { tryParseJson } from '../../try-parse-json.ts';
 import type { Pause, SwitchStore } from './signing-switch.ts';
 
 export type RedisSwitchOptions = {
@@ -36,7 +37,9 @@ export function createRedisSwitch(options: RedisSwitchOptions): SwitchStore {
       last ??= { pause: undefined };
       return last.pause;
     }
-    const value = valueSchema.safeParse(typeof reply === 'string' ? parse(reply) : undefined).data;
+    const value = valueSchema.safeParse(
+      typeof reply === 'string' ? tryParseJson(reply) : undefined,
+    ).data;
     // a value that can't be understood was not written by a resume, and so ends no pause
     last = { pause: value && 'signing' in value ? undefined : (value ?? unknownPause) };
     return last.pause;
@@ -73,14 +76,6 @@ export function createRedisSwitch(options: RedisSwitchOptions): SwitchStore {
       last = { pause };
     },
   };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function describe(error: unknown): { reason: string } {
