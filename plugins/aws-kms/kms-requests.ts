@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isTimeout } from '../../src/keys/describe-abort.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
 import { type Operation, translateAwsError } from './aws-error.ts';
 
@@ -91,8 +92,7 @@ export class KmsRequests {
     if (this.#closed.signal.aborted) {
       return new ProviderError('PROVIDER_CLOSED', `${subject}: the provider has been closed`);
     }
-    const reason: unknown = signal.reason;
-    if (reason instanceof DOMException && reason.name === 'TimeoutError') {
+    if (isTimeout(signal)) {
       return new ProviderError(
         'PROVIDER_TIMEOUT',
         `${subject}: the request's deadline has passed`,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { CallLimiter } from '../../src/keys/call-limiter.ts';
+import { isTimeout } from '../../src/keys/describe-abort.ts';
 import { type CallOptions, type ProviderContext, ProviderError } from '../../src/keys/provider.ts';
 import { type Config, parseKeyVersion } from './config.ts';
 import { crc32c } from './crc32c.ts';
@@ -269,8 +270,8 @@ function backoffMs(attempts: number): number {
   return Math.random() * Math.min(maxBackoffMs, firstBackoffMs * 2 ** (attempts - 1));
 }
 
-function abortedError({ reason }: AbortSignal): ProviderError {
-  return reason instanceof DOMException && reason.name === 'TimeoutError'
+function abortedError(signal: AbortSignal): ProviderError {
+  return isTimeout(signal)
     ? new ProviderError('PROVIDER_TIMEOUT', 'Cloud KMS did not answer before the deadline', {
         retryable: true,
       })

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { keccak_256 } from '@noble/hashes/sha3';
 import { z } from 'zod';
 import {
   type CallOptions,
@@ -12,6 +11,7 @@ import {
   type ProviderSignature,
   Secret,
 } from '../../src/keys/provider.ts';
+import { publicKeyToAddress } from '../../src/keys/signature.ts';
 import {
   assertRoomForKey,
   findKeystore,
@@ -274,7 +274,7 @@ function bareAddress(address: string): string {
   return address.toLowerCase().replace(/^0x/, '');
 }
 
-/** The last 20 bytes of keccak256(x ‖ y), in hex without `0x`. */
+/** The Ethereum address of a public key, as lower-case hex without `0x`. */
 function addressOf(publicKey: Uint8Array): string {
-  return Buffer.from(keccak_256(publicKey.subarray(1)).slice(-20)).toString('hex');
+  return publicKeyToAddress(publicKey).slice(2);
 }

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { ProviderError } from '../../src/keys/provider.ts';
-import { packFailure } from './errors.ts';
-import { Token, toDeviceError } from './token.ts';
+import { packFailure, toDeviceError } from './errors.ts';
+import { Token } from './token.ts';
 import type { DeviceReply, DeviceRequest } from './device-thread.ts';
 
 // The program of the thread of one PKCS#11 session. It blocks while the device works, which is why it runs in a thread.

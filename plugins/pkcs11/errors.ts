@@ -1,3 +1,4 @@
+import { isTimeout } from '../../src/keys/describe-abort.ts';
 import { ProviderError } from '../../src/keys/provider.ts';
 
 /** A PKCS#11 function answered something else than CKR_OK. Never leaves the plugin. */
@@ -14,6 +15,27 @@ export class DeviceError extends Error {
     this.call = call;
   }
 }
+
+/** The error of a native call as a {@link DeviceError}; anything else as it is. */
+export function toDeviceError(error: unknown): unknown {
+  const ckr = ckrOf(error);
+  if (ckr === undefined || !(error instanceof Error) || error instanceof DeviceError) return error;
+  const call = /\bC_\w+/.exec(
+    `${'method' in error ? String(error.method) : ''} ${error.stack ?? ''}`,
+  );
+  return new DeviceError(ckr, call?.[0] ?? 'PKCS#11');
+}
+
+/** The return value's name; pkcs11js calls all that it does not know CKR_VENDOR_DEFINED, and gives the number. */
+export function ckrOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || error instanceof ProviderError) return undefined;
+  const name = /\bCKR_\w+/.exec(error.message)?.[0];
+  if (name !== 'CKR_VENDOR_DEFINED' || !('code' in error)) return name;
+  return error.code === 0x140 ? 'CKR_CURVE_NOT_SUPPORTED' : vendorCode(Number(error.code));
+}
+
+/** The name of a return value that pkcs11js does not know. */
+export const vendorCode = (rv: number): string => `CKR_VENDOR_DEFINED 0x${rv.toString(16)}`;
 
 /** The form in which an error crosses from the device thread to the main thread. */
 export type Failure =
@@ -126,8 +148,7 @@ export function toProviderError(error: unknown, keyRef: string): ProviderError {
 
 /** Why a call ended before the device answered: its deadline, or nobody waits any more. */
 export function toAbortError(signal: AbortSignal, keyRef: string): ProviderError {
-  const isTimeout = signal.reason instanceof Error && signal.reason.name === 'TimeoutError';
-  return isTimeout
+  return isTimeout(signal)
     ? new ProviderError(
         'PROVIDER_TIMEOUT',
         `${keyRef}: the PKCS#11 device did not answer in time`,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type * as Pkcs11js from 'pkcs11js';
 import { ProviderError } from '../../src/keys/provider.ts';
 import type { KeyTarget } from './config.ts';
-import { DeviceError } from './errors.ts';
+import { DeviceError, ckrOf, vendorCode } from './errors.ts';
 import { type KeyAttributes, secp256k1Params } from './key-attributes.ts';
 import { loginWithoutPin } from './protected-login.ts';
 import { unpad } from './unpad.ts';
@@ -429,26 +429,6 @@ function loginRefusal(tokenFlags: number, pin: string | undefined): string | und
     ? 'the token asks for a PIN: set pin to env:NAME or file:PATH'
     : undefined;
 }
-
-/** The error of a native call as a {@link DeviceError}; anything else as it is. */
-export function toDeviceError(error: unknown): unknown {
-  const ckr = ckrOf(error);
-  if (ckr === undefined || !(error instanceof Error) || error instanceof DeviceError) return error;
-  const call = /\bC_\w+/.exec(
-    `${'method' in error ? String(error.method) : ''} ${error.stack ?? ''}`,
-  );
-  return new DeviceError(ckr, call?.[0] ?? 'PKCS#11');
-}
-
-/** The return value's name; pkcs11js calls all that it does not know CKR_VENDOR_DEFINED, and gives the number. */
-function ckrOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || error instanceof ProviderError) return undefined;
-  const name = /\bCKR_\w+/.exec(error.message)?.[0];
-  if (name !== 'CKR_VENDOR_DEFINED' || !('code' in error)) return name;
-  return error.code === 0x140 ? 'CKR_CURVE_NOT_SUPPORTED' : vendorCode(Number(error.code));
-}
-
-const vendorCode = (rv: number): string => `CKR_VENDOR_DEFINED 0x${rv.toString(16)}`;
 
 type Attempt<T> = { readonly isDone: boolean; readonly result: T | undefined };
 
