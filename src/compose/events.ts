@@ -28,13 +28,13 @@ export async function openEvents(
   chain: string,
 ): Promise<Events | undefined> {
   if (!events || !audit) return undefined;
-  const [{ watchEventRoom }, { encodePaymentEvent }] = await Promise.all([
-    import('../events/room.ts'),
+  const [{ watchBacklogLimit }, { encodePaymentEvent }] = await Promise.all([
+    import('../events/backlog-limit.ts'),
     import('../payments/payment-event.ts'),
   ]);
   const { profile, gateway } = events;
   const auditFolder = resolvePath(audit.path);
-  const room = watchEventRoom({
+  const backlogLimit = watchBacklogLimit({
     auditFolder,
     chainFolder: join(auditFolder, chain),
     sinks: sinkNames(events),
@@ -42,11 +42,11 @@ export async function openEvents(
   });
   return {
     encode(record, amounts) {
-      room.require();
+      backlogLimit.require();
       return encodePaymentEvent(record, { ...amounts, profile, gateway });
     },
-    checkHealth: () => Promise.resolve().then(() => room.require()),
-    close: () => room.close(),
+    checkHealth: () => Promise.resolve().then(() => backlogLimit.require()),
+    close: () => backlogLimit.close(),
   };
 }
 

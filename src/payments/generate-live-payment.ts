@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { type Caller, isKnown } from '../auth/authorization.ts';
 import { RequestError } from '../errors.ts';
 import { type BillingRule, parsePaymentType } from '../pm/billing.ts';
@@ -12,10 +11,9 @@ import type { Policy } from '../policy/policy.ts';
 import type { PaymentProposal, SessionFacts } from '../policy/proposal.ts';
 import type { AnswerMemory, NewClaim } from '../session/answer-memory.ts';
 import { type ManifestIdRule, type RestoredSession, restoreSession } from '../session/restore.ts';
-import { encodeBase64 } from '../wire/base64.ts';
-import { type RequestedCapabilities, decodeCapabilities } from '../wire/capabilities.ts';
+import { decodeCapabilities } from '../wire/capabilities.ts';
 import { type OrchestratorInfo, decodeOrchestratorInfo } from '../wire/orchestrator-info.ts';
-import { encodePayment, encodeSegmentCredentials } from '../wire/payment.ts';
+import { encodeSegmentCredentials } from '../wire/payment.ts';
 import {
   type PaymentRequest,
   type UsageLabels,
@@ -23,8 +21,9 @@ import {
 } from '../wire/payment-request.ts';
 import { type DenialRecorder, isDenial } from './denials.ts';
 import { type PaymentSoFar, describeRefused } from './describe-refused.ts';
-import type { EventEncoder } from './payment-event.ts';
 import { answerHolder } from './holders.ts';
+import { encodePaymentAnswer, requireSmallAnswer } from './payment-answer.ts';
+import type { EventEncoder } from './payment-event.ts';
 import { type PaymentRecord, recordPayment } from './payment-record.ts';
 import { RefusalError, SessionRefreshError } from './refusal-error.ts';
 import { claimUse } from './repeated-requests.ts';
@@ -265,7 +264,7 @@ async function makePayment(
     capabilities,
   );
   return {
-    answer: encodeAnswer(orchestrator, signed, segCreds),
+    answer: encodePaymentAnswer(orchestrator, signed, segCreds),
     payment: {
       sender: payer,
       allowed: verdict,
@@ -277,54 +276,11 @@ async function makePayment(
   };
 }
 
-/** The most bytes that an answer may copy from its request: answers are kept for repeats. */
-const maxCopiedBytes = 32_768;
-
-function requireSmallAnswer(
-  { copiedBytes }: OrchestratorInfo,
-  capabilities: RequestedCapabilities | undefined,
-): void {
-  const bytes = copiedBytes + (capabilities?.copiedBytes ?? 0);
-  if (bytes <= maxCopiedBytes) return;
-  throw new RequestError(
-    'ANSWER_TOO_LARGE',
-    `auth token, price, seed and capabilities have ${bytes} bytes, and an answer may copy ${maxCopiedBytes}`,
-  );
-}
-
 function reusedIdempotencyKey(): RequestError {
   return new RequestError(
     'IDEMPOTENCY_KEY_REUSED',
     'this Idempotency-Key was sent with another request before',
   );
-}
-
-const base64 = z.base64();
-
-/** What a payment's answer holds. */
-export const paymentAnswerSchema = z.strictObject({
-  payment: base64.describe('protobuf `net.Payment`, for the header `Livepeer-Payment`'),
-  segCreds: base64.describe('protobuf `net.SegData`, for the header `Livepeer-Segment`'),
-  state: z
-    .strictObject({
-      State: base64.describe("the session's books"),
-      Sig: base64.describe('what seals them'),
-    })
-    .describe("to be sent with the session's next payment, unchanged"),
-});
-
-/** The members in the order that go-livepeer writes them. */
-function encodeAnswer(
-  orchestrator: OrchestratorInfo,
-  signed: SignedPayment,
-  segCreds: Uint8Array,
-): string {
-  const answer: z.infer<typeof paymentAnswerSchema> = {
-    payment: encodeBase64(encodePayment(orchestrator, signed.tickets)),
-    segCreds: encodeBase64(segCreds),
-    state: { State: encodeBase64(signed.state), Sig: encodeBase64(signed.seal) },
-  };
-  return JSON.stringify(answer);
 }
 
 function accept<Value extends object>(outcome: Value | Refusal): Value {

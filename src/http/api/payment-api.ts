@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { discoveryAnswerSchema } from '../../discovery/answer-schema.ts';
 import { type ErrorCode, errorFamilies } from '../../errors.ts';
-import { paymentAnswerSchema } from '../../payments/generate-live-payment.ts';
+import { paymentAnswerSchema } from '../../payments/payment-answer.ts';
 import { senderHeader } from '../../payments/senders.ts';
 import { byocSignatureSchema } from '../../payments/sign-byoc-job.ts';
 import { orchestratorInfoSignatureSchema } from '../../payments/sign-orchestrator-info.ts';

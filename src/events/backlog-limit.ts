@@ -3,7 +3,7 @@ import { RecordsError } from '../errors.ts';
 import { countBytesAfter, findPosition } from './outbox.ts';
 import { positionsFile, readPositions } from './positions.ts';
 
-export type EventRoomOptions = {
+export type BacklogLimitOptions = {
   readonly auditFolder: string;
   /** the folder of the chain that this process writes */
   readonly chainFolder: string;
@@ -12,7 +12,7 @@ export type EventRoomOptions = {
   readonly maxBytes: number;
 };
 
-export type EventRoom = {
+export type BacklogLimit = {
   /** Throws `EVENTS_UNAVAILABLE` while too much waits for delivery: a payment made then could not be billed. */
   require(): void;
   close(): void;
@@ -21,7 +21,7 @@ export type EventRoom = {
 const lookAgainMs = 1_000;
 
 /** Watches how much of a chain waits for delivery, by the positions that the delivering process writes. */
-export function watchEventRoom(options: EventRoomOptions): EventRoom {
+export function watchBacklogLimit(options: BacklogLimitOptions): BacklogLimit {
   const { auditFolder, chainFolder, sinks, maxBytes } = options;
   let waitingBytes = 0;
   let looking = false;
