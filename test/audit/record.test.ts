@@ -49,6 +49,15 @@ describe('a record', () => {
       expect(record).toMatchObject({ kind: 'denied', message, hash: head.hash });
     },
   );
+
+  it('is covered by its hash to its end, however long it is', () => {
+    const text = 'é'.repeat(1_000_000);
+    const { lines, head } = encodeRecords([{ kind: 'denied', text, last: 'a' }], emptyChain, time);
+    const line = lines.slice(0, -1);
+    expect(decodeRecord(Buffer.from(line))).toMatchObject({ last: 'a', hash: head.hash });
+    const changed = line.replace('"last":"a"', '"last":"b"');
+    expect(decodeRecord(Buffer.from(changed))).toBe('its hash is not that of its content');
+  });
 });
 
 describe('the beginning of a record', () => {
