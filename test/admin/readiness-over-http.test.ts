@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Folder } from '../cli/cli.ts';
 import { payableRequest } from '../cli/payable-request.ts';
+import { soon } from '../support/soon.ts';
 import { startTestSigner, vectorChain } from '../support/test-signer.ts';
 
 /** Readiness, and whether a payment is made, of a signer with these settings. */
@@ -72,7 +73,7 @@ describe('readiness', () => {
       );
       writeFileSync(file, 'default: allow\nrules: []\n');
       process.emit('SIGHUP');
-      await vi.waitFor(async () => expect(await readiness()).toMatchObject({ status: 200 }));
+      await soon(async () => expect(await readiness()).toMatchObject({ status: 200 }));
     } finally {
       await signer.close();
     }
