@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { readAdminToken } from '../compose/admin.ts';
 import { toTlsFiles } from '../compose/tls.ts';
 import { createProviderContext } from '../compose/key.ts';
@@ -14,6 +14,7 @@ import { readTextFile } from '../config/read-text-file.ts';
 import { readRpcUrl } from '../config/rpc-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
+import { describeReadFailure } from '../files/plain-file.ts';
 import { readTlsFiles } from '../http/tls.ts';
 import { ProviderError } from '../keys/provider.ts';
 import { Secret } from '../secret.ts';
@@ -179,7 +180,15 @@ function underField(section: string, error: unknown): unknown {
 /** Checks a folder; a missing one is created by `serve`. */
 function requireFolder(path: string): () => void {
   return () => {
-    const found = statSync(path, { throwIfNoEntry: false });
+    let found: Stats | undefined;
+    try {
+      found = statSync(path, { throwIfNoEntry: false });
+    } catch (cause) {
+      const reason = describeReadFailure(cause);
+      throw new ConfigError('CONFIG_INVALID', `folder ${path} can't be looked at: ${reason}`, {
+        cause,
+      });
+    }
     if (!found || found.isDirectory()) return;
     throw new ConfigError('CONFIG_INVALID', `${path} is no folder`);
   };

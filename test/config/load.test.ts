@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkConfig } from '../../src/cli/check-config.ts';
@@ -654,6 +654,19 @@ describe('the configurations that come with the product', () => {
       }
     },
   );
+
+  it('`config check` tells of a folder that can’t be looked at', async () => {
+    using own = new Folder();
+    symlinkSync('audit', join(own.path, 'audit'));
+    const config = own.write('signer.yaml', `${devConfig}audit: { path: audit }\n`);
+    expect(await run(['config', 'check', '--config', config])).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringContaining(
+        `  audit.path: folder ${own.path}/audit can't be looked at: ELOOP\n`,
+      ) as string,
+    });
+  });
 
   it('`config check` finds in one report what `serve` would, beside what is wrong in the file itself', async () => {
     using own = new Folder();
