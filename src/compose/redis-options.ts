@@ -12,9 +12,17 @@ import type { RedisLogin, RedisTls } from '../store/redis-client.ts';
 
 export type RedisSettings = Extract<Config['settings']['store'], { kind: 'redis' }>;
 
+/** Redis takes what is between the first brace and the next closing one, and the whole key where nothing is between them. */
+const hashTag = /^[^{]*\{[^}]+\}/;
+
 /** The prefix of a store's keys. In a cluster all of them must be in one slot, so a prefix without a hash tag is made one. */
-export function keyPrefixOf({ keyPrefix, cluster }: RedisSettings): string {
-  return cluster && !/\{[^}]+\}/.test(keyPrefix) ? `{${keyPrefix}}` : keyPrefix;
+export function keyPrefixOf({
+  keyPrefix,
+  cluster,
+}: Pick<RedisSettings, 'keyPrefix' | 'cluster'>): string {
+  if (!cluster || hashTag.test(keyPrefix)) return keyPrefix;
+  const tagged = `{${keyPrefix}}`;
+  return hashTag.test(tagged) ? tagged : `{:}${keyPrefix}`;
 }
 
 /** The options to reach a store, with its secrets read. Throws `CONFIG_INVALID` and `SECRET_UNREADABLE`. */
