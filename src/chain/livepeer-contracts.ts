@@ -152,3 +152,8 @@ export function getServiceUri(
     decode: (data) => decodeFunctionResult({ abi, functionName, data }),
   };
 }
+
+/** Whether an answer is an address: contracts answer zero where there is none. */
+export function isNonZero(address: Address | undefined): address is Address {
+  return address !== undefined && BigInt(address) !== 0n;
+}

@@ -10,6 +10,7 @@ import {
   blockHashForRound,
   getContract,
   getSenderInfo,
+  isNonZero,
   lastInitializedRound,
 } from './livepeer-contracts.ts';
 
@@ -120,7 +121,7 @@ export function createChainReader(
     const [ticketBroker, roundsManager] = views.map((view, index) =>
       parseAddress(decode(view, answers[index])),
     );
-    if (!isThere(ticketBroker) || !isThere(roundsManager)) throw noContracts();
+    if (!isNonZero(ticketBroker) || !isNonZero(roundsManager)) throw noContracts();
     return { ticketBroker, roundsManager };
   }
 
@@ -190,7 +191,3 @@ export function createChainReader(
 }
 
 const askChainId: RpcCall = { method: 'eth_chainId', params: [] };
-
-function isThere(contract: Address | undefined): contract is Address {
-  return contract !== undefined && BigInt(contract) !== 0n;
-}

@@ -8,6 +8,7 @@ import {
   getNextTranscoderInPool,
   getServiceUri,
   getTranscoder,
+  isNonZero,
 } from './livepeer-contracts.ts';
 
 /** Reads the orchestrators from the chain. */
@@ -51,7 +52,7 @@ export function createOrchestratorReader(options: OrchestratorReaderOptions): Or
     );
     const [bondingManager, registered] = contracts.map((address) => parseAddress(address));
     const serviceRegistry = options.serviceRegistry ?? registered;
-    if (!isThere(bondingManager) || !isThere(serviceRegistry)) {
+    if (!isNonZero(bondingManager) || !isNonZero(serviceRegistry)) {
       throw new ChainError(
         'CHAIN_FACTS_UNAVAILABLE',
         `${endpoint.name}: the Controller, ${controller}, knows no BondingManager or no ServiceRegistry`,
@@ -90,7 +91,7 @@ export function createOrchestratorReader(options: OrchestratorReaderOptions): Or
     const successorOf = new Map(known.map((address, index) => [address, successors[index]]));
     const pool = new Set<Address>();
     let current = first;
-    while (isThere(current) && !pool.has(current) && pool.size < maxPool) {
+    while (isNonZero(current) && !pool.has(current) && pool.size < maxPool) {
       pool.add(current);
       current = successorOf.has(current)
         ? successorOf.get(current)
@@ -117,8 +118,4 @@ export function createOrchestratorReader(options: OrchestratorReaderOptions): Or
       );
     },
   };
-}
-
-function isThere(address: Address | undefined): address is Address {
-  return address !== undefined && BigInt(address) !== 0n;
 }

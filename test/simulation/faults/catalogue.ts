@@ -13,6 +13,7 @@ export type PlantedFault = {
 
 const embedded = 'src/policy/limits/embedded-ledger.ts';
 const spendFile = 'src/policy/limits/spend-file.ts';
+const spendTables = 'src/policy/limits/spend-tables.ts';
 const redisLedger = 'src/policy/limits/redis-ledger.ts';
 const ledgerScripts = 'src/policy/limits/redis-scripts.ts';
 const decision = 'src/policy/decide-payment.ts';
@@ -179,7 +180,7 @@ export const catalogue: readonly PlantedFault[] = [
     mistake: 'SQLite commits without waiting for the disk.',
     invariants: ['window-exceeded', 'session-limit-exceeded', 'reservations'],
     edits: [
-      { file: spendFile, find: 'PRAGMA synchronous = FULL', replace: 'PRAGMA synchronous = OFF' },
+      { file: spendTables, find: 'PRAGMA synchronous = FULL', replace: 'PRAGMA synchronous = OFF' },
     ],
   },
   {
@@ -188,7 +189,7 @@ export const catalogue: readonly PlantedFault[] = [
     invariants: ['reservations', 'window-exceeded', 'no-unknown-failure'],
     edits: [
       {
-        file: spendFile,
+        file: spendTables,
         find: 'FROM counters WHERE rule = ? AND scope = ? AND window_ms = ?',
         replace: 'FROM counters WHERE rule = ? AND length(?) >= 0 AND window_ms = ?',
       },
