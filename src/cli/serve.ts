@@ -5,6 +5,7 @@ import { startDeliveries } from '../compose/events.ts';
 import { workerSlot } from '../compose/this-worker.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { type RunningSigner, startSigner } from '../main.ts';
+import { createLineWriter } from '../telemetry/line-writer.ts';
 import { type Logger, createLogger } from '../telemetry/logger.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createPrimaryMetrics } from '../telemetry/primary-metrics.ts';
@@ -120,8 +121,10 @@ function announce(
   logger: Logger,
 ): void {
   if (admin) logger.info({ url: admin.url }, 'admin listener');
-  if (isNewKey) process.stdout.write(`made a new key for ${checksumAddress}\n`);
-  process.stdout.write(`livepeer-hsm-signer is listening on ${url} as ${checksumAddress}\n`);
+  // a full disk must not keep it from starting, either
+  const output = createLineWriter(1, () => undefined);
+  if (isNewKey) output.write(`made a new key for ${checksumAddress}\n`);
+  output.write(`livepeer-hsm-signer is listening on ${url} as ${checksumAddress}\n`);
 }
 
 /** Delivers events from this process; gives its own metrics. */
