@@ -85,7 +85,10 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
   const firstAttempt = Promise.withResolvers<undefined>();
   let latest: Connection | undefined;
   let isKnownDown = false;
-  /** the last refusal of a script or a login; forgotten once a script succeeds, or once Redis can't be reached any more */
+  /**
+   * The last refusal of a script or a login; forgotten once a script succeeds on a connection that stays, or once Redis can't be
+   * reached any more.
+   */
   let refusal: RedisFailure | undefined;
 
   function noteRefusal(error: unknown): void {
@@ -159,10 +162,12 @@ export async function connectRedis(options: RedisOptions): Promise<Redis> {
   });
   return {
     async run(script, keys, args, onLate) {
-      if (!latest?.isOpen) throw refusal ?? new RedisFailure('there is no connection to Redis');
+      const connection = latest;
+      if (!connection?.isOpen) throw refusal ?? new RedisFailure('there is no connection to Redis');
       try {
-        const reply = await latest.run(script, keys, args, onLate);
-        refusal = undefined;
+        const reply = await connection.run(script, keys, args, onLate);
+        // a replica still answers what was asked behind the write for which the connection was ended
+        if (latest?.isOpen) refusal = undefined;
         return reply;
       } catch (error) {
         throw refusal ?? error;

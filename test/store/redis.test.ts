@@ -151,6 +151,17 @@ it('leaves a server that has become a replica', async () => {
   expect(lines.filter((line) => line.startsWith('info connected'))).not.toHaveLength(1);
 });
 
+it('goes on to tell of a refusal that ended the connection when a read succeeds after it', async () => {
+  const server = await startServer();
+  const { redis, count } = await connect(server.url);
+  const read = () => redis.run("return redis.call('EXISTS', KEYS[1])", ['a'], []);
+  expect(await count('a')).toBe(1);
+  expect(await read()).toBe(1);
+  expect(await server.command('REPLICAOF 127.0.0.1 1')).toBe('+OK');
+  expect(await Promise.all([count('a'), read()])).toEqual(['Error: Redis answered READONLY', 1]);
+  await expect(read()).rejects.toThrow('Redis answered READONLY');
+});
+
 it('logs in with the password of the URL, and shows it nowhere', async () => {
   const server = await startServer('--requirepass', 'correct-horse');
   const withPassword = (password: string) =>
