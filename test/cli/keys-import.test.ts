@@ -78,7 +78,7 @@ describe('keys import', () => {
     using folder = prepare();
     const key = prefix + privateKeyHex;
     const { status, stdout, stderr } = await importKey(folder.config, '--private-key-file', key);
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain('--private-key-file: expected the path of a file');
     expect(stderr).not.toContain(privateKeyHex);
   });
