@@ -34,8 +34,8 @@ const behind: Changes = {
 
 /**
  * Has clients make `count` requests of the signers: new sessions, all older states again, requests repeated as they were,
- * parameters in any order, sessions that owe more than they may pay at once, clients that go away while the key signs. Fails when the keys were asked for a ticket twice, or
- * two answers that are not the same have a ticket in common.
+ * parameters in any order, sessions that owe more than they may pay at once, clients that go away while the key signs. Fails when
+ * the keys were asked for a ticket twice, or two answers that are not the same have a ticket in common.
  */
 export async function drawAtRandom(
   name: string,
@@ -67,7 +67,9 @@ export async function drawAtRandom(
     const tickets = 1 + random.int(4);
     const changes = params[random.int(params.length)];
     const state = random.chance(0.7) ? pickLate(states) : undefined;
-    const isBehind = state !== undefined && (state.isByTime || random.chance(0.05));
+    const hasOneByTime = states.some(({ isByTime }) => isByTime);
+    const isBehind =
+      state !== undefined && (state.isByTime || random.chance(hasOneByTime ? 0.05 : 0.5));
     if (isBehind) {
       for (const signer of signers) {
         signer.now = (signer.now ?? usualNow) + behindSeconds * 1_000_000_000n;
