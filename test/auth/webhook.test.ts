@@ -88,6 +88,14 @@ describe('a question to the auth webhook', () => {
     });
   });
 
+  it('is answered also in several parts', async () => {
+    answer = (response) => {
+      response.write('{"status":200,');
+      setTimeout(() => response.end('"auth_id":"acme:1"}'), 50);
+    };
+    expect(await ask()).toMatchObject({ authId: 'acme:1' });
+  });
+
   it('has an end while its answer comes, too', async () => {
     answer = (response) => response.write('{"status":');
     expect(await ask({ timeoutMs: 50 })).toMatchObject({
