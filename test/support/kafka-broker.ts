@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Admin, Consumer, stringDeserializers } from '@platformatic/kafka';
 import { type Certificate, newAuthority, newCertificate } from '../auth/certificates.ts';
+import { soon } from './soon.ts';
 
 const classPath = fileURLToPath(new URL('../kafka/lib/*', import.meta.url));
 const startTimeoutMs = 120_000;
@@ -29,7 +30,7 @@ export type KafkaBroker = AsyncDisposable & {
   /** TLS with the authority's certificate, and log-in by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 */
   readonly secureAddress: string;
   readonly authority: Certificate;
-  /** Makes a topic; three partitions unless told otherwise. */
+  /** Makes a topic that takes messages at once; three partitions unless told otherwise. */
   createTopic(name: string, partitions?: number): Promise<void>;
   /** All messages of a topic, partition by partition. */
   readAll(topic: string, count: number): Promise<KafkaMessage[]>;
@@ -154,8 +155,18 @@ export async function startKafkaBroker(): Promise<KafkaBroker> {
     secureAddress: `127.0.0.1:${securePort}`,
     authority,
     async createTopic(name, partitions = 3) {
-      const admin = new Admin({ clientId: 'test', bootstrapBrokers: [`127.0.0.1:${port}`] });
+      const admin = new Admin({
+        clientId: 'test',
+        bootstrapBrokers: [`127.0.0.1:${port}`],
+        retries: 0,
+      });
       await admin.createTopics({ topics: [name], partitions, replicas: 1 });
+      // the controller answers before the broker leads the partitions
+      const all = Array.from({ length: partitions }, (_, partitionIndex) => ({
+        partitionIndex,
+        timestamp: 0n,
+      }));
+      await soon(() => admin.listOffsets({ topics: [{ name, partitions: all }] }));
       await admin.close();
     },
     readUntil,
