@@ -42,6 +42,10 @@ type Backlog = {
   readonly oldestMs: number | undefined;
 };
 
+/** What is left of a chain to deliver. */
+type Left = { readonly bytes: number; readonly hasNextFile: boolean };
+const nothingLeft: Left = { bytes: 0, hasNextFile: false };
+
 /** How often the log is read while there is little new: each reading costs the same, whatever it finds. */
 const pauseMs = 1_000;
 /** With this many bytes of the log left, the next reading follows at once. */
@@ -72,10 +76,13 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   /** Whether to read again at once: when much is left to deliver, or when anything is left during a stop. */
   async function deliverOnce(): Promise<{ hasMore: boolean; failure?: unknown }> {
     let bytes = 0;
+    let hasNextFile = false;
     let failed: { failure: unknown } | undefined;
     for (const chain of await listWritten(auditFolder)) {
       try {
-        bytes += await deliverChain(chain);
+        const left = await deliverChain(chain);
+        bytes += left.bytes;
+        hasNextFile ||= left.hasNextFile;
       } catch (error) {
         if (error instanceof DeliveryError || aborted.signal.aborted) throw error;
         // a failure of one chain does not hold back the events of the others
@@ -83,14 +90,15 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
       }
     }
     if (!failed) pendingBytes = bytes;
-    return { hasMore: bytes >= (stopped.signal.aborted ? 1 : muchBytes), ...failed };
+    const hasMore = hasNextFile || bytes >= (stopped.signal.aborted ? 1 : muchBytes);
+    return { hasMore, ...failed };
   }
 
-  /** Bytes of the chain that are left to deliver. */
-  async function deliverChain({ name, path: folder }: ChainFolder): Promise<number> {
+  /** Delivers what one reading gives; tells how much of the chain is left, and whether a file of it is next. */
+  async function deliverChain({ name, path: folder }: ChainFolder): Promise<Left> {
     const noted = positions[name];
     const position = await findPosition(folder, noted);
-    if (!position) return 0;
+    if (!position) return nothingLeft;
     positions = { ...positions, [name]: position };
     if (noted?.began !== undefined && noted.began !== position.began) {
       log('warn', 'a chain of the audit log was replaced by another: all events of that are sent', {
@@ -104,13 +112,14 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
       counts.published += batch.events.length;
     }
     backlog.delete(name);
-    if (isSame(batch.end, position)) return 0;
+    if (isSame(batch.end, position)) return nothingLeft;
     positions = { ...positions, [name]: { ...batch.end, began: position.began } };
     // also for a file that is completely delivered: it may be archived from now on
     if (batch.events.length > 0 || batch.end.file !== position.file) {
       await writePositions(path, positions);
     }
-    return countBytesAfter(folder, batch.end);
+    const bytes = await countBytesAfter(folder, batch.end);
+    return { bytes, hasNextFile: batch.hasNextFile };
   }
 
   async function measureBacklog(): Promise<void> {

@@ -15,6 +15,8 @@ export type OutboxBatch = {
   readonly events: readonly (OutgoingEvent & { readonly time: string })[];
   /** where the next batch begins */
   readonly end: Position;
+  /** whether the chain goes on in a later file than the one that was read */
+  readonly hasNextFile: boolean;
 };
 
 /** The most bytes of a chain's first record, which says little more than that it is the first. */
@@ -56,7 +58,7 @@ const settledAfterMs = 60_000;
  */
 export async function readBatch(folder: string, { file, offset }: Position): Promise<OutboxBatch> {
   // listed before it is read, so that a file with another one after it is complete
-  const hasNext = (await listChainFiles(folder)).some(({ number }) => number > file);
+  const hasNextFile = (await listChainFiles(folder)).some(({ number }) => number > file);
   const noted = await readNote(folder);
   const handle = await open(chainFile(folder, file).path, 'r');
   try {
@@ -70,12 +72,13 @@ export async function readBatch(folder: string, { file, offset }: Position): Pro
       const wholeBytes = countWholeLineBytes(bytes);
       if (wholeBytes === 0 && bytes.length === atOnce) continue;
       if (wholeBytes === 0) {
-        const end = hasNext && upTo === size ? { file: file + 1, offset: 0 } : { file, offset };
-        return { events: [], end };
+        const isDone = hasNextFile && upTo === size;
+        const end = isDone ? { file: file + 1, offset: 0 } : { file, offset };
+        return { events: [], end, hasNextFile };
       }
       await handle.datasync();
       const events = splitLines(bytes.subarray(0, wholeBytes)).flatMap(readEvent);
-      return { events, end: { file, offset: offset + wholeBytes } };
+      return { events, end: { file, offset: offset + wholeBytes }, hasNextFile };
     }
   } finally {
     await handle.close();

@@ -276,7 +276,7 @@ describe('events', () => {
       maxPendingBytes: 1_048_576,
       webhook: { url: inbox.url },
     });
-    const session = new PayingSession(1);
+    const session = new PayingSession(60);
     const statusOfPayment = async (): Promise<number> => {
       const response = await fetch(`${url}/generate-live-payment`, {
         method: 'POST',
