@@ -11,7 +11,7 @@ import { parseApiKeyFile } from '../config/api-key-file.ts';
 import { refuseOpenServer } from '../config/exposure.ts';
 import { type ConfigDraft, type KeyConfig, readConfig } from '../config/load.ts';
 import { readTextFile } from '../config/read-text-file.ts';
-import { readRpcUrl } from '../config/rpc-urls.ts';
+import { readRpcUrl } from '../config/secret-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError, isSignerError } from '../errors.ts';
 import { describeReadFailure } from '../files/plain-file.ts';

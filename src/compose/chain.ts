@@ -4,7 +4,7 @@ import type { OnChainOptions } from '../chain/on-chain.ts';
 import { createStaticChain } from '../chain/static.ts';
 import type { TicketBrokerClient } from '../chain/ticket-broker.ts';
 import type { Config } from '../config/load.ts';
-import { readRpcUrls } from '../config/rpc-urls.ts';
+import { readRpcUrls } from '../config/secret-urls.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

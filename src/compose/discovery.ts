@@ -1,7 +1,7 @@
 import cluster from 'node:cluster';
 import type { ListedOrchestrators } from '../admin/signer-status.ts';
 import type { Config } from '../config/load.ts';
-import { isReference, readRpcUrls } from '../config/rpc-urls.ts';
+import { isReference, readRpcUrls } from '../config/secret-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { createOrchestratorClient } from '../discovery/ask-orchestrator.ts';
 import { CurrentSnapshot } from '../discovery/current-snapshot.ts';

@@ -1,5 +1,5 @@
 import type { Config } from '../config/load.ts';
-import { isReference } from '../config/rpc-urls.ts';
+import { isReference } from '../config/secret-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { type OutgoingHeaders, requireSendable } from '../outgoing/secret-headers.ts';
 

@@ -13,7 +13,7 @@ export async function openArchive(
   if (store.path === undefined) {
     throw new ConfigError('CONFIG_INVALID', 'store.path: missing, so there is no spend ledger');
   }
-  const { openFileArchive } = await import('../policy/limits/file-archive.ts');
+  const { openFileArchive } = await import('../policy/limits/embedded/file-archive.ts');
   return openFileArchive(resolvePath(store.path));
 }
 
@@ -24,7 +24,7 @@ async function openRedis(
 ): Promise<LedgerArchive> {
   const [{ connectRedis }, { openRedisArchive }] = await Promise.all([
     import('../store/redis.ts'),
-    import('../policy/limits/redis-archive.ts'),
+    import('../policy/limits/redis/redis-archive.ts'),
   ]);
   const redis = await connectRedis({
     ...readRedisOptions(store, resolvePath),

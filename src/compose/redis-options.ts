@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { Config } from '../config/load.ts';
 import { readAll } from '../read-all.ts';
 import { readTextFile } from '../config/read-text-file.ts';
-import { readRedisUrl } from '../config/rpc-urls.ts';
+import { readRedisUrl } from '../config/secret-urls.ts';
 import { readSecret } from '../config/secrets.ts';
 import { ConfigError } from '../errors.ts';
 import type { Secret } from '../secret.ts';

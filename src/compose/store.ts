@@ -49,7 +49,7 @@ export async function openStore(
       }),
       openLedger: async () => {
         if (path === undefined) throw new ConfigError('CONFIG_INVALID', 'store.path is missing');
-        const { openEmbeddedLedger } = await import('../policy/limits/embedded-ledger.ts');
+        const { openEmbeddedLedger } = await import('../policy/limits/embedded/embedded-ledger.ts');
         return openEmbeddedLedger({ folder: resolvePath(path), log });
       },
       signingSwitch,
@@ -68,7 +68,7 @@ async function openRedisStore(
 ): Promise<Store> {
   const [{ connectRedis }, { createRedisLedger }, { createRedisAnswers }] = await Promise.all([
     import('../store/redis.ts'),
-    import('../policy/limits/redis-ledger.ts'),
+    import('../policy/limits/redis/redis-ledger.ts'),
     import('../session/redis-answers.ts'),
   ]);
   const { answersTtlMs: ttlMs, answersMaxBytes: maxBytes, onFailure } = store;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isPrincipalName, principalNameForm } from '../auth/principal-name.ts';
 import { refuseBlockedPort } from './blocked-ports.ts';
 import { address, milliseconds, network } from './fields.ts';
-import { isReference } from './rpc-urls.ts';
+import { isReference } from './secret-urls.ts';
 
 /** Headers whose values are credentials. */
 const credentialHeader = /^(?:proxy-)?authorization$|^cookie$|(?:key|secret|token)$/i;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { address, milliseconds, network } from './fields.ts';
-import { isHttpUrl, isReference } from './rpc-urls.ts';
+import { isHttpUrl, isReference } from './secret-urls.ts';
 
 /** The orchestrators that are listed at /discover-orchestrators. */
 export const discovery = z

@@ -18,7 +18,7 @@ import { discovery } from './discovery-schema.ts';
 import { address, amount, count, milliseconds, wholeAmount } from './fields.ts';
 import { isLoopback } from './loopback.ts';
 import { prices, refuseUsdWithoutRate } from './prices-schema.ts';
-import { isHttpUrl, isReference, secretReference } from './rpc-urls.ts';
+import { isHttpUrl, isReference, secretReference } from './secret-urls.ts';
 import { store } from './store-schema.ts';
 
 const bytes32 = z.string().transform((text, context) => {

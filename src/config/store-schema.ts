@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { milliseconds } from './fields.ts';
-import { isRedisUrl, isReference, secretReference } from './rpc-urls.ts';
+import { isRedisUrl, isReference, secretReference } from './secret-urls.ts';
 
 /** How long an answer is kept for repeats of its request. */
 const answersTtlMs = milliseconds.default(600_000);

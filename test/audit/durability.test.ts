@@ -2,7 +2,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { SpendFile } from '../../src/policy/limits/spend-file.ts';
+import { LedgerFile } from '../../src/policy/limits/embedded/ledger-file.ts';
 import { openSwitchFile, switchFileName } from '../../src/policy/switch/switch-file.ts';
 import { writePositions } from '../../src/events/positions.ts';
 import { createFileSink } from '../../src/events/sinks/file.ts';
@@ -74,7 +74,7 @@ describe('what is written for good', () => {
         await test.open(65_536, dirname(folder), basename(folder));
       },
     ],
-    ['the spend ledger', (folder) => new SpendFile(folder).close()],
+    ['the spend ledger', (folder) => new LedgerFile(folder).close()],
     ['the switch', (folder) => openSwitchFile(folder).write(pause)],
     ['positions of events', (folder) => writePositions(join(folder, 'file.json'), {})],
   ])('is in folders that are on the disk, each in the one above: %s', async (_, write) => {

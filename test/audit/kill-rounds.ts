@@ -5,7 +5,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { expect } from 'vitest';
 import { listChains } from '../../src/audit/files.ts';
 import { verifyChain } from '../../src/audit/verify-chain.ts';
-import { openEmbeddedLedger } from '../../src/policy/limits/embedded-ledger.ts';
+import { openEmbeddedLedger } from '../../src/policy/limits/embedded/embedded-ledger.ts';
 import type { Spend } from '../../src/policy/limits/ledger.ts';
 import { PaymentSchema } from '../../src/wire/net_pb.ts';
 import { PayingSession } from '../bench/paying-session.ts';

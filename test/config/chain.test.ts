@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { readRpcUrls } from '../../src/config/rpc-urls.ts';
+import { readRpcUrls } from '../../src/config/secret-urls.ts';
 import { Folder, devConfig } from '../cli/cli.ts';
 
 const controller = `0x${'Ab'.repeat(20)}`;

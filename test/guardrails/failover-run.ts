@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import { expect } from 'vitest';
-import { createRedisLedger } from '../../src/policy/limits/redis-ledger.ts';
+import { createRedisLedger } from '../../src/policy/limits/redis/redis-ledger.ts';
 import type { Acknowledge } from '../../src/store/acknowledged-writes.ts';
 import { connectRedis } from '../../src/store/redis.ts';
 import { PaymentSchema } from '../../src/wire/net_pb.ts';

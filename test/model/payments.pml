@@ -3,7 +3,7 @@
  * get lost, scripts run late, claims and answers expire and Redis fails over to its replica.
  *
  * Each attempt is one request at one instance, and goes the way of src/payments/generate-live-payment.ts with what it takes of
- * src/session/shared-claims.ts, src/session/redis-scripts.ts and src/policy/limits/redis-scripts.ts. All requests have the same
+ * src/session/shared-claims.ts, src/session/redis-scripts.ts and src/policy/limits/redis/redis-scripts.ts. All requests have the same
  * session state; attempts with the same number in `request` repeat each other. Each takes one ticket, and the window one unit.
  *
  * Bounds: N attempts (CAST says who asks what where), LIMIT units, NONCES nonces, FAULTS faults in all: each lost reply, script

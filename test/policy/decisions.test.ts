@@ -7,7 +7,7 @@ import type { BrokerTransaction } from '../../src/keys/broker-transaction.ts';
 import type { GrantReason } from '../../src/keys/grant.ts';
 import { rational, zero } from '../../src/pm/rational.ts';
 import type { SessionState } from '../../src/pm/session-state.ts';
-import { openEmbeddedLedger } from '../../src/policy/limits/embedded-ledger.ts';
+import { openEmbeddedLedger } from '../../src/policy/limits/embedded/embedded-ledger.ts';
 import type { SpendLedger, WindowCharge } from '../../src/policy/limits/ledger.ts';
 import { reserve, usageOf } from '../../src/policy/limits/reserve.ts';
 import { payWithinWindows } from '../../src/policy/pay-within-windows.ts';

@@ -6,7 +6,7 @@ import { parseApiKeyFile } from '../../src/config/api-key-file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { parseCases, parseRequest } from '../../src/config/policy-cases.ts';
 import { parsePolicy } from '../../src/config/policy-file.ts';
-import { readRedisUrl, readRpcUrls } from '../../src/config/rpc-urls.ts';
+import { readRedisUrl, readRpcUrls } from '../../src/config/secret-urls.ts';
 import { readSecret } from '../../src/config/secrets.ts';
 import { isSignerError } from '../../src/errors.ts';
 import { framesOf, nameOf } from '../../src/foreign-error.ts';

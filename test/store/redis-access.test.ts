@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { createRedisLedger } from '../../src/policy/limits/redis-ledger.ts';
+import { createRedisLedger } from '../../src/policy/limits/redis/redis-ledger.ts';
 import { Secret } from '../../src/secret.ts';
 import { createRedisAnswers } from '../../src/session/redis-answers.ts';
 import { type RedisAccess, connectRedis } from '../../src/store/redis.ts';

@@ -1,7 +1,7 @@
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { createRedisLedger } from '../../src/policy/limits/redis-ledger.ts';
+import { createRedisLedger } from '../../src/policy/limits/redis/redis-ledger.ts';
 import { connectRedis } from '../../src/store/redis.ts';
 import { root } from '../cli/cli.ts';
 import { never, newWindow, oneTicket, requireReserved } from '../policy/limits/ledger-cases.ts';

@@ -11,10 +11,10 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import {
   type EmbeddedLedgerOptions,
   openEmbeddedLedger,
-} from '../../../src/policy/limits/embedded-ledger.ts';
+} from '../../../src/policy/limits/embedded/embedded-ledger.ts';
 import type { SpendLedger, WindowCharge } from '../../../src/policy/limits/ledger.ts';
-import { LedgerThread } from '../../../src/policy/limits/ledger-thread.ts';
-import { type FileRequest, SpendFile } from '../../../src/policy/limits/spend-file.ts';
+import { LedgerThread } from '../../../src/policy/limits/embedded/ledger-thread.ts';
+import { type FileRequest, LedgerFile } from '../../../src/policy/limits/embedded/ledger-file.ts';
 import { hourMs, never, newWindow, oneTicket, requireReserved, spend } from './ledger-cases.ts';
 import { createRandom } from '../../support/random.ts';
 
@@ -498,7 +498,7 @@ describe('the file of the embedded ledger', () => {
   const check: FileRequest = { kind: 'check' };
 
   it('forgets 500 counters and sessions at a time, those that are over, each ten minutes', () => {
-    const file = new SpendFile(folder);
+    const file = new LedgerFile(folder);
     const requests = Array.from({ length: 501 }, (_, index) =>
       reserveIn(newWindow({ windowMs: minute }), `session-${index}`),
     );
@@ -520,11 +520,11 @@ describe('the file of the embedded ledger', () => {
   });
 
   it('forgets counters and sessions in the very millisecond in which they are over', () => {
-    const file = new SpendFile(folder);
+    const file = new LedgerFile(folder);
     file.answer([reserveIn(newWindow({ windowMs: minute }), 'a-session')], startMs);
     file.close();
     const sizesAt = (timeMs: number): unknown[] => {
-      const opened = new SpendFile(folder);
+      const opened = new LedgerFile(folder);
       const exported = opened.exportAll(timeMs).map(({ kind }) => kind);
       opened.answer([{ kind: 'usage', counters: [] }], timeMs);
       opened.close();
@@ -539,7 +539,7 @@ describe('the file of the embedded ledger', () => {
   });
 
   it('takes nothing off where nobody says of which slot', () => {
-    const file = new SpendFile(folder);
+    const file = new LedgerFile(folder);
     const window = newWindow();
     file.answer([reserveIn(window)], startMs);
     const release = { kind: 'release', counters: [window], spend: oneTicket } as const;
@@ -552,7 +552,7 @@ describe('the file of the embedded ledger', () => {
   });
 
   it('writes the time with what it counts and releases, and not for a look', () => {
-    const file = new SpendFile(folder);
+    const file = new LedgerFile(folder);
     const window = newWindow();
     const writtenMs = (): unknown => {
       using other = new DatabaseSync(join(folder, 'spend.sqlite'));
@@ -587,7 +587,7 @@ describe('the file of the embedded ledger', () => {
   });
 
   it('tells all slots that count, and of each counter its own', () => {
-    const file = new SpendFile(folder);
+    const file = new LedgerFile(folder);
     const [window, other] = [newWindow({ windowMs: minute }), newWindow({ windowMs: minute })];
     file.answer([reserveIn(window), reserveIn(other)], startMs);
     file.answer([reserveIn(window)], startMs + 30_000);
@@ -605,7 +605,7 @@ describe('the file of the embedded ledger', () => {
   });
 
   it('has the format of version 1, which is what other releases know', () => {
-    new SpendFile(folder).close();
+    new LedgerFile(folder).close();
     using file = new DatabaseSync(join(folder, 'spend.sqlite'));
     const tables = file
       .prepare('SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name')
@@ -666,7 +666,7 @@ describe('the file of the embedded ledger', () => {
   ] as const)(
     'takes nothing off a slot that has less: %s of %s, and %s',
     (kind, released, held) => {
-      const file = new SpendFile(folder);
+      const file = new LedgerFile(folder);
       const counters = [newWindow(), newWindow({ scope: 'x' })];
       const nowMs = 100 * hourMs;
       const much = spend({ ev: released, tickets: released, sessions: released });

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openEmbeddedLedger } from '../../../src/policy/limits/embedded-ledger.ts';
+import { openEmbeddedLedger } from '../../../src/policy/limits/embedded/embedded-ledger.ts';
 import { describeLedger } from './ledger-cases.ts';
 
 describeLedger('the embedded ledger', async (clock) => {

@@ -2,8 +2,8 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openEmbeddedLedger } from '../../../src/policy/limits/embedded-ledger.ts';
-import { openFileArchive } from '../../../src/policy/limits/file-archive.ts';
+import { openEmbeddedLedger } from '../../../src/policy/limits/embedded/embedded-ledger.ts';
+import { openFileArchive } from '../../../src/policy/limits/embedded/file-archive.ts';
 import {
   type LedgerArchive,
   type LedgerRecord,
@@ -12,8 +12,8 @@ import {
   parseLedger,
 } from '../../../src/policy/limits/ledger-archive.ts';
 import type { SessionCharge, SpendLedger } from '../../../src/policy/limits/ledger.ts';
-import { openRedisArchive } from '../../../src/policy/limits/redis-archive.ts';
-import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
+import { openRedisArchive } from '../../../src/policy/limits/redis/redis-archive.ts';
+import { createRedisLedger } from '../../../src/policy/limits/redis/redis-ledger.ts';
 import { slotAt, slotsPerWindow } from '../../../src/policy/limits/windows.ts';
 import { type Redis, connectRedis } from '../../../src/store/redis.ts';
 import { Folder, devConfig, run } from '../../cli/cli.ts';

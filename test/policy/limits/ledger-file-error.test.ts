@@ -3,7 +3,7 @@ import {
   LedgerFileError,
   damagedFile,
   guardFile,
-} from '../../../src/policy/limits/ledger-file-error.ts';
+} from '../../../src/policy/limits/embedded/ledger-file-error.ts';
 
 /** What an operator is told of a file that fails so. */
 function told(error: unknown): LedgerFileError {

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, expect, it, vi } from 'vitest';
-import { SpendFile } from '../../../src/policy/limits/spend-file.ts';
+import { LedgerFile } from '../../../src/policy/limits/embedded/ledger-file.ts';
 import { Folder } from '../../cli/cli.ts';
 
 afterEach(() => {
@@ -31,7 +31,7 @@ it('the files of the spend ledger are for their owner alone, in a folder that is
   chmodSync(folder, 0o777);
   const before = process.umask(0);
   try {
-    const file = new SpendFile(folder);
+    const file = new LedgerFile(folder);
     file.answer([{ kind: 'check' }], 1);
     expect(modesIn(folder)).toEqual(privateFiles);
     file.close();
@@ -44,7 +44,7 @@ it('its folder, where it is made, is for its owner alone', () => {
   using outer = new Folder();
   const before = process.umask(0);
   try {
-    new SpendFile(join(outer.path, 'a', 'store')).close();
+    new LedgerFile(join(outer.path, 'a', 'store')).close();
     expect(modesIn(outer.path)).toEqual({ a: '700' });
     expect(modesIn(join(outer.path, 'a'))).toEqual({ store: '700' });
   } finally {
@@ -55,7 +55,7 @@ it('its folder, where it is made, is for its owner alone', () => {
 it('its connection writes each transaction to the disk before it goes on, and waits for other processes', () => {
   using folder = new Folder();
   const prepare = vi.spyOn(DatabaseSync.prototype, 'prepare');
-  const file = new SpendFile(folder.path);
+  const file = new LedgerFile(folder.path);
   const connections = new Set(prepare.mock.contexts as DatabaseSync[]);
   vi.restoreAllMocks();
   expect(connections.size).toBe(1);
@@ -71,7 +71,7 @@ it('its connection writes each transaction to the disk before it goes on, and wa
 it('a ledger that others may read, as earlier releases left it, is closed to them when it is opened', () => {
   using folder = new Folder();
   writeFileSync(join(folder.path, 'spend.sqlite'), '', { mode: 0o644 });
-  const file = new SpendFile(folder.path);
+  const file = new LedgerFile(folder.path);
   file.answer([{ kind: 'check' }], 1);
   expect(modesIn(folder.path)).toEqual(privateFiles);
   file.close();

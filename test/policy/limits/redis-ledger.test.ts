@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { RecordsError } from '../../../src/errors.ts';
 import { type Redis, connectRedis } from '../../../src/store/redis.ts';
 import { failOpen } from '../../../src/policy/limits/fail-open.ts';
-import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
-import { releaseScript } from '../../../src/policy/limits/redis-scripts.ts';
+import { createRedisLedger } from '../../../src/policy/limits/redis/redis-ledger.ts';
+import { releaseScript } from '../../../src/policy/limits/redis/redis-scripts.ts';
 import { spendKinds } from '../../../src/policy/limits/windows.ts';
 import { type RedisServer, startRedisServer } from '../../support/redis-server.ts';
 import {

@@ -1,4 +1,4 @@
-import { openEmbeddedLedger } from '../../../src/policy/limits/embedded-ledger.ts';
+import { openEmbeddedLedger } from '../../../src/policy/limits/embedded/embedded-ledger.ts';
 import type { WindowCharge } from '../../../src/policy/limits/ledger.ts';
 
 // A process of its own: spends one ticket at a time until it is refused, and tells of each that was granted.

@@ -11,11 +11,11 @@ export type PlantedFault = {
   readonly edits: readonly Edit[];
 };
 
-const embedded = 'src/policy/limits/embedded-ledger.ts';
-const spendFile = 'src/policy/limits/spend-file.ts';
-const spendTables = 'src/policy/limits/spend-tables.ts';
-const redisLedger = 'src/policy/limits/redis-ledger.ts';
-const ledgerScripts = 'src/policy/limits/redis-scripts.ts';
+const embedded = 'src/policy/limits/embedded/embedded-ledger.ts';
+const ledgerFile = 'src/policy/limits/embedded/ledger-file.ts';
+const ledgerTables = 'src/policy/limits/embedded/ledger-tables.ts';
+const redisLedger = 'src/policy/limits/redis/redis-ledger.ts';
+const ledgerScripts = 'src/policy/limits/redis/redis-scripts.ts';
 const decision = 'src/policy/decide-payment.ts';
 const payment = 'src/payments/generate-live-payment.ts';
 const repeats = 'src/payments/repeated-requests.ts';
@@ -169,7 +169,7 @@ export const catalogue: readonly PlantedFault[] = [
     invariants: ['reservations', 'window-exceeded'],
     edits: [
       {
-        file: spendFile,
+        file: ledgerFile,
         find: 'return { ...fresh, id, total: left, hasChanged: true };',
         replace: 'return { ...fresh, id, total: nothingSpent, hasChanged: true };',
       },
@@ -180,7 +180,11 @@ export const catalogue: readonly PlantedFault[] = [
     mistake: 'SQLite commits without waiting for the disk.',
     invariants: ['window-exceeded', 'session-limit-exceeded', 'reservations'],
     edits: [
-      { file: spendTables, find: 'PRAGMA synchronous = FULL', replace: 'PRAGMA synchronous = OFF' },
+      {
+        file: ledgerTables,
+        find: 'PRAGMA synchronous = FULL',
+        replace: 'PRAGMA synchronous = OFF',
+      },
     ],
   },
   {
@@ -189,7 +193,7 @@ export const catalogue: readonly PlantedFault[] = [
     invariants: ['reservations', 'window-exceeded', 'no-unknown-failure'],
     edits: [
       {
-        file: spendTables,
+        file: ledgerTables,
         find: 'FROM counters WHERE rule = ? AND scope = ? AND window_ms = ?',
         replace: 'FROM counters WHERE rule = ? AND length(?) >= 0 AND window_ms = ?',
       },
@@ -297,7 +301,7 @@ export const catalogue: readonly PlantedFault[] = [
     invariants: ['window-exceeded'],
     edits: [
       {
-        file: spendFile,
+        file: ledgerFile,
         find: 'this.#sql.deleteSlots.all(id, now - slotsPerWindow)',
         replace: 'this.#sql.deleteSlots.all(id, now - slotsPerWindow + 1)',
       },
@@ -375,9 +379,9 @@ export const catalogue: readonly PlantedFault[] = [
         find: 'return () => Math.floor(startedMs + performance.now());',
         replace: 'return () => Date.now();',
       },
-      { file: spendFile, find: 'return timeMs + this.#aheadMs;', replace: 'return timeMs;' },
+      { file: ledgerFile, find: 'return timeMs + this.#aheadMs;', replace: 'return timeMs;' },
       {
-        file: spendFile,
+        file: ledgerFile,
         find: '    if (slot >= now) {\n',
         replace:
           '    if (slot > now) return { ...fresh, id, total: nothingSpent, hasChanged: true };\n    if (slot >= now) {\n',

@@ -11,9 +11,9 @@ import {
   generateLivePayment,
 } from '../../../src/payments/generate-live-payment.ts';
 import { SessionUsage } from '../../../src/payments/session-usage.ts';
-import { openEmbeddedLedger } from '../../../src/policy/limits/embedded-ledger.ts';
+import { openEmbeddedLedger } from '../../../src/policy/limits/embedded/embedded-ledger.ts';
 import type { SpendLedger } from '../../../src/policy/limits/ledger.ts';
-import { createRedisLedger } from '../../../src/policy/limits/redis-ledger.ts';
+import { createRedisLedger } from '../../../src/policy/limits/redis/redis-ledger.ts';
 import { createPolicy } from '../../../src/policy/policy.ts';
 import { alwaysPermitted } from '../../../src/policy/switch/signing-switch.ts';
 import type { AnswerMemory } from '../../../src/session/answer-memory.ts';

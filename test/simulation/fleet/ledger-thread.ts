@@ -1,5 +1,8 @@
 import { EventEmitter } from 'node:events';
-import { type LedgerBatch, LedgerFileDesk } from '../../../src/policy/limits/ledger-file-desk.ts';
+import {
+  type LedgerBatch,
+  LedgerFileDesk,
+} from '../../../src/policy/limits/embedded/ledger-file-desk.ts';
 import type { Draw } from './draw.ts';
 import type { Kernel } from './kernel.ts';
 

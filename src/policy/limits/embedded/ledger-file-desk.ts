@@ -1,5 +1,5 @@
 import { LedgerFileError } from './ledger-file-error.ts';
-import { type FileRequest, type FileResult, SpendFile } from './spend-file.ts';
+import { type FileRequest, type FileResult, LedgerFile } from './ledger-file.ts';
 
 export type LedgerBatch = { readonly requests: readonly FileRequest[]; readonly timeMs: number };
 
@@ -10,7 +10,7 @@ export type LedgerReply =
 /** Answers batches of requests from the ledger's file, which it opens for the first of them. */
 export class LedgerFileDesk {
   readonly #folder: string;
-  #file: SpendFile | undefined;
+  #file: LedgerFile | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -19,7 +19,7 @@ export class LedgerFileDesk {
   /** Answers one batch. Never throws: after any failure of the file, the file is opened anew for the next batch. */
   answer({ requests, timeMs }: LedgerBatch): LedgerReply {
     try {
-      this.#file ??= new SpendFile(this.#folder);
+      this.#file ??= new LedgerFile(this.#folder);
       return { results: this.#file.answer(requests, timeMs) };
     } catch (error) {
       this.close();

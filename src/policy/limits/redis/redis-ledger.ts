@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { RecordsError } from '../../errors.ts';
-import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
-import { randomId } from '../../random-id.ts';
-import { type ScriptRunner, describeScriptFailure } from '../../store/script-runner.ts';
-import { UnderWay } from '../../under-way.ts';
-import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from './ledger.ts';
+import { RecordsError } from '../../../errors.ts';
+import { describeAbort, isTimeout } from '../../../keys/describe-abort.ts';
+import { randomId } from '../../../random-id.ts';
+import { type ScriptRunner, describeScriptFailure } from '../../../store/script-runner.ts';
+import { UnderWay } from '../../../under-way.ts';
+import type { ReserveOutcome, SessionCharge, Spend, SpendLedger, WindowCharge } from '../ledger.ts';
 import { joinAmount, splitAmount } from './redis-amounts.ts';
 import { healthScript, releaseScript, reserveScript, usageScript } from './redis-scripts.ts';
-import { sessionKeptMs } from './sessions.ts';
-import { type Counter, spendKinds } from './windows.ts';
+import { sessionKeptMs } from '../sessions.ts';
+import { type Counter, spendKinds } from '../windows.ts';
 
 export type RedisLedgerOptions = {
   readonly redis: ScriptRunner;

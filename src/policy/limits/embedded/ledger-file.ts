@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { makeDurableFolder } from '../../files/durable-folder.ts';
-import { makePrivate } from '../../files/private-file.ts';
-import type { ReserveOutcome, SessionCharge, Spend, WindowCharge } from './ledger.ts';
-import type { LedgerRecord } from './ledger-archive.ts';
+import { makeDurableFolder } from '../../../files/durable-folder.ts';
+import { makePrivate } from '../../../files/private-file.ts';
+import type { ReserveOutcome, SessionCharge, Spend, WindowCharge } from '../ledger.ts';
+import type { LedgerRecord } from '../ledger-archive.ts';
 import { guardFile } from './ledger-file-error.ts';
-import { judgeSession, sessionKeptMs } from './sessions.ts';
+import { judgeSession, sessionKeptMs } from '../sessions.ts';
 import {
   type CounterRow,
   type ListedCounter,
@@ -17,7 +17,7 @@ import {
   openDatabase,
   parseSpend,
   prepareStatements,
-} from './spend-tables.ts';
+} from './ledger-tables.ts';
 import {
   type Counter,
   type SlotSpend,
@@ -30,7 +30,7 @@ import {
   slotAt,
   slotsPerWindow,
   subtractSpend,
-} from './windows.ts';
+} from '../windows.ts';
 
 export type FileRequest =
   | {
@@ -83,7 +83,7 @@ const sweepSize = 500;
  * The SQLite file of the spend ledger. It blocks while the disk writes, so use it in a thread of its own. Several processes may
  * have it open. Throws `LedgerFileError`, after which the file should be opened anew.
  */
-export class SpendFile {
+export class LedgerFile {
   readonly #path: string;
   readonly #db: DatabaseSync;
   readonly #sql: Statements;

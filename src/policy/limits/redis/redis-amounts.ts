@@ -1,4 +1,4 @@
-import { RecordsError } from '../../errors.ts';
+import { RecordsError } from '../../../errors.ts';
 import { lowDigits } from './redis-scripts.ts';
 
 const lowBase = 10n ** lowDigits;

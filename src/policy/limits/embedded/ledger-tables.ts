@@ -1,5 +1,5 @@
 import { DatabaseSync } from 'node:sqlite';
-import type { Spend } from './ledger.ts';
+import type { Spend } from '../ledger.ts';
 import { LedgerFileError, damagedFile } from './ledger-file-error.ts';
 
 const schemaVersion = 1;

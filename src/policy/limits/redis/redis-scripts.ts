@@ -1,4 +1,4 @@
-import { slotsPerWindow } from './windows.ts';
+import { slotsPerWindow } from '../windows.ts';
 
 // Lua's numbers are doubles. An amount is therefore two of them, its digits in base 10^15, high and low; so sums stay exact up to
 // 9 * 10^30.

@@ -1,7 +1,7 @@
-import { InternalError } from '../../errors.ts';
-import type { SpendLedger } from './ledger.ts';
+import { InternalError } from '../../../errors.ts';
+import type { SpendLedger } from '../ledger.ts';
 import { LedgerThread } from './ledger-thread.ts';
-import type { FileResult } from './spend-file.ts';
+import type { FileResult } from './ledger-file.ts';
 
 export type EmbeddedLedgerOptions = {
   /** created where it is missing; must be on a local disk */

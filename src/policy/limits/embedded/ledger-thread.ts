@@ -1,9 +1,9 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { RecordsError } from '../../errors.ts';
-import { describeAbort, isTimeout } from '../../keys/describe-abort.ts';
+import { RecordsError } from '../../../errors.ts';
+import { describeAbort, isTimeout } from '../../../keys/describe-abort.ts';
 import type { LedgerBatch, LedgerReply } from './ledger-file-desk.ts';
-import type { FileRequest, FileResult } from './spend-file.ts';
+import type { FileRequest, FileResult } from './ledger-file.ts';
 
 export type LedgerThreadOptions = {
   readonly folder: string;

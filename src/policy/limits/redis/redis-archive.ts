@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { RecordsError } from '../../errors.ts';
-import { type ScriptRunner, describeScriptFailure } from '../../store/script-runner.ts';
-import type { LedgerArchive, LedgerRecord } from './ledger-archive.ts';
+import { RecordsError } from '../../../errors.ts';
+import { type ScriptRunner, describeScriptFailure } from '../../../store/script-runner.ts';
+import type { LedgerArchive, LedgerRecord } from '../ledger-archive.ts';
 import { joinAmount, requireExact, splitAmount } from './redis-amounts.ts';
-import { type SlotSpend, addSpend, nothingSpent, slotsPerWindow, spendKinds } from './windows.ts';
+import { type SlotSpend, addSpend, nothingSpent, slotsPerWindow, spendKinds } from '../windows.ts';
 
 export type RedisArchiveOptions = { readonly redis: ScriptRunner; readonly keyPrefix: string };
 
