@@ -2,7 +2,7 @@ import { type ApiKeys, createApiKeyMethod } from '../auth/api-keys.ts';
 import { type AuthMethod, type Authenticator, createAuthenticator } from '../auth/authenticator.ts';
 import { createCertificateMethod } from '../auth/mtls.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
-import { readInThread } from '../config/document-thread.ts';
+import { readDocument } from '../config/document-thread.ts';
 import type { Config } from '../config/load.ts';
 import { type WatchedFileState, openWatchedFile } from '../config/watched-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -32,7 +32,7 @@ export async function openAuthentication(
       path: resolvePath(auth.apiKeys.file),
       parse: parseApiKeyFile,
       parseLater: async (text, path) => {
-        const keys = await readInThread('API keys', text, path);
+        const keys = await readDocument('API keys', text, path);
         return () => keys;
       },
       log: (level, message, fields) => logger[level](fields, message),

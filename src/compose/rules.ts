@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Config } from '../config/load.ts';
-import { readInThread } from '../config/document-thread.ts';
+import { readDocument } from '../config/document-thread.ts';
 import { type PolicyDocument, readPolicyDocument, toPolicy } from '../config/policy-file.ts';
 import { readTextFile } from '../config/read-text-file.ts';
 import { type ReloadHistory, type WatchedFile, openWatchedFile } from '../config/watched-file.ts';
@@ -39,7 +39,7 @@ export function openRules(
     path: resolvePath(file),
     parse: (text, path) => accept(readPolicyDocument(text, path), text, path),
     parseLater: async (text, path) => {
-      const document = await readInThread('policy', text, path);
+      const document = await readDocument('policy', text, path);
       return () => accept(document, text, path);
     },
     log: (level, message, fields) => logger[level](fields, message),

@@ -3,14 +3,7 @@ import { extname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { ConfigError } from '../errors.ts';
-import type { ApiKeyEntry } from './api-key-file.ts';
-import type { PolicyDocument } from './policy-file.ts';
-
-/** What each kind of document is read as. */
-type Documents = {
-  readonly policy: PolicyDocument;
-  readonly 'API keys': ReadonlyMap<string, ApiKeyEntry>;
-};
+import { type Documents, documentReaders } from './documents.ts';
 
 /** What the thread is given. */
 export type DocumentRequest = {
@@ -30,15 +23,20 @@ const timeoutMs = 30_000;
 /** Some hundred times what a file of 10,000 API keys needs; a file made to take more ends its thread, not the signer. */
 const resourceLimits = { maxOldGenerationSizeMb: 512 };
 
+/** So much is read in some milliseconds, or in under 100 where all of it is wrong; to start a thread takes half a second of CPU. */
+const shortLength = 4_096;
+
 /**
- * Reads the text of a file in a thread of its own: 10,000 API keys take a second, in which no payment would be answered. Rejects with
- * `CONFIG_INVALID`, with every problem and its path, and when it takes over 30 s or 512 MB.
+ * Reads the text of a file that has changed: a short one at once, a longer one in a thread of its own, since 10,000 API keys take a
+ * second, in which no payment would be answered. Rejects with `CONFIG_INVALID`, with every problem and its path, and when it takes
+ * over 30 s or 512 MB.
  */
-export async function readInThread<Kind extends keyof Documents>(
+export async function readDocument<Kind extends keyof Documents>(
   kind: Kind,
   text: string,
   path: string,
 ): Promise<Documents[Kind]> {
+  if (text.length <= shortLength) return documentReaders[kind](text, path);
   const request: DocumentRequest = { kind, text, path };
   const worker = new Worker(workerUrl, { workerData: request, resourceLimits, execArgv: [] });
   const done = new AbortController();

@@ -1,14 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isSignerError } from '../errors.ts';
-import { parseApiKeyFile } from './api-key-file.ts';
 import type { DocumentRequest, DocumentReply } from './document-thread.ts';
-import { readPolicyDocument } from './policy-file.ts';
+import { documentReaders } from './documents.ts';
 
 /** Entry of a worker thread: reads the document that `workerData` asks for, and ends. */
 function read({ kind, text, path }: DocumentRequest): DocumentReply {
   try {
-    const value = kind === 'policy' ? readPolicyDocument(text, path) : parseApiKeyFile(text, path);
-    return { value };
+    return { value: documentReaders[kind](text, path) };
   } catch (error) {
     if (isSignerError(error)) return { problem: error.message };
     throw error;
