@@ -1,12 +1,11 @@
 import type { ChainedRecord } from '../audit/record.ts';
 import { parseRational } from '../pm/rational.ts';
+import type { reportKeys } from './arguments.ts';
 import { verifyOrReport } from './audit.ts';
 import { requireChains } from './audit-chains.ts';
 import { quoteCell } from './audit-format.ts';
 import { textOf, textsOf, toWhole } from './recorded.ts';
 import { endWhenNobodyReads, print, printable, toVisibleJson } from './terminal.ts';
-
-export const reportKeys = ['tenant', 'principal', 'orchestrator', 'app'] as const;
 
 export type ReportOptions = {
   readonly by: (typeof reportKeys)[number];

@@ -6,12 +6,6 @@ import { formatRecord } from './audit-format.ts';
 import { textOf, textsOf } from './recorded.ts';
 import { type Painter, endWhenNobodyReads, painterFor, print, printable } from './terminal.ts';
 
-/** What a record may be, as docs/audit.md tells. */
-export const recordKinds: readonly string[] = [
-  ...['start', 'key-use', 'signed', 'failed', 'denied', 'policy'],
-  ...['signing-paused', 'signing-resumed', 'resume'],
-];
-
 export type TailFilters = {
   readonly tenant?: string;
   readonly principal?: string;

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { InvalidArgumentError } from 'commander';
 import type { ChainFolder } from '../audit/files.ts';
 import type { ChainedRecord } from '../audit/record.ts';
 import {
@@ -93,26 +92,4 @@ export async function verifyOrReport(
     }
     return undefined;
   }
-}
-
-/** The hash of a record. Throws commander's InvalidArgumentError. */
-export function parseHash(text: string): string {
-  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase();
-  throw new InvalidArgumentError('Expected a hash of 64 hex digits.');
-}
-
-/** How many lines. Throws commander's InvalidArgumentError. */
-export function parseLines(text: string): number {
-  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Expected a number, 1 to 999999.');
-}
-
-/** A time as Unix milliseconds. Throws commander's InvalidArgumentError. */
-export function parseTime(text: string): number {
-  const isTime = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/.test(
-    text,
-  );
-  const time = isTime ? Date.parse(text) : NaN;
-  if (!Number.isNaN(time)) return time;
-  throw new InvalidArgumentError('Expected a time such as 2026-11-20 or 2026-11-20T16:00:00Z.');
 }

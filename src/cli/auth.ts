@@ -1,4 +1,3 @@
-import { InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
 import { newApiKey } from '../auth/api-keys.ts';
 import { parseApiKeyFile } from '../config/api-key-file.ts';
@@ -20,11 +19,4 @@ export function newAuthKey({ principal, tenant, expires }: NewKeyOptions): void 
       'Its entry, to be added to the file that auth.apiKeys.file names:\n\n' +
       entry,
   );
-}
-
-/** A future time, as RFC 3339 writes it. Throws `InvalidArgumentError`. */
-export function parseExpiry(text: string): string {
-  const time = Date.parse(text);
-  if (/^\d{4}-\d{2}-\d{2}T/.test(text) && time > Date.now()) return new Date(time).toISOString();
-  throw new InvalidArgumentError('Expected a time to come, such as 2027-01-31T00:00:00Z.');
 }

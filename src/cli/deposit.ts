@@ -1,9 +1,8 @@
 import { createInterface } from 'node:readline/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { checksum } from 'ox/Address';
 import { formatEther, formatGwei } from 'ox/Value';
 import { type Config, loadConfig } from '../config/load.ts';
-import { parseAmount } from '../config/units.ts';
 import {
   type BrokerCall,
   type BrokerTransaction,
@@ -38,27 +37,6 @@ type ChainAccess = DepositService['chain'];
 
 const logger = createLogger('warn');
 const exitFailure = 1;
-
-/** An amount of an option, `0.5ether`, as wei. Throws commander's InvalidArgumentError. */
-export function parseWei(text: string): bigint {
-  const wei = parseAmount(text);
-  if (wei?.denominator === 1n && wei.numerator > 0n) return wei.numerator;
-  throw new InvalidArgumentError(
-    'Expected whole wei, more than 0, with the unit, such as 0.5ether, 30gwei or 1200wei.',
-  );
-}
-
-/** Whole seconds of an option. Throws commander's InvalidArgumentError. */
-export function parseSeconds(text: string): number {
-  if (/^[1-9]\d{0,4}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Expected seconds, 1 to 99999.');
-}
-
-/** A position of the option. Throws commander's InvalidArgumentError. */
-export function parsePosition(text: string): number {
-  if (/^\d{1,2}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Expected a position in keys, 0 for the first.');
-}
 
 /** The configuration with the key whose deposit is meant: the one that is named, or else the active one. */
 function selectKey(config: Config, { key }: Options): Config {

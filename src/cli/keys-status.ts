@@ -3,7 +3,6 @@ import http from 'node:http';
 import https from 'node:https';
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity } from 'node:tls';
-import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { readAdminToken } from '../compose/admin.ts';
 import { type Config, loadConfig } from '../config/load.ts';
@@ -27,12 +26,6 @@ type KeyStatus = z.infer<typeof statusSchema>['keys'][number];
 
 const timeoutMs = 5_000;
 const hourMs = 3_600_000;
-
-/** The URL of an admin listener. Throws commander's InvalidArgumentError. */
-export function parseUrl(text: string): string {
-  if (/^https?:/.test(URL.parse(text)?.protocol ?? '')) return text;
-  throw new InvalidArgumentError('Expected an http or https URL, such as http://127.0.0.1:7937.');
-}
 
 /**
  * `keys status`: asks the running signer how each key is used, and tells when a retiring one is no longer needed. Throws when no

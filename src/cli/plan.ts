@@ -3,9 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { InvalidArgumentError } from 'commander';
 import { type Rational, compare, formatDecimal, parseRational, zero } from '../pm/rational.ts';
-import { maxTicketsOfProtocol } from '../pm/ticket-count.ts';
 import {
   type Capacity,
   type KeyService,
@@ -147,34 +145,4 @@ async function measureRate(provider: PlannedProvider): Promise<Rational | undefi
   await once(child, 'exit');
   const rate = child.exitCode === 0 ? parseRational((await output).trim()) : undefined;
   return rate && compare(rate, zero) > 0 ? rate : undefined;
-}
-
-/** A whole number, at least 1. Throws commander's error for an argument. */
-export function parseCount(argument: string): bigint {
-  if (/^[1-9]\d{0,17}$/.test(argument)) return BigInt(argument);
-  throw new InvalidArgumentError('Expected a whole number, at least 1.');
-}
-
-const millisecondsOf = { ms: 1n, s: 1_000n, m: 60_000n, h: 3_600_000n } as const;
-
-/** `500ms`, `10s`, `1m` or `1h` as milliseconds. Throws commander's error for an argument. */
-export function parseInterval(argument: string): bigint {
-  const [, count, unit] = /^([1-9]\d{0,8})(ms|s|m|h)$/.exec(argument) ?? [];
-  if (count !== undefined)
-    return BigInt(count) * millisecondsOf[unit as keyof typeof millisecondsOf];
-  throw new InvalidArgumentError('Expected a time such as 500ms, 10s, 1m or 1h.');
-}
-
-/** A positive decimal number, exact. Throws commander's error for an argument. */
-export function parsePositive(argument: string): Rational {
-  const value = /^\d+(\.\d+)?$/.test(argument) ? parseRational(argument) : undefined;
-  if (value && compare(value, zero) > 0) return value;
-  throw new InvalidArgumentError('Expected a number above 0, such as 1.5.');
-}
-
-/** The tickets of a payment: above 0 and at most 100. Throws commander's error for an argument. */
-export function parseTickets(argument: string): Rational {
-  const tickets = parsePositive(argument);
-  if (tickets.numerator <= tickets.denominator * BigInt(maxTicketsOfProtocol)) return tickets;
-  throw new InvalidArgumentError(`A payment has at most ${maxTicketsOfProtocol} tickets.`);
 }

@@ -6,36 +6,24 @@ import { Command, CommanderError, Option } from 'commander';
 import { closestName } from '../closest-name.ts';
 import { errorFamilies, isSignerError } from '../errors.ts';
 import { framesOf, nameOf } from '../foreign-error.ts';
-import { newAuthKey, parseExpiry } from './auth.ts';
-import { exportAudit, parseHash, parseLines, parseTime, verifyAudit } from './audit.ts';
-import { reportAudit, reportKeys } from './audit-report.ts';
-import { showRequest } from './audit-show.ts';
-import { recordKinds, tailAudit } from './audit-tail.ts';
 import { programVersion } from '../program-version.ts';
-import { checkConfig } from './check-config.ts';
-import { printConfigSchema } from './config-schema.ts';
-import {
-  callWithoutAmount,
-  fundDeposit,
-  parsePosition,
-  parseSeconds,
-  parseWei,
-  showDeposit,
-} from './deposit.ts';
-import { exportSpending, importSpending } from './ledger.ts';
-import { checkKeys, importKey, newKey, showKey } from './keys.ts';
 import {
   parseCount,
+  parseExpiry,
+  parseHash,
   parseInterval,
+  parseLines,
+  parsePosition,
   parsePositive,
+  parseSeconds,
   parseTickets,
-  plan,
-  plannedProviders,
-} from './plan.ts';
-import { parseUrl, showKeyStatus } from './keys-status.ts';
-import { checkPolicy, explainPolicy, printPolicySchema, testPolicy } from './policy.ts';
-import { serve } from './serve.ts';
-import { pauseSigning, resumeSigning } from './signing.ts';
+  parseTime,
+  parseUrl,
+  parseWei,
+  recordKinds,
+  reportKeys,
+} from './arguments.ts';
+import { plan, plannedProviders } from './plan.ts';
 import { onStopSignal } from './stop-signals.ts';
 
 const exitFailure = 1;
@@ -55,6 +43,13 @@ const program = new Command('livepeer-hsm-signer')
   })
   .showHelpAfterError('(run with --help for the options)');
 
+/** A command whose code is loaded when it is called: help and mistakes are told without waiting for all of the program. */
+function later<Args extends unknown[]>(
+  load: () => Promise<(...args: Args) => void | Promise<void>>,
+): (...args: Args) => Promise<void> {
+  return async (...args) => (await load())(...args);
+}
+
 const configOption = ['-c, --config <file>', 'configuration file (YAML)'] as const;
 
 program
@@ -66,7 +61,7 @@ program
   .summary('serve the remote-signer protocol')
   .requiredOption(...configOption)
   .option('-l, --listen <host:port>', 'listen here instead of on the configured address')
-  .action(serve);
+  .action(later(async () => (await import('./serve.ts')).serve));
 
 program
   .command('pause')
@@ -77,19 +72,19 @@ program
   .summary('stop all signing')
   .requiredOption(...configOption)
   .option('--reason <text>', 'why, for the audit log and the readiness report', '')
-  .action(pauseSigning);
+  .action(later(async () => (await import('./signing.ts')).pauseSigning));
 program
   .command('resume')
   .description('let the key sign again after pause')
   .requiredOption(...configOption)
-  .action(resumeSigning);
+  .action(later(async () => (await import('./signing.ts')).resumeSigning));
 
 const keys = program.command('keys').description('make, show and check the configured key');
 keys
   .command('new')
   .description('make a new secp256k1 key where the configuration points to; nothing is replaced')
   .requiredOption(...configOption)
-  .action(newKey);
+  .action(later(async () => (await import('./keys.ts')).newKey));
 keys
   .command('import')
   .description(
@@ -107,19 +102,19 @@ keys
     'its password, env:NAME or file:PATH, if not the configured one',
   )
   .option('--private-key-file <file>', 'a file with the private key in hex')
-  .action(importKey);
+  .action(later(async () => (await import('./keys.ts')).importKey));
 keys
   .command('show')
   .description(
     'print the address of each configured key that proves with a signature to be its own',
   )
   .requiredOption(...configOption)
-  .action(showKey);
+  .action(later(async () => (await import('./keys.ts')).showKey));
 keys
   .command('check')
   .description('open the configured key, have it sign a self-test and verify the signature')
   .requiredOption(...configOption)
-  .action(checkKeys);
+  .action(later(async () => (await import('./keys.ts')).checkKeys));
 
 keys
   .command('status')
@@ -128,7 +123,7 @@ keys
   )
   .requiredOption(...configOption)
   .option('--url <url>', 'ask this admin listener instead of the configured one', parseUrl)
-  .action(showKeyStatus);
+  .action(later(async () => (await import('./keys-status.ts')).showKeyStatus));
 
 const keyPositionOption = [
   '--key <position>',
@@ -143,7 +138,7 @@ deposit
   .requiredOption(...configOption)
   .option(...keyPositionOption, parsePosition)
   .option('--json', 'as JSON, amounts in wei')
-  .action(showDeposit);
+  .action(later(async () => (await import('./deposit.ts')).showDeposit));
 
 function sendingCommand(name: string, description: string): Command {
   return deposit
@@ -164,18 +159,18 @@ function sendingCommand(name: string, description: string): Command {
 sendingCommand('fund', 'add to the deposit, the reserve, or both; a running unlock is cancelled')
   .option('--deposit <amount>', 'what tickets are paid from, e.g. 0.5ether', parseWei)
   .option('--reserve <amount>', 'what stands in for an empty deposit, e.g. 0.5ether', parseWei)
-  .action(fundDeposit);
+  .action(later(async () => (await import('./deposit.ts')).fundDeposit));
 sendingCommand(
   'unlock',
   'begin to unlock deposit and reserve, so that they can be withdrawn later',
-).action(callWithoutAmount('unlock'));
+).action(later(async () => (await import('./deposit.ts')).callWithoutAmount('unlock')));
 sendingCommand('cancel-unlock', 'lock deposit and reserve again').action(
-  callWithoutAmount('cancelUnlock'),
+  later(async () => (await import('./deposit.ts')).callWithoutAmount('cancelUnlock')),
 );
 sendingCommand(
   'withdraw',
   'withdraw unlocked deposit and reserve to the address of the key',
-).action(callWithoutAmount('withdraw'));
+).action(later(async () => (await import('./deposit.ts')).callWithoutAmount('withdraw')));
 
 const auth = program.command('auth').description('make credentials for callers');
 auth
@@ -191,7 +186,7 @@ auth
     'when it ends, e.g. 2027-01-31T00:00:00Z; never when left out',
     parseExpiry,
   )
-  .action(newAuthKey);
+  .action(later(async () => (await import('./auth.ts')).newAuthKey));
 
 const ledger = program
   .command('ledger')
@@ -203,7 +198,7 @@ ledger
   )
   .summary('print what windows and sessions have spent')
   .requiredOption(...configOption)
-  .action(exportSpending);
+  .action(later(async () => (await import('./ledger.ts')).exportSpending));
 ledger
   .command('import')
   .description(
@@ -213,7 +208,7 @@ ledger
   .summary('bring an export into an empty ledger')
   .argument('<file>', 'what `ledger export` printed; - for standard input')
   .requiredOption(...configOption)
-  .action(importSpending);
+  .action(later(async () => (await import('./ledger.ts')).importSpending));
 
 const audit = program.command('audit').description('verify and read the audit log');
 const auditFolder = ['<folder>', 'the folder of audit.path, or of one chain in it'] as const;
@@ -226,7 +221,7 @@ audit
   .summary('check that no record was changed, removed or put in')
   .argument(...auditFolder)
   .option('--includes <hash>', 'also check that the record with this hash is there', parseHash)
-  .action(verifyAudit);
+  .action(later(async () => (await import('./audit.ts')).verifyAudit));
 audit
   .command('tail')
   .description('print the last records, for people; they are not verified')
@@ -239,7 +234,7 @@ audit
   .addOption(new Option('--kind <kind>', 'those of this kind alone').choices(recordKinds))
   .option('--code <code>', 'denials and failures with this code alone')
   .option('--since <time>', 'those of this time and later, e.g. 2026-11-20T16:00:00Z', parseTime)
-  .action(tailAudit);
+  .action(later(async () => (await import('./audit-tail.ts')).tailAudit));
 audit
   .command('show')
   .description(
@@ -251,7 +246,7 @@ audit
   .argument('[folder]', auditFolder[1])
   .option(...configOption)
   .option('--json', 'as JSON')
-  .action(showRequest);
+  .action(later(async () => (await import('./audit-show.ts')).showRequest));
 audit
   .command('report')
   .description('add up what was paid and denied; the records are verified on the way')
@@ -264,7 +259,7 @@ audit
       .choices(['table', 'csv', 'json'])
       .default('table'),
   )
-  .action(reportAudit);
+  .action(later(async () => (await import('./audit-report.ts')).reportAudit));
 audit
   .command('export')
   .description('print verified records, chain by chain')
@@ -276,7 +271,7 @@ audit
       .choices(['jsonl', 'csv'])
       .default('jsonl'),
   )
-  .action(exportAudit);
+  .action(later(async () => (await import('./audit.ts')).exportAudit));
 
 const config = program.command('config').description('check configuration files');
 config
@@ -285,11 +280,11 @@ config
     'check a configuration file and the environment overrides as a whole, with all files, secrets and URLs that it names, without opening the key',
   )
   .requiredOption(...configOption)
-  .action(checkConfig);
+  .action(later(async () => (await import('./check-config.ts')).checkConfig));
 config
   .command('schema')
   .description('print the JSON Schema of configuration files, for editors')
-  .action(printConfigSchema);
+  .action(later(async () => (await import('./config-schema.ts')).printConfigSchema));
 
 const policy = program
   .command('policy')
@@ -303,14 +298,14 @@ policy
   .summary('check a policy file')
   .argument('[file]', 'policy file (YAML)')
   .option(...configOption)
-  .action(checkPolicy);
+  .action(later(async () => (await import('./policy.ts')).checkPolicy));
 policy
   .command('test')
   .description(
     'judge the payments of a file of cases; exit code 1 when a verdict is not the expected one',
   )
   .argument('<file>', 'file of cases (YAML)')
-  .action(testPolicy);
+  .action(later(async () => (await import('./policy.ts')).testPolicy));
 policy
   .command('explain')
   .description(
@@ -325,11 +320,11 @@ policy
     'instead of a file: the payment of the audit log whose answer had this X-Request-Id',
   )
   .option('--policy <file>', 'judge by this policy file, and not by the one in force')
-  .action(explainPolicy);
+  .action(later(async () => (await import('./policy.ts')).explainPolicy));
 policy
   .command('schema')
   .description('print the JSON Schema of policy files, for editors')
-  .action(printPolicySchema);
+  .action(later(async () => (await import('./policy.ts')).printPolicySchema));
 
 program
   .command('plan')

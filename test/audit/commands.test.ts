@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseTime } from '../../src/cli/audit.ts';
+import { parseTime } from '../../src/cli/arguments.ts';
 import { Cli, root, run } from '../cli/cli.ts';
 import { TestLog, filesOf, numbered, recordsOf } from './test-log.ts';
 

@@ -13,7 +13,7 @@ import {
   serializeTransaction,
 } from 'viem';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { parseSeconds, parseWei } from '../../src/cli/deposit.ts';
+import { parseSeconds, parseWei } from '../../src/cli/arguments.ts';
 import { chainSection } from '../chain/chain-config.ts';
 import { readFunds } from '../chain/redemption.ts';
 import { readRecords } from '../guardrails/evidence.ts';

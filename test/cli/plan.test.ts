@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseCount, parseInterval, parsePositive, parseTickets } from '../../src/cli/plan.ts';
+import { parseCount, parseInterval, parsePositive, parseTickets } from '../../src/cli/arguments.ts';
 import { rational } from '../../src/pm/rational.ts';
 import { run } from './cli.ts';
 
