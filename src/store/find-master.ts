@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { Informants, type InformantsOptions } from './informants.ts';
 import { type HostAndPort, addressOf } from './redis-client.ts';
-import { RedisFailure } from './redis-failure.ts';
+import { RedisFailure, describeFailure, startsWith } from './redis-failure.ts';
+import { isRefusal } from './script-runner.ts';
 
 /** Who knows which server is the master. */
 export type MasterFinder = {
-  /** The server that is the master now. Rejects when nobody can tell. */
+  /** The server that is the master now. Rejects when nobody can tell: with the refusal of whoever was asked, where there was one. */
   find(): Promise<HostAndPort>;
   /** Questions under way fail, and so do later ones. */
   close(): void;
@@ -34,10 +35,16 @@ export function findBySentinel(options: SentinelOptions): MasterFinder {
   const informants = new Informants(options);
 
   async function ask(node: HostAndPort): Promise<Located> {
-    const [address, described] = await informants.ask(node, [
-      ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master],
-      ['SENTINEL', 'MASTER', master],
-    ]);
+    const questions = ['GET-MASTER-ADDR-BY-NAME', 'MASTER'];
+    const [address, described] = await informants
+      .ask(
+        node,
+        questions.map((question) => ['SENTINEL', question, master]),
+      )
+      .catch((error: unknown) => {
+        if (!startsWith(error, 'ERR No such master')) throw error;
+        throw new RedisFailure(`Redis answered that its sentinels know no master named ${master}`);
+      });
     const [host, port] = addressReply.parse(address);
     const fields = masterReply.parse(described);
     return { host, port, epoch: BigInt(fields[fields.indexOf('config-epoch') + 1] ?? '') };
@@ -72,7 +79,8 @@ export function findInCluster(options: ClusterOptions): MasterFinder {
       .split('\n')
       .flatMap((line) => parseNode(line, node, prefersName) ?? []);
     const owner = rows.find(({ slots }) => slots.some(includes(Number(slot))));
-    if (!owner) throw new RedisFailure('nobody serves the slot of store.keyPrefix');
+    if (!owner)
+      throw new RedisFailure('Redis answered that nobody serves the slot of store.keyPrefix');
     learned = rows.filter(({ id, masterId }) => id === owner.id || masterId === owner.id);
     return owner;
   }
@@ -122,15 +130,21 @@ async function findNewest(
   nobody: string,
 ): Promise<HostAndPort> {
   const answers: Located[] = [];
+  const failures: RedisFailure[] = [];
   const enough = Promise.withResolvers<undefined>();
   let timer: NodeJS.Timeout | undefined;
   const asked = nodes.map(async (node) => {
-    answers.push(await ask(node));
+    try {
+      answers.push(await ask(node));
+    } catch (error) {
+      failures.push(describeFailure(error));
+      return;
+    }
     timer ??= setTimeout(() => enough.resolve(undefined), othersTimeoutMs);
   });
   await Promise.race([Promise.allSettled(asked), enough.promise]);
   clearTimeout(timer);
   const [newest] = answers.toSorted((a, b) => Number(b.epoch - a.epoch));
-  if (!newest) throw new RedisFailure(nobody);
+  if (!newest) throw failures.find(({ message }) => isRefusal(message)) ?? new RedisFailure(nobody);
   return { host: newest.host, port: newest.port };
 }

@@ -25,15 +25,27 @@ export class UnfitRedis extends ConfigError {
   }
 }
 
+/** What is for the operator to mend, and Redis tells in words alone. */
+const complaints = [
+  [/^ERR The user executing the script can't/, 'NOPERM to a command or key of a script'],
+  [/^ERR DB index is out of range/, 'ERR: it has no database of the number in store.url'],
+  [
+    /^ERR AUTH <password> called without any password/,
+    'ERR: it has no password, and one is configured',
+  ],
+] as const;
+
 /**
- * Describes an error without its message. Of an answer of Redis only the code at its beginning is told, of any other error its
- * code: some messages repeat the command, and with it the password (`unknown command 'AUTH', with args beginning with …`).
+ * Describes an error without its message. Of an answer of Redis only the code at its beginning is told, or what a known complaint means, of any
+ * other error its code: some messages repeat the command, and with it the password (`unknown command 'AUTH', with args beginning with …`).
  */
 export function describeFailure(error: unknown): RedisFailure {
   if (error instanceof RedisFailure) return error;
   if (error instanceof UnfitRedis) return new RedisFailure(`Redis answered that ${error.reason}`);
   const { message, code } = error as NodeJS.ErrnoException;
-  const answered = code === undefined ? /^[A-Z]{3,}(?= |$)/.exec(message)?.[0] : undefined;
+  const [, complaint] = complaints.find(([pattern]) => pattern.test(message)) ?? [];
+  const answered =
+    complaint ?? (code === undefined ? /^[A-Z]{3,}(?= |$)/.exec(message)?.[0] : undefined);
   return new RedisFailure(
     answered === undefined ? `it failed with ${nameOf(error)}` : `Redis answered ${answered}`,
   );

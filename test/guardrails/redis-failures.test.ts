@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { startAuthWebhook } from '../payments/auth-webhook.ts';
 import { expectPaid } from '../payments/expectations.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
+import { startSentinels } from '../support/replicated-redis.ts';
 import { scrape } from '../telemetry/read-metrics.ts';
 import { expectAllRecorded, expectFailure, patiently, readReadiness } from './evidence.ts';
 import {
@@ -26,6 +27,7 @@ beforeEach(async () => {
   redis = await startRedisServer();
 });
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await signer.close();
   await redis[Symbol.asyncDispose]();
 });
@@ -217,6 +219,36 @@ describe('a Redis that answers and refuses, with onFailure: allow', () => {
     expect(signer.key.digests).toHaveLength(0);
     rmSync(dirname(url), { recursive: true });
   });
+
+  it.each([
+    ['WRONGPASS', 'the password is wrong', { username: 'default', password: 'env:WRONG' }],
+    ['nobody serves the slot', 'nobody serves the slot of its keys', {}],
+  ])('lets no payment go on in a cluster: %s, because %s', async (reason, _, login) => {
+    vi.stubEnv('WRONG', 'guess');
+    await using node = await startRedisServer('--cluster-enabled', 'yes');
+    if ('password' in login) await node.command('ACL SETUSER default >right');
+    const cluster = { nodes: [`127.0.0.1:${node.port}`] };
+    await expectRefused({ cluster, ...login }, reason);
+  });
+
+  it('lets no payment go on where the sentinels know of no such master', async () => {
+    await using servers = await startSentinels(0);
+    const sentinel = { ...(servers.store['sentinel'] as object), master: 'speding' };
+    await expectRefused({ sentinel }, 'know no master named speding');
+  });
+
+  async function expectRefused(servers: object, reason: string): Promise<void> {
+    const store = { kind: 'redis', ...servers, onFailure: 'allow' };
+    signer = await startGuardedSigner({ policy: tenTickets, settings: { store } });
+    expectFailure(signer, await pay(1), 503, 'LEDGER_UNAVAILABLE');
+    expect(signer.key.digests).toHaveLength(0);
+    expect(signer.logLines).toContainEqual(
+      expect.objectContaining({
+        msg: "Redis can't be reached",
+        reason: expect.stringContaining(reason) as string,
+      }),
+    );
+  }
 });
 
 describe('Redis with onFailure: allow', () => {

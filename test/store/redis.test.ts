@@ -75,6 +75,21 @@ it('tells what Redis complains about by its code', async () => {
   );
 });
 
+it('tells of a right that a script lacks, and of a database and a password that are not there', async () => {
+  const server = await startServer();
+  await server.command('ACL SETUSER signer on >pw ~* +@all -incr');
+  const as = (login: string): string => server.url.replace('redis://', `redis://${login}@`);
+  const { count } = await connect(as('signer:pw'));
+  expect(await count('a')).toMatch(/Redis answered NOPERM/);
+  for (const [url, complaint] of [
+    [`${server.url}/99`, /no database of the number in store\.url/],
+    [as(':pw'), /it has no password, and one is configured/],
+  ] as const) {
+    const { lines } = await connect(url);
+    expect(lines).toEqual([expect.stringMatching(complaint)]);
+  }
+});
+
 it('connects later when Redis is not there at first, and complains once', async () => {
   const server = await startServer();
   await server.stop();
