@@ -1,7 +1,11 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { type TLSSocket, createServer } from 'node:tls';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKafkaSink } from '../../src/events/sinks/kafka.ts';
 import { Secret } from '../../src/secret.ts';
+import { newCertificate } from '../auth/certificates.ts';
 import { type KafkaBroker, kafkaUser, startKafkaBroker } from '../support/kafka-broker.ts';
 
 let broker: KafkaBroker;
@@ -85,6 +89,61 @@ describe('the Kafka sink', () => {
       expect(String(error)).not.toContain(secret);
       expect(String(error)).not.toContain(kafkaUser.password);
     }
+  });
+
+  it('names the broker in the TLS handshake, by which clouds tell brokers of one address apart', async () => {
+    const certificate = await newCertificate(broker.authority, {
+      commonName: 'localhost',
+      usage: 'serverAuth',
+      altNames: [{ type: 2, value: 'localhost' }],
+    });
+    const server = createServer({ key: certificate.key, cert: certificate.cert });
+    const connected = once(server, 'secureConnection') as Promise<[TLSSocket]>;
+    await once(server.listen(0, 'localhost'), 'listening');
+    const sink = createKafkaSink({
+      brokers: [`localhost:${(server.address() as AddressInfo).port}`],
+      topic: 'named',
+      tls: { ca: broker.authority.cert },
+      sasl: undefined,
+    });
+    const sent = sink.send(eventsOf('named', 1), signal).catch(String);
+    const [socket] = await connected;
+    expect(socket.servername).toBe('localhost');
+    socket.destroy();
+    await expect(sent).resolves.toContain('Kafka did not take the events');
+    await sink.close();
+    await once(server.close(), 'close');
+  });
+
+  it('sends in pieces what is too much at once for the topic', async () => {
+    await broker.createTopic('small', 1, { 'max.message.bytes': '2000' });
+    const sink = createKafkaSink({
+      brokers: [broker.address],
+      topic: 'small',
+      tls: undefined,
+      sasl: undefined,
+    });
+    const events = eventsOf('small', 100);
+    await sink.send(events, signal);
+    const tooLong = { id: 'long', value: 'x'.repeat(3_000) };
+    await expect(sink.send([tooLong], signal)).rejects.toThrow('MESSAGE_TOO_LARGE');
+    await sink.close();
+    const messages = await broker.readAll('small', events.length);
+    expect(messages.map(({ key, value }) => ({ id: key, value }))).toEqual(events);
+  });
+
+  it('says that the topic is missing, also when it was there before', async () => {
+    await broker.createTopic('passing');
+    const sink = createKafkaSink({
+      brokers: [broker.address],
+      topic: 'passing',
+      tls: undefined,
+      sasl: undefined,
+    });
+    await sink.send(eventsOf('passing', 1), signal);
+    await broker.deleteTopic('passing');
+    await expect(sink.send(eventsOf('passing', 1), signal)).rejects.toThrow('no topic passing');
+    await sink.close();
   });
 
   it('fails while the broker is gone, and delivers again once it is back', async () => {

@@ -30,8 +30,13 @@ export type KafkaBroker = AsyncDisposable & {
   /** TLS with the authority's certificate, and log-in by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 */
   readonly secureAddress: string;
   readonly authority: Certificate;
-  /** Makes a topic that takes messages at once; three partitions unless told otherwise. */
-  createTopic(name: string, partitions?: number): Promise<void>;
+  /** Makes a topic that takes messages at once; three partitions unless told otherwise. `settings` are the topic's own. */
+  createTopic(
+    name: string,
+    partitions?: number,
+    settings?: Readonly<Record<string, string>>,
+  ): Promise<void>;
+  deleteTopic(name: string): Promise<void>;
   /** All messages of a topic, partition by partition. */
   readAll(topic: string, count: number): Promise<KafkaMessage[]>;
   /** Messages of a topic from its beginning, until one of them is the last that is wanted. */
@@ -149,24 +154,29 @@ export async function startKafkaBroker(): Promise<KafkaBroker> {
     return messages;
   }
 
+  const openAdmin = (): Admin =>
+    new Admin({ clientId: 'test', bootstrapBrokers: [`127.0.0.1:${port}`], retries: 0 });
+
   await start();
   return {
     address: `127.0.0.1:${port}`,
     secureAddress: `127.0.0.1:${securePort}`,
     authority,
-    async createTopic(name, partitions = 3) {
-      const admin = new Admin({
-        clientId: 'test',
-        bootstrapBrokers: [`127.0.0.1:${port}`],
-        retries: 0,
-      });
-      await admin.createTopics({ topics: [name], partitions, replicas: 1 });
+    async createTopic(name, partitions = 3, settings = {}) {
+      const admin = openAdmin();
+      const configs = Object.entries(settings).map(([key, value]) => ({ name: key, value }));
+      await admin.createTopics({ topics: [name], partitions, replicas: 1, configs });
       // the controller answers before the broker leads the partitions
       const all = Array.from({ length: partitions }, (_, partitionIndex) => ({
         partitionIndex,
         timestamp: 0n,
       }));
       await soon(() => admin.listOffsets({ topics: [{ name, partitions: all }] }));
+      await admin.close();
+    },
+    async deleteTopic(name) {
+      const admin = openAdmin();
+      await admin.deleteTopics({ topics: [name] });
       await admin.close();
     },
     readUntil,
