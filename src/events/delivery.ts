@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ChainFolder, listChains } from '../audit/files.ts';
-import { countBytesAfter, findPosition, readBatch } from './outbox.ts';
+import { type OutboxBatch, countBytesAfter, findPosition, readBatch } from './outbox.ts';
 import { type Position, positionsFile, readPositions, writePositions } from './positions.ts';
 import { DeliveryError, type EventSink } from './sink.ts';
 
@@ -42,14 +42,12 @@ type Backlog = {
   readonly oldestMs: number | undefined;
 };
 
-/** What is left of a chain to deliver. */
-type Left = { readonly bytes: number; readonly hasNextFile: boolean };
-const nothingLeft: Left = { bytes: 0, hasNextFile: false };
-
 /** How often the log is read while there is little new: each reading costs the same, whatever it finds. */
 const pauseMs = 1_000;
 /** With this many bytes of the log left, the next reading follows at once. */
 const muchBytes = 524_288;
+/** How often the bytes that are left are counted, at most. */
+const countEveryMs = 900;
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
 /** How long a stop waits for the last events; what is left is sent after the next start. */
@@ -71,34 +69,46 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
   /** what waits in each chain, counted only while the sink takes nothing */
   const backlog = new Map<string, Backlog>();
   let pendingBytes = 0;
+  /** by the process's clock */
+  let countedAtMs = -Infinity;
   const counts = { published: 0, publishErrors: 0, storageErrors: 0 };
 
   /** Whether to read again at once: when much is left to deliver, or when anything is left during a stop. */
   async function deliverOnce(): Promise<{ hasMore: boolean; failure?: unknown }> {
+    const enough = stopped.signal.aborted ? 1 : muchBytes;
+    // it looks at each file that is left, which takes longer than to deliver a small one
+    const isCounting = performance.now() - countedAtMs >= countEveryMs;
     let bytes = 0;
-    let hasNextFile = false;
+    let hasMore = false;
     let failed: { failure: unknown } | undefined;
     for (const chain of await listWritten(auditFolder)) {
       try {
-        const left = await deliverChain(chain);
-        bytes += left.bytes;
-        hasNextFile ||= left.hasNextFile;
+        const delivered = await deliverChain(chain);
+        if (!delivered) continue;
+        const { end, hasNextFile, bytesLeft } = delivered;
+        hasMore ||= hasNextFile || bytesLeft >= enough;
+        if (isCounting) bytes += await countBytesAfter(chain.path, end);
       } catch (error) {
         if (error instanceof DeliveryError || aborted.signal.aborted) throw error;
         // a failure of one chain does not hold back the events of the others
         failed ??= { failure: error };
       }
     }
-    if (!failed) pendingBytes = bytes;
-    const hasMore = hasNextFile || bytes >= (stopped.signal.aborted ? 1 : muchBytes);
+    if (isCounting && !failed) {
+      pendingBytes = bytes;
+      countedAtMs = performance.now();
+    }
     return { hasMore, ...failed };
   }
 
-  /** Delivers what one reading gives; tells how much of the chain is left, and whether a file of it is next. */
-  async function deliverChain({ name, path: folder }: ChainFolder): Promise<Left> {
+  /** Delivers what one reading of a chain gives, and gives that reading; undefined where there was nothing new. */
+  async function deliverChain({
+    name,
+    path: folder,
+  }: ChainFolder): Promise<OutboxBatch | undefined> {
     const noted = positions[name];
     const position = await findPosition(folder, noted);
-    if (!position) return nothingLeft;
+    if (!position) return undefined;
     positions = { ...positions, [name]: position };
     if (noted?.began !== undefined && noted.began !== position.began) {
       log('warn', 'a chain of the audit log was replaced by another: all events of that are sent', {
@@ -112,14 +122,13 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
       counts.published += batch.events.length;
     }
     backlog.delete(name);
-    if (isSame(batch.end, position)) return nothingLeft;
+    if (isSame(batch.end, position)) return undefined;
     positions = { ...positions, [name]: { ...batch.end, began: position.began } };
     // also for a file that is completely delivered: it may be archived from now on
     if (batch.events.length > 0 || batch.end.file !== position.file) {
       await writePositions(path, positions);
     }
-    const bytes = await countBytesAfter(folder, batch.end);
-    return { bytes, hasNextFile: batch.hasNextFile };
+    return batch;
   }
 
   async function measureBacklog(): Promise<void> {
@@ -161,7 +170,8 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
         const { hasMore, failure } = await deliverOnce();
         if (failure !== undefined) {
           note(failure);
-          await measureBacklog().catch(() => undefined);
+          // it reads all that is left, and then all over again: not after each piece of what other chains have
+          if (!hasMore) await measureBacklog().catch(() => undefined);
         } else {
           if (problem !== undefined) log('info', 'events are delivered again', { sink: sink.name });
           problem = undefined;

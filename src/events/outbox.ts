@@ -17,6 +17,8 @@ export type OutboxBatch = {
   readonly end: Position;
   /** whether the chain goes on in a later file than the one that was read */
   readonly hasNextFile: boolean;
+  /** of the file that was read */
+  readonly bytesLeft: number;
 };
 
 /** The most bytes of a chain's first record, which says little more than that it is the first. */
@@ -74,11 +76,12 @@ export async function readBatch(folder: string, { file, offset }: Position): Pro
       if (wholeBytes === 0) {
         const isDone = hasNextFile && upTo === size;
         const end = isDone ? { file: file + 1, offset: 0 } : { file, offset };
-        return { events: [], end, hasNextFile };
+        return { events: [], end, hasNextFile, bytesLeft: size - offset };
       }
       await handle.datasync();
       const events = splitLines(bytes.subarray(0, wholeBytes)).flatMap(readEvent);
-      return { events, end: { file, offset: offset + wholeBytes }, hasNextFile };
+      const end = { file, offset: offset + wholeBytes };
+      return { events, end, hasNextFile, bytesLeft: size - end.offset };
     }
   } finally {
     await handle.close();

@@ -315,7 +315,45 @@ async function stop({ cli }: Serving): Promise<void> {
   expect(await cli.ended()).toMatchObject({ status: 0 });
 }
 
+/** Writes the files of a chain that is no more, each with 30 events and about 64 kB, and gives the ids of the events. */
+function writeChain(folder: Folder, name: string, files: readonly number[]): string[] {
+  const path = join(folder.path, 'audit', name);
+  mkdirSync(path, { recursive: true });
+  return files.flatMap((file) => {
+    const ids = Array.from({ length: 30 }, (_, index) => `${name}-${file}-${index}`);
+    const lines = ids.map((id) =>
+      JSON.stringify({
+        time: new Date().toISOString(),
+        more: 'x'.repeat(2_000),
+        event: JSON.stringify({ id, data: { request_id: id } }),
+        hash: 'a'.repeat(64),
+      }),
+    );
+    const number = String(file).padStart(6, '0');
+    writeFileSync(join(path, `${number}.jsonl`), `${lines.join('\n')}\n`);
+    return ids;
+  });
+}
+
 describe('the events of an audit log whose files were moved', () => {
+  it('are not held up by a chain that has a gap, however many files there are', async () => {
+    const folder = folderOf();
+    writeChain(folder, 'broken', [3]);
+    const ids = writeChain(folder, 'broken', [1]);
+    ids.push(
+      ...writeChain(
+        folder,
+        'long',
+        Array.from({ length: 250 }, (_, index) => index + 1),
+      ),
+    );
+    const path = join(folder.path, 'out.jsonl');
+    const { cli } = await serve(folder, { file: { path: 'out.jsonl' } });
+    await soon(() => expect(readFileSync(path, 'utf8').split('\n')).toHaveLength(ids.length + 1));
+    expect(toldIn(path).toSorted()).toEqual(ids.toSorted());
+    expect(cli.stderr).toContain('000002.jsonl: ENOENT');
+  });
+
   it('are all sent of a chain that begins in the place of one that was put aside', async () => {
     const folder = folderOf();
     const inbox = await inboxOf();
