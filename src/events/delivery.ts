@@ -106,6 +106,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<Delivery>
     name,
     path: folder,
   }: ChainFolder): Promise<OutboxBatch | undefined> {
+    aborted.signal.throwIfAborted();
     const noted = positions[name];
     const position = await findPosition(folder, noted);
     if (!position) return undefined;

@@ -336,6 +336,23 @@ function writeChain(folder: Folder, name: string, files: readonly number[]): str
 }
 
 describe('the events of an audit log whose files were moved', () => {
+  it('don’t keep a stop waiting while a long log without any is read', async () => {
+    const folder = folderOf();
+    const path = join(folder.path, 'audit/long');
+    mkdirSync(path, { recursive: true });
+    for (let file = 1; file <= 3_000; file += 1) {
+      const line = `{"kind":"denied","hash":"${'a'.repeat(64)}"}\n`;
+      writeFileSync(join(path, `${String(file).padStart(6, '0')}.jsonl`), line);
+    }
+    const { cli } = await serve(folder, { file: { path: 'out.jsonl' } });
+    const stoppedAtMs = performance.now();
+    cli.child.kill('SIGTERM');
+    const { status, stderr } = await cli.ended();
+    expect(status).toBe(0);
+    expect(stderr).toContain('"msg":"events wait in the audit log for the next start"');
+    expect(performance.now() - stoppedAtMs).toBeLessThan(10_000);
+  });
+
   it('are not held up by a chain that has a gap, however many files there are', async () => {
     const folder = folderOf();
     writeChain(folder, 'broken', [3]);
