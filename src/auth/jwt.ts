@@ -3,6 +3,7 @@ import {
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
   createRemoteJWKSet,
+  customFetch,
   decodeJwt,
   errors,
   jwtVerify,
@@ -38,6 +39,8 @@ export type JwtOptions = {
 const clockToleranceSeconds = 5;
 /** Keys that an issuer has withdrawn count no longer than this. */
 const keysMaxAgeMs = 600_000;
+/** bytes of an issuer's keys, which are some kilobytes: an answer without an end would take all memory */
+const keysMaxBytes = 1_048_576;
 /** Tokens that name an unknown key make the signer ask the issuer for its keys; at most once in this time. */
 const unknownKeyPauseMs = 30_000;
 
@@ -116,6 +119,7 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
     timeoutDuration: timeoutMs,
     cacheMaxAge: keysMaxAgeMs,
     cooldownDuration: unknownKeyPauseMs,
+    [customFetch]: fetchBounded,
   });
   return async (header, token) => {
     try {
@@ -139,6 +143,20 @@ function fetchKeys(url: string, timeoutMs: number): JWTVerifyGetKey {
     }
   };
 }
+
+const fetchBounded: typeof fetch = async (url, options) => {
+  const response = await fetch(url, options);
+  if (response.status !== 200 || !response.body) return response;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  // leaving the loop ends the connection
+  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > keysMaxBytes) throw new errors.JOSEError(`more than ${keysMaxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return new Response(Buffer.concat(chunks));
+};
 
 /** The library's own messages name claims, never their values; those of other errors may quote the token. */
 function describeJoseError(error: unknown): string {

@@ -93,6 +93,18 @@ describe('an issuer whose keys can’t be had', () => {
     expect(await pay()).toMatchObject({ status: 200 });
   });
 
+  it('answers with more than 1 MiB', async () => {
+    jwks.publish(first);
+    const { body } = jwks.answer ?? { body: '' };
+    jwks.answer = { status: 200, body: body.padEnd(1_048_577) };
+    expect(await pay()).toMatchObject(unavailable);
+    expect(signer.logLines.at(-1)).toMatchObject({
+      details: `${jwks.url}: more than 1048576 bytes`,
+    });
+    jwks.answer = { status: 200, body: body.padEnd(1_048_576) };
+    expect(await pay()).toMatchObject({ status: 200 });
+  });
+
   it('does not matter while its keys are known, for ten minutes', async () => {
     expect(await pay()).toMatchObject({ status: 200 });
     await jwks.stop();
