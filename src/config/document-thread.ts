@@ -26,6 +26,9 @@ const resourceLimits = { maxOldGenerationSizeMb: 512 };
 /** So much is read in some milliseconds, or in under 100 where all of it is wrong; to start a thread takes half a second of CPU. */
 const shortLength = 4_096;
 
+/** An anchor of YAML may make a short text stand for a long one. */
+const isShort = (text: string): boolean => text.length <= shortLength && !text.includes('&');
+
 /**
  * Reads the text of a file that has changed: a short one at once, a longer one in a thread of its own, since 10,000 API keys take a
  * second, in which no payment would be answered. Rejects with `CONFIG_INVALID`, with every problem and its path, and when it takes
@@ -36,7 +39,7 @@ export async function readDocument<Kind extends keyof Documents>(
   text: string,
   path: string,
 ): Promise<Documents[Kind]> {
-  if (text.length <= shortLength) return documentReaders[kind](text, path);
+  if (isShort(text)) return documentReaders[kind](text, path);
   const request: DocumentRequest = { kind, text, path };
   const worker = new Worker(workerUrl, { workerData: request, resourceLimits, execArgv: [] });
   const done = new AbortController();
